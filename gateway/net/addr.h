@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// addr: an IP address with a port, or a unix socket path; networks of addresses.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+#include <sys/socket.h>
+
+struct addr {
+    struct sockaddr_storage sa;
+    socklen_t len; // 0: none
+};
+
+enum { ADDR_TEXT = 128 };
+// "127.0.0.1:2525", "[::1]:25", "127.0.0.1" (port 0), "::1", "unix:/run/x"; no names, no DNS.
+bool addr_parse(struct bytes text, struct addr *out, struct err *err);
+bool addr_from_ip(int family, const void *ip, uint16_t port, struct addr *out); // AF_INET: 4 bytes, AF_INET6: 16
+void addr_text(const struct addr *a, char out[ADDR_TEXT]);    // with port: "127.0.0.1:25", "[::1]:25"
+void addr_ip_text(const struct addr *a, char out[ADDR_TEXT]); // without port; an IPv4-mapped address as IPv4; a unix path as is
+uint16_t addr_port(const struct addr *a);
+void addr_set_port(struct addr *a, uint16_t port);
+int addr_family(const struct addr *a);
+bool addr_same_ip(const struct addr *a, const struct addr *b);
+bool addr_is_loopback(const struct addr *a);
+
+struct network {
+    struct addr base;
+    int bits;
+};
+bool network_parse(struct bytes text, struct network *out, struct err *err); // "10.0.0.0/8", "2001:db8::/32", a bare address
+bool network_has(const struct network *n, const struct addr *a);             // IPv4-mapped IPv6 matches IPv4 networks

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// conn: one byte stream over a socket, plain or TLS, with buffers that have an end.
+//
+// The owner gets events and moves bytes; the conn moves them over the network. Events never come from inside a
+// conn_ function, and none comes after conn_free. After `closed` the conn is dead: only conn_peek, conn_take,
+// the facts and conn_free are of use. TCP_NODELAY is set on both sides.
+// Input stops being read from the socket while input_max bytes wait unread (back-pressure); output is never
+// refused, the owner looks at conn_unsent before it adds bulk and waits for `drained`.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+struct conn;
+
+enum conn_end { CONN_EOF, CONN_TIMEOUT, CONN_ERROR };
+
+struct conn_events {
+    void (*opened)(void *arg);   // conn_dial: connected. Not for accepted ones.
+    void (*readable)(void *arg); // new bytes in conn_peek
+    void (*drained)(void *arg);  // all output has been given to the kernel
+    void (*secured)(void *arg);  // handshake done; conn_tls_facts is filled
+    void (*closed)(void *arg, enum conn_end how, const struct err *why); // also: connect failed, handshake failed
+};
+
+struct conn *conn_adopt(struct loop *loop, int fd, size_t input_max, const struct conn_events *events, void *arg);
+// Starts to connect from `source` (len 0: the system's choice; port 0) to `peer` within timeout_ms.
+struct conn *conn_dial(struct loop *loop, const struct addr *source, const struct addr *peer, int64_t timeout_ms,
+                       size_t input_max, const struct conn_events *events, void *arg);
+void conn_free(struct conn **conn); // closes at once, output not yet sent is lost
+void conn_finish(struct conn **conn, int64_t timeout_ms); // hands it to the loop: sends what waits, closes, frees; no more events
+
+struct bytes conn_peek(struct conn *conn);           // what has come and was not taken; good until the next conn_ call or turn
+void conn_take(struct conn *conn, size_t n);         // the first n bytes are done with
+void conn_write(struct conn *conn, struct bytes b);  // copies; sent at the end of this turn of the loop, in one go where possible
+void conn_flush(struct conn *conn);                  // sends now what it can
+size_t conn_unsent(const struct conn *conn);
+void conn_pause(struct conn *conn, bool paused);     // paused: no reading, no `readable` (a peer's close is noticed later)
+// Closed with CONN_TIMEOUT when nothing came or went for this long; 0: never. Re-armed by traffic.
+void conn_idle_limit(struct conn *conn, int64_t ms);
+// Closed with CONN_TIMEOUT at this moment from now whatever comes; 0: takes the limit away. For commands and totals.
+void conn_deadline(struct conn *conn, int64_t ms);
+
+// Both need an empty input buffer (CVE-2011-0411): false and nothing done where there are bytes; the caller decides what to say.
+bool conn_secure_server(struct conn *conn, struct tls_context *context);
+bool conn_secure_client(struct conn *conn, struct tls_context *context, const char *host, enum tls_demand demand);
+const struct tls_facts *conn_tls_facts(const struct conn *conn); // NULL: not secured
+
+void conn_local(const struct conn *conn, struct addr *out);
+void conn_peer(const struct conn *conn, struct addr *out); // as the socket says
+uint64_t conn_bytes_in(const struct conn *conn);
+uint64_t conn_bytes_out(const struct conn *conn);

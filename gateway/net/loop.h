@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// loop: one thread's event loop: descriptors, timers, and work posted from other threads. [libevent]
+//
+// Everything made on a loop (timer, watch, conn, dns) belongs to the thread that runs it and is touched by no
+// other; only loop_post and loop_stop may be called from anywhere. A callback may free the very timer or watch
+// that called it. Nothing calls back before the function that asked for it has returned.
+#pragma once
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/queue.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct timer;
+struct watch;
+
+struct loop *loop_new(struct err *err); // NULL on failure
+void loop_run(struct loop *loop);       // until loop_stop
+void loop_stop(struct loop *loop);      // any thread; the loop ends after the callbacks under way
+void loop_free(struct loop **loop);     // after loop_run returned; posted tasks that did not run are run first
+uint64_t loop_turns(const struct loop *loop); // any thread; grows while the loop is alive (its watchdog heartbeat)
+
+// A task is embedded in what is handed over; `run` gets it back and owns it.
+struct task {
+    struct queue_node node; // first: a task is its queue node
+    void (*run)(struct task *task);
+};
+void loop_post(struct loop *loop, struct task *task); // any thread, also the loop's own ("soon")
+
+struct timer *timer_new(struct loop *loop, void (*fire)(void *arg), void *arg);
+void timer_set(struct timer *timer, int64_t ms); // fires once, ms from now; replaces an earlier setting
+void timer_stop(struct timer *timer);
+void timer_free(struct timer **timer); // NULL inside is fine
+
+enum { WATCH_READ = 1, WATCH_WRITE = 2 };
+struct watch *watch_new(struct loop *loop, int fd, void (*ready)(void *arg, int what), void *arg);
+void watch_want(struct watch *watch, int what); // WATCH_READ | WATCH_WRITE, level triggered; 0: neither
+void watch_free(struct watch **watch);          // does not close fd

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// tls: TLS contexts for both roles, and one TLS session on a descriptor. [OpenSSL]
+//
+// Contexts are made once and shared by all workers (reference counted, so that a certificate reload swaps them
+// under live sessions). TLS 1.2 and newer. Sessions sit directly on the socket. Used by conn only; others
+// hold contexts and read facts.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct tls_context;
+struct tls_session;
+
+// Server: certificate chain and key in PEM files. client_ca: ask for client certificates signed by it (NULL: do not ask).
+struct tls_server_options {
+    const char *certificate, *key;
+    const char *client_ca;
+};
+struct tls_context *tls_server_new(const struct tls_server_options *options, struct err *err);
+
+// Client: ca_file NULL = the system's store. One context serves all demands; the demand is per session.
+struct tls_context *tls_client_new(const char *ca_file, struct err *err);
+struct tls_context *tls_context_ref(struct tls_context *context); // any thread
+void tls_context_free(struct tls_context **context);              // drops one reference; any thread
+
+// How much a client session demands of the peer's certificate.
+enum tls_demand { TLS_ANY, TLS_VERIFY }; // any certificate; chain to a trusted root and the host's name (RFC 6125)
+
+struct tls_facts {       // texts live as long as the session
+    const char *version; // "TLSv1.3"
+    const char *cipher;  // "TLS_AES_256_GCM_SHA384"
+    bool verified;       // chain and name held
+    char peer_name[256]; // the subject's common name, "" where there is no certificate
+    char peer_sha256[65]; // hex of the peer certificate's fingerprint, ""
+    char why_not[160];   // why it did not verify, ""
+};
+
+struct tls_session *tls_accept(struct tls_context *context, int fd);
+// host: for SNI and name check; NULL gives neither and TLS_VERIFY then fails.
+struct tls_session *tls_connect(struct tls_context *context, int fd, const char *host, enum tls_demand demand);
+
+enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
+enum tls_result tls_handshake(struct tls_session *s, struct err *err);
+enum tls_result tls_read(struct tls_session *s, void *into, size_t size, size_t *got, struct err *err);
+enum tls_result tls_write(struct tls_session *s, struct bytes what, size_t *put, struct err *err);
+bool tls_has_pending(const struct tls_session *s); // decrypted bytes wait inside: read without waiting for the socket
+void tls_get_facts(const struct tls_session *s, struct tls_facts *out);
+void tls_session_free(struct tls_session **s); // sends close_notify where it can without waiting
