@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// answer: what a hook said, as data. Made by the wall from a script's strictly checked return value, carried out by
+// the relay. Everything in an answer lives in one arena and is lent for the callback, unless kept with plan_ref.
+#pragma once
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "mail/sign.h"
+#include "net/addr.h"
+#include "smtp/reply.h"
+
+// Which line of which policy said it.
+struct origin {
+    struct bytes version;  // of the bundle: 12 hex digits
+    struct bytes where;    // "policy.lua:41", "" for a default of ours
+    struct bytes because;  // the script's words, ""
+    bool fault;            // the hook failed; `because` is the traceback's first line and the answer is the safe one
+};
+
+enum header_edit_kind { HEADER_ADD, HEADER_SET, HEADER_REMOVE }; // prepend; replace all by one; remove all
+struct header_edit {
+    enum header_edit_kind kind;
+    struct bytes name, value;
+};
+
+// connect, authenticate, sender, recipient, message
+enum answer_kind { ANSWER_ACCEPT, ANSWER_REJECT, ANSWER_DEFER, ANSWER_HOLD, ANSWER_DISCARD };
+struct answer {
+    enum answer_kind kind;
+    struct origin origin;
+    struct reply reply;             // REJECT, DEFER: what to say; else code 0
+    struct bytes user_facts;        // authenticate: JSON object text, ""
+    struct bytes tags;              // message: JSON object text, ""
+    const struct header_edit *edits; // message
+    size_t edit_count;
+    int64_t expires_s;              // message: give up after so long; 0: the configuration's
+};
+
+enum tls_level { LEVEL_NONE, LEVEL_OPPORTUNISTIC, LEVEL_ENCRYPT, LEVEL_VERIFY };
+extern const char *const tls_level_name[]; // "none", "opportunistic", "encrypt", "verify"
+
+enum via_kind { VIA_DIRECT, VIA_RELAY, VIA_LMTP, VIA_CAPTURE };
+struct via {
+    enum via_kind kind;
+    struct bytes host;      // RELAY, LMTP: name or IP literal or "unix:/path" (LMTP)
+    int port;               // DIRECT 25, RELAY 587, LMTP 24 unless said
+    bool implicit_tls;      // RELAY: TLS from the first byte (465)
+    bool login_xoauth2;     // secret is a token
+    bool login_plaintext;   // the script said that AUTH without TLS is all right
+    struct bytes user, secret; // RELAY login, "" for none
+    struct bytes dir;       // CAPTURE: Maildir, relative to the configuration's `capture` folder
+};
+
+struct identity {
+    struct bytes name;
+    struct addr source4, source6; // len 0: the system's choice
+    struct bytes helo;            // "": the configuration's hostname
+    struct bytes return_path;     // replaces the envelope sender (never a null one); "": left alone
+    struct sign_key *const *keys; // loaded with the generation
+    size_t key_count;
+};
+
+enum plan_kind { PLAN_SEND, PLAN_WAIT, PLAN_HOLD, PLAN_SUPPRESS, PLAN_FAIL, PLAN_DISCARD };
+extern const char *const plan_kind_name[]; // "send", "wait", ...
+struct plan {               // immutable, reference counted (plan_ref), safe to hand to another thread
+    enum plan_kind kind;
+    struct origin origin;
+    struct via via;         // SEND
+    struct identity identity;
+    enum tls_level tls;
+    int connections;        // of the lane; at least 1
+    int per_connection;     // messages; at least 1
+    int64_t wait_s;         // WAIT
+    struct reply reply;     // FAIL, SUPPRESS
+    struct bytes json;      // the plan as stored and shown: canonical, so equal plans have equal text (secrets are replaced by "***")
+    struct bytes lane;      // key of the lane: identity|via host or domain|tls, at most 400 bytes. DIRECT: with the recipient's domain
+    uint64_t same;          // hash over everything that matters (secrets included): recipients with equal `same` share a transaction
+};
+const struct plan *plan_ref(const struct plan *plan); // any thread
+void plan_free(const struct plan **plan);             // drops one reference; any thread
+
+// retry
+enum verdict_kind { VERDICT_WAIT, VERDICT_ELSEWHERE, VERDICT_GIVE_UP };
+struct verdict {
+    enum verdict_kind kind;
+    struct origin origin;
+    int64_t wait_s;      // WAIT
+    struct reply reply;  // GIVE_UP: what the report says; code 0 = the outcome's own
+    bool counts;         // the attempt counts (default true)
+};
