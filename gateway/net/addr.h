@@ -21,12 +21,13 @@ void addr_ip_text(const struct addr *a, char out[ADDR_TEXT]); // without port; a
 uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);
 int addr_family(const struct addr *a);
-bool addr_same_ip(const struct addr *a, const struct addr *b);
-bool addr_is_loopback(const struct addr *a);
+bool addr_same_ip(const struct addr *a, const struct addr *b); // IPv4-mapped equals IPv4; unix: the same path
+bool addr_is_loopback(const struct addr *a);                   // true of a unix socket too: it cannot leave the machine
 
 struct network {
     struct addr base;
     int bits;
 };
-bool network_parse(struct bytes text, struct network *out, struct err *err); // "10.0.0.0/8", "2001:db8::/32", a bare address
+// "10.0.0.0/8", "2001:db8::/32", a bare address; not "10.0.0.1/8", which is more likely a slip than a wish.
+bool network_parse(struct bytes text, struct network *out, struct err *err);
 bool network_has(const struct network *n, const struct addr *a);             // IPv4-mapped IPv6 matches IPv4 networks

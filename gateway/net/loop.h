@@ -17,11 +17,12 @@ struct loop;
 struct timer;
 struct watch;
 
-struct loop *loop_new(struct err *err); // NULL on failure
+struct loop *loop_new(struct err *err); // NULL on failure. SIGPIPE is ignored from here on, in the whole process
 void loop_run(struct loop *loop);       // until loop_stop
 void loop_stop(struct loop *loop);      // any thread; the loop ends after the callbacks under way
 void loop_free(struct loop **loop);     // after loop_run returned; posted tasks that did not run are run first
-uint64_t loop_turns(const struct loop *loop); // any thread; grows while the loop is alive (its watchdog heartbeat)
+uint64_t loop_turns(const struct loop *loop); // any thread; grows at least once a second while the loop is alive
+int64_t loop_now_ms(struct loop *loop);       // monotonic, read once a turn: for deadlines on this loop only
 
 // A task is embedded in what is handed over; `run` gets it back and owns it.
 struct task {
@@ -39,3 +40,17 @@ enum { WATCH_READ = 1, WATCH_WRITE = 2 };
 struct watch *watch_new(struct loop *loop, int fd, void (*ready)(void *arg, int what), void *arg);
 void watch_want(struct watch *watch, int what); // WATCH_READ | WATCH_WRITE, level triggered; 0: neither
 void watch_free(struct watch **watch);          // does not close fd
+
+// An errand is embedded in its owner and runs once, on the loop's thread, unless cancelled before. A zeroed one is idle;
+// `run` is set by the owner and may free the owner.
+struct errand {
+    struct errand *next, *prev;
+    void (*run)(struct errand *errand);
+};
+void loop_at_turn_end(struct loop *loop, struct errand *errand); // after the callbacks of this turn; set twice is set once
+void loop_at_free(struct loop *loop, struct errand *errand);     // in loop_free: for what the loop was left to finish
+void errand_cancel(struct errand *errand);                       // idle is fine
+
+// Memory lent to whoever is called by the loop right now, LOOP_SCRATCH bytes; what is in it is lost with the next callback.
+enum { LOOP_SCRATCH = 65536 };
+char *loop_scratch(struct loop *loop);
