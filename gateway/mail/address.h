@@ -6,7 +6,8 @@
 //
 // Domains are LDH labels, and underscores are tolerated everywhere: hosts named by Windows and by DNS itself carry
 // them, and whether such a name leads anywhere is for DNS to say. A domain in UTF-8 is only checked for its shape
-// here; address_domain_ascii, which anything that goes to DNS or to a peer needs, decides whether it is a name.
+// here; address_domain_ascii, which anything that goes to DNS or to a peer needs, decides whether it is a name. What
+// is ASCII already is not put to libidn2: an A-label that IDNA 2008 dislikes (an emoji) still is a name in DNS.
 #pragma once
 
 #include "base/bytes.h"
