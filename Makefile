@@ -33,7 +33,7 @@ endif
 
 # Looked up when first used, after `deps` had its chance to install what is missing.
 LIB_CFLAGS = $(eval LIB_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES)))$(LIB_CFLAGS)
-LIB_LIBS   = $(eval LIB_LIBS := $(shell pkg-config --libs $(LIBRARIES)))$(LIB_LIBS)
+LIB_LIBS   = $(eval LIB_LIBS := $(shell pkg-config --libs $(LIBRARIES)) -lresolv)$(LIB_LIBS)
 
 ROOMS   := $(sort $(wildcard gateway/*/*.c))
 OBJECTS := $(ROOMS:%.c=$(OUT)/%.o)
