@@ -26,24 +26,29 @@ struct conn_events {
     void (*closed)(void *arg, enum conn_end how, const struct err *why); // also: connect failed, handshake failed
 };
 
+// Takes over a connected, non-blocking, close-on-exec socket.
 struct conn *conn_adopt(struct loop *loop, int fd, size_t input_max, const struct conn_events *events, void *arg);
 // Starts to connect from `source` (len 0: the system's choice; port 0) to `peer` within timeout_ms.
 struct conn *conn_dial(struct loop *loop, const struct addr *source, const struct addr *peer, int64_t timeout_ms,
                        size_t input_max, const struct conn_events *events, void *arg);
 void conn_free(struct conn **conn); // closes at once, output not yet sent is lost
-void conn_finish(struct conn **conn, int64_t timeout_ms); // hands it to the loop: sends what waits, closes, frees; no more events
+// Hands it to the loop, with no more events: sends what waits, says that nothing follows (close_notify, FIN), waits for the
+// peer's own end so that no reset overtakes the last reply, frees. One that is connecting or shaking hands is just closed.
+void conn_finish(struct conn **conn, int64_t timeout_ms);
 
 struct bytes conn_peek(struct conn *conn);           // what has come and was not taken; good until the next conn_ call or turn
 void conn_take(struct conn *conn, size_t n);         // the first n bytes are done with
 void conn_write(struct conn *conn, struct bytes b);  // copies; sent at the end of this turn of the loop, in one go where possible
 void conn_flush(struct conn *conn);                  // sends now what it can
 size_t conn_unsent(const struct conn *conn);
-void conn_pause(struct conn *conn, bool paused);     // paused: no reading, no `readable` (a peer's close is noticed later)
+// Paused: no reading, no `readable` (a peer's close is noticed later). Resumed: `readable` again where bytes wait untaken.
+void conn_pause(struct conn *conn, bool paused);
 // Closed with CONN_TIMEOUT when nothing came or went for this long; 0: never. Re-armed by traffic.
 void conn_idle_limit(struct conn *conn, int64_t ms);
 // Closed with CONN_TIMEOUT at this moment from now whatever comes; 0: takes the limit away. For commands and totals.
 void conn_deadline(struct conn *conn, int64_t ms);
 
+// What was written before goes out in plain, what is written from now on waits for `secured`.
 // Both need an empty input buffer (CVE-2011-0411): false and nothing done where there are bytes; the caller decides what to say.
 bool conn_secure_server(struct conn *conn, struct tls_context *context);
 bool conn_secure_client(struct conn *conn, struct tls_context *context, const char *host, enum tls_demand demand);

@@ -16,6 +16,7 @@ struct loop {
     struct event woken;     // the eventfd that other threads write to
     struct event heartbeat; // makes a turn a second where nothing else does
     int wake_fd;
+    bool running;
     struct queue posted;
     _Atomic bool stopping;
     _Atomic bool
@@ -161,6 +162,8 @@ static void rest(struct loop *l) {
 }
 
 void loop_run(struct loop *l) {
+    l->running = true;
+    l->now_ms = 0;
     for (;;) {
         posted_run(l);
         ring_run(&l->at_turn_end);
@@ -168,6 +171,7 @@ void loop_run(struct loop *l) {
         rest(l);
     }
     atomic_store(&l->stopping, false);
+    l->running = false;
 }
 
 void loop_stop(struct loop *l) {
@@ -198,6 +202,7 @@ uint64_t loop_turns(const struct loop *l) {
 }
 
 int64_t loop_now_ms(struct loop *l) {
+    if (!l->running) return clock_monotonic_us() / 1000;
     if (!l->now_ms) l->now_ms = clock_monotonic_us() / 1000;
     return l->now_ms;
 }

@@ -19,6 +19,8 @@ struct tls_server_options {
 };
 struct tls_context *tls_server_new(const struct tls_server_options *options, struct err *err);
 
+// Neither fails the handshake nor decides anything when a client's certificate does not verify: the facts say so.
+
 // Client: ca_file NULL = the system's store. One context serves all demands; the demand is per session.
 struct tls_context *tls_client_new(const char *ca_file, struct err *err);
 struct tls_context *tls_context_ref(struct tls_context *context); // any thread
@@ -37,13 +39,14 @@ struct tls_facts {       // texts live as long as the session
 };
 
 struct tls_session *tls_accept(struct tls_context *context, int fd);
-// host: for SNI and name check; NULL gives neither and TLS_VERIFY then fails.
+// host: for SNI and name check, a name (A-labels) or an IP address; NULL gives neither and TLS_VERIFY then fails.
 struct tls_session *tls_connect(struct tls_context *context, int fd, const char *host, enum tls_demand demand);
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
 enum tls_result tls_handshake(struct tls_session *s, struct err *err);
 enum tls_result tls_read(struct tls_session *s, void *into, size_t size, size_t *got, struct err *err);
 enum tls_result tls_write(struct tls_session *s, struct bytes what, size_t *put, struct err *err);
-bool tls_has_pending(const struct tls_session *s); // decrypted bytes wait inside: read without waiting for the socket
+bool tls_has_pending(const struct tls_session *s); // bytes wait inside: read without waiting for the socket
+enum tls_result tls_bye(struct tls_session *s);    // sends close_notify, once: DONE, WANT_WRITE or FAILED
 void tls_get_facts(const struct tls_session *s, struct tls_facts *out);
-void tls_session_free(struct tls_session **s); // sends close_notify where it can without waiting
+void tls_session_free(struct tls_session **s); // says bye where it can without waiting

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+#include "net/tls.h"
+
+#include "base/bug.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct tls_context {
+    _Atomic int holders;
+    SSL_CTX *ctx;
+};
+
+struct tls_session {
+    SSL *ssl;
+    bool server;
+    bool named;      // the peer's name is checked
+    bool impossible; // TLS_VERIFY without a name
+    bool broken;     // after a fatal error OpenSSL wants nothing but SSL_free
+};
+
+// OpenSSL's queue of errors is the thread's: emptied here, so that the next call's result is its own.
+static bool set_from_queue(struct err *err, const char *what) {
+    unsigned long code = ERR_get_error();
+    const char *reason =
+        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+    ERR_clear_error();
+    return err_set(err, "%s: %s", what, reason ? reason : "unknown error");
+}
+
+static struct tls_context *context_new(const SSL_METHOD *method) {
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(method);
+    bug_if(!ctx);
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    // A missing close_notify is an end like any other: SMTP's own framing tells a truncated message.
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(ctx, 1); // one read(2) for a record instead of two
+    // Tickets are stateless; a cache of sessions would only be a lock and memory.
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    struct tls_context *c = must_alloc(sizeof *c);
+    c->ctx = ctx;
+    atomic_init(&c->holders, 1);
+    return c;
+}
+
+// Without it OpenSSL would ask for a passphrase on the terminal, and wait.
+static int no_passphrase(char *into, int size, int writing, void *arg) {
+    (void)into, (void)size, (void)writing, (void)arg;
+    return -1;
+}
+
+static bool load_pair(SSL_CTX *ctx, const struct tls_server_options *o, struct err *err) {
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+    if (SSL_CTX_use_certificate_chain_file(ctx, o->certificate) != 1)
+        return set_from_queue(err, "certificate") || err_within(err, "%s", o->certificate);
+    bool loaded = SSL_CTX_use_PrivateKey_file(ctx, o->key, SSL_FILETYPE_PEM) == 1;
+    bool mismatch = !loaded && ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH;
+    if (!loaded && !mismatch) return set_from_queue(err, "private key") || err_within(err, "%s", o->key);
+    if (mismatch || SSL_CTX_check_private_key(ctx) != 1) {
+        ERR_clear_error();
+        return err_set(err, "%s: is not the key of the certificate %s", o->key, o->certificate);
+    }
+    return true;
+}
+
+static int let_pass(int ok, X509_STORE_CTX *store) {
+    (void)ok, (void)store;
+    return 1;
+}
+
+static bool ask_for_certificates(SSL_CTX *ctx, const char *client_ca, struct err *err) {
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(client_ca);
+    if (!names || SSL_CTX_load_verify_locations(ctx, client_ca, NULL) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return set_from_queue(err, "certificates of client authorities") || err_within(err, "%s", client_ca);
+    }
+    SSL_CTX_set_client_CA_list(ctx, names);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, let_pass);
+    return true;
+}
+
+struct tls_context *tls_server_new(const struct tls_server_options *options, struct err *err) {
+    struct tls_context *c = context_new(TLS_server_method());
+    SSL_CTX_set_options(c->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_num_tickets(c->ctx, 1);
+    SSL_CTX_set_session_id_context(c->ctx, (const unsigned char *)"tidegate", 8);
+    bool ok = load_pair(c->ctx, options, err);
+    if (ok && options->client_ca) ok = ask_for_certificates(c->ctx, options->client_ca, err);
+    if (!ok) tls_context_free(&c);
+    return c;
+}
+
+struct tls_context *tls_client_new(const char *ca_file, struct err *err) {
+    struct tls_context *c = context_new(TLS_client_method());
+    int ok = ca_file ? SSL_CTX_load_verify_locations(c->ctx, ca_file, NULL)
+                     : SSL_CTX_set_default_verify_paths(c->ctx);
+    if (ok == 1) return c;
+    set_from_queue(err, "trusted certificates");
+    if (ca_file) err_within(err, "%s", ca_file);
+    tls_context_free(&c);
+    return NULL;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *c) {
+    atomic_fetch_add_explicit(&c->holders, 1, memory_order_relaxed);
+    return c;
+}
+
+void tls_context_free(struct tls_context **context) {
+    struct tls_context *c = *context;
+    *context = NULL;
+    if (!c || atomic_fetch_sub_explicit(&c->holders, 1, memory_order_acq_rel) > 1) return;
+    SSL_CTX_free(c->ctx);
+    free(c);
+}
+
+// The session keeps the SSL_CTX by OpenSSL's own count.
+static struct tls_session *session_new(struct tls_context *context, int fd) {
+    struct tls_session *s = must_alloc(sizeof *s);
+    ERR_clear_error();
+    s->ssl = SSL_new(context->ctx);
+    bug_if(!s->ssl || SSL_set_fd(s->ssl, fd) != 1);
+    return s;
+}
+
+struct tls_session *tls_accept(struct tls_context *context, int fd) {
+    struct tls_session *s = session_new(context, fd);
+    s->server = true;
+    SSL_set_accept_state(s->ssl);
+    return s;
+}
+
+// RFC 6066 section 3: no trailing dot and no address literal in SNI.
+static bool set_name(SSL *ssl, const char *host) {
+    char name[256];
+    size_t len = strlen(host);
+    if (len && host[len - 1] == '.') len--;
+    if (len == 0 || len >= sizeof name) return false;
+    memcpy(name, host, len);
+    name[len] = 0;
+    uint8_t ip[16];
+    bool literal = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+    if (!literal) SSL_set_tlsext_host_name(ssl, name);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set1_host(ssl, name) == 1;
+}
+
+struct tls_session *tls_connect(struct tls_context *context, int fd, const char *host,
+                                enum tls_demand demand) {
+    struct tls_session *s = session_new(context, fd);
+    SSL_set_connect_state(s->ssl);
+    s->named = host && set_name(s->ssl, host);
+    if (demand == TLS_VERIFY) {
+        SSL_set_verify(s->ssl, SSL_VERIFY_PEER, NULL);
+        s->impossible = !s->named;
+    } else {
+        // The chain is looked at for the facts, not for the outcome. Level 1 because the alternative to an
+        // old peer's short key is no encryption at all.
+        SSL_set_verify(s->ssl, SSL_VERIFY_NONE, NULL);
+        SSL_set_security_level(s->ssl, 1);
+    }
+    return s;
+}
+
+static enum tls_result failed(struct tls_session *s, const char *what, struct err *err) {
+    long verdict = SSL_get_verify_result(s->ssl);
+    bool chain = ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+    s->broken = true;
+    set_from_queue(err, what);
+    if (chain) err_set(err, "%s: certificate: %s", what, X509_verify_cert_error_string(verdict));
+    return TLS_FAILED;
+}
+
+static enum tls_result result_of(struct tls_session *s, int returned, const char *what, struct err *err) {
+    int os_error = errno;
+    switch (SSL_get_error(s->ssl, returned)) {
+    case SSL_ERROR_NONE:
+        return TLS_DONE;
+    case SSL_ERROR_WANT_READ:
+        return TLS_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return TLS_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return TLS_CLOSED;
+    case SSL_ERROR_SYSCALL:
+        s->broken = true;
+        if (os_error == 0) return TLS_CLOSED;
+        errno = os_error;
+        err_errno(err, "%s", what);
+        return TLS_FAILED;
+    default:
+        return failed(s, what, err);
+    }
+}
+
+enum tls_result tls_handshake(struct tls_session *s, struct err *err) {
+    if (s->impossible) {
+        err_set(err, "TLS handshake: the peer must be verified and has no name to verify");
+        return TLS_FAILED;
+    }
+    ERR_clear_error();
+    errno = 0;
+    enum tls_result result = result_of(s, SSL_do_handshake(s->ssl), "TLS handshake", err);
+    if (result != TLS_CLOSED) return result;
+    err_set(err, "TLS handshake: the peer closed the connection");
+    s->broken = true;
+    return TLS_FAILED;
+}
+
+enum tls_result tls_read(struct tls_session *s, void *into, size_t size, size_t *got, struct err *err) {
+    *got = 0;
+    ERR_clear_error();
+    errno = 0;
+    return result_of(s, SSL_read_ex(s->ssl, into, size, got), "TLS read", err);
+}
+
+enum tls_result tls_write(struct tls_session *s, struct bytes what, size_t *put, struct err *err) {
+    *put = 0;
+    ERR_clear_error();
+    errno = 0;
+    enum tls_result result = result_of(s, SSL_write_ex(s->ssl, what.at, what.len, put), "TLS write", err);
+    if (result != TLS_CLOSED) return result;
+    err_set(err, "TLS write: the peer closed the connection");
+    return TLS_FAILED;
+}
+
+bool tls_has_pending(const struct tls_session *s) {
+    return SSL_has_pending(s->ssl);
+}
+
+// A name is for logs and facts: what is not printable ASCII or UTF-8's upper half becomes '?'.
+static void common_name(X509 *certificate, char *out, size_t size) {
+    X509_NAME *subject = X509_get_subject_name(certificate);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0) return;
+    unsigned char *text = NULL;
+    int len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    size_t n = 0;
+    for (int i = 0; i < len && n + 1 < size; i++)
+        out[n++] = text[i] < 32 || text[i] == 127 ? '?' : (char)text[i];
+    out[n] = 0;
+    OPENSSL_free(text);
+}
+
+static void fingerprint(X509 *certificate, char out[65]) {
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+    if (X509_digest(certificate, EVP_sha256(), hash, &len) != 1 || len != 32) return;
+    for (unsigned int i = 0; i < len; i++)
+        snprintf(out + (size_t)i * 2, 3, "%02x", hash[i]);
+}
+
+void tls_get_facts(const struct tls_session *s, struct tls_facts *out) {
+    *out = (struct tls_facts){.version = SSL_get_version(s->ssl), .cipher = SSL_get_cipher_name(s->ssl)};
+    X509 *certificate = SSL_get0_peer_certificate(s->ssl);
+    if (!certificate) return;
+    common_name(certificate, out->peer_name, sizeof out->peer_name);
+    fingerprint(certificate, out->peer_sha256);
+    long verdict = SSL_get_verify_result(s->ssl);
+    out->verified = verdict == X509_V_OK && (s->server || s->named);
+    if (verdict != X509_V_OK)
+        snprintf(out->why_not, sizeof out->why_not, "%s", X509_verify_cert_error_string(verdict));
+    else if (!out->verified)
+        snprintf(out->why_not, sizeof out->why_not, "no name to verify");
+    ERR_clear_error();
+}
+
+enum tls_result tls_bye(struct tls_session *s) {
+    if (s->broken || !SSL_is_init_finished(s->ssl)) return TLS_FAILED;
+    if (SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN) return TLS_DONE;
+    ERR_clear_error();
+    errno = 0;
+    int returned = SSL_shutdown(s->ssl); // 0: ours is sent, the peer's has not come
+    if (returned >= 0) return TLS_DONE;
+    enum tls_result result = result_of(s, returned, "TLS close", NULL);
+    return result == TLS_WANT_WRITE ? result : TLS_FAILED;
+}
+
+void tls_session_free(struct tls_session **session) {
+    struct tls_session *s = *session;
+    if (!s) return;
+    tls_bye(s);
+    SSL_free(s->ssl);
+    ERR_clear_error();
+    free(s);
+    *session = NULL;
+}
