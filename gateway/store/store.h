@@ -84,6 +84,7 @@ enum table { TABLE_MESSAGE, TABLE_RECIPIENT, TABLE_DUE, TABLE_PLACE, TABLE_SEGME
              TABLE_JOURNAL, TABLE_POLICY, TABLE_META, TABLE_COUNT };
 bool must_use txn_put(struct txn *t, enum table table, struct bytes key, struct bytes value, struct err *err);
 bool must_use txn_delete(struct txn *t, enum table table, struct bytes key, struct err *err); // not there: true
+bool must_use txn_get(struct txn *t, enum table table, struct bytes key, struct bytes *value, bool *found, struct err *err); // good until the next change
 
 // ---- reading -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// key: how the keys of the store's tables look, so that byte order is the order wanted.
+//
+//   message    id            8
+//   recipient  id n          12
+//   due        ms id n       20   every recipient has exactly one entry
+//   place      lane id n          parked recipients only; lane = be16 length, text; of a text above KEY_LANE_TEXT bytes
+//                                 its first KEY_LANE_TEXT and a hash of the whole (two such lanes that agree in both
+//                                 are told apart by the recipients' records)
+//   journal    id ms seq     20
+//   segment    number        4
+//
+// All integers big-endian; times before 1970 sort as 1970. A struct key is a value that owns its bytes.
+#pragma once
+
+#include "base/bytes.h"
+
+enum { KEY_MAX = 511, KEY_LANE_TEXT = 440, KEY_RECIPIENT = 12 };
+
+struct key {
+    size_t len;
+    char at[2 + KEY_LANE_TEXT + 8 + KEY_RECIPIENT];
+};
+
+static inline struct bytes key_bytes(const struct key *k) { return (struct bytes){k->at, k->len}; }
+
+struct key key_message(uint64_t id);
+struct key key_recipient(uint64_t id, uint32_t n);
+struct key key_due(int64_t due_ms, uint64_t id, uint32_t n);
+struct key key_lane(struct bytes lane); // what the place keys of a lane begin with
+struct key key_place(struct bytes lane, uint64_t id, uint32_t n);
+struct key key_journal(uint64_t id, int64_t at_ms, uint32_t seq);
+struct key key_segment(uint32_t number);
+
+// Taking keys apart; false where the key has not the shape of its table.
+bool key_to_recipient(struct bytes key, uint64_t *id, uint32_t *n);
+bool key_to_due(struct bytes key, int64_t *due_ms, uint64_t *id, uint32_t *n);
+// `*lane` is the text as far as the key has it, `*whole` whether that is all of it.
+bool key_to_place(struct bytes key, struct bytes *lane, bool *whole, uint64_t *id, uint32_t *n);
+bool key_to_journal(struct bytes key, uint64_t *id, int64_t *at_ms);

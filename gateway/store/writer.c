@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "store/writer.h"
+
+#include "base/bug.h"
+#include "store/group.h"
+#include "store/inside.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { UPKEEP_MS = 250 }; // how often a sick database is tried and a missing reserve looked after
+
+struct writer {
+    struct store *store;
+    struct queue queue;
+    int wake;
+    atomic_bool stop;
+    pthread_t thread;
+    struct queue_node *oldest, *newest; // taken from the queue, not yet in a group
+    int64_t upkeep_us;
+    struct group group;
+};
+
+static void take_waiting(struct writer *w) {
+    struct queue_node *taken = queue_take_all(&w->queue);
+    if (!taken) return;
+    if (w->oldest) w->newest->next = taken;
+    else w->oldest = taken;
+    while (taken->next) taken = taken->next;
+    w->newest = taken;
+}
+
+static bool run_group(struct writer *w) {
+    take_waiting(w);
+    if (!w->oldest) return false;
+    while (w->oldest && group_has_room(&w->group, (struct store_op *)w->oldest)) {
+        struct queue_node *node = w->oldest;
+        w->oldest = node->next;
+        group_add(&w->group, (struct store_op *)node);
+    }
+    group_run(&w->group, w->store);
+    return true;
+}
+
+// Returns for how many ms there is nothing to do; -1: until somebody asks.
+static int upkeep(struct writer *w) {
+    struct store *s = w->store;
+    bool sick = atomic_load(&s->told.sick), wants = sick || !s->space->has_reserve;
+    if (!wants) return -1;
+    int64_t now = clock_monotonic_us();
+    if (now - w->upkeep_us >= UPKEEP_MS * 1000) {
+        w->upkeep_us = now;
+        if (sick) group_probe(s);
+        space_take_reserve(s->space);
+    }
+    return UPKEEP_MS;
+}
+
+static void wait_for_work(struct writer *w, int ms) {
+    struct pollfd ready = {.fd = w->wake, .events = POLLIN};
+    uint64_t count;
+    if (poll(&ready, 1, ms) > 0) bug_if(read(w->wake, &count, sizeof count) != sizeof count);
+}
+
+static void *writer_main(void *arg) {
+    struct writer *w = arg;
+    for (;;) {
+        bool stopping = atomic_load(&w->stop); // looked at first: what was submitted before it is then seen below
+        bool ran = run_group(w);
+        int idle_ms = upkeep(w);
+        if (ran) continue;
+        if (stopping) break;
+        wait_for_work(w, idle_ms);
+    }
+    return NULL;
+}
+
+static void wake(struct writer *w) {
+    const uint64_t one = 1;
+    bug_if(write(w->wake, &one, sizeof one) != sizeof one);
+}
+
+void writer_submit(struct writer *w, struct store_op *op) {
+    bug_if(atomic_load(&w->stop));
+    if (queue_put(&w->queue, &op->node)) wake(w);
+}
+
+// Signals are the main thread's.
+static int start_thread(struct writer *w) {
+    sigset_t all, was;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &was);
+    int rc = pthread_create(&w->thread, NULL, writer_main, w);
+    pthread_sigmask(SIG_SETMASK, &was, NULL);
+    if (rc == 0) pthread_setname_np(w->thread, "store-writer");
+    return rc;
+}
+
+struct writer *writer_start(struct store *store, struct err *err) {
+    struct writer *w = must_alloc(sizeof *w);
+    w->store = store;
+    w->wake = eventfd(0, EFD_CLOEXEC);
+    int rc = w->wake < 0 ? errno : start_thread(w);
+    if (rc == 0) return w;
+    errno = rc;
+    err_errno(err, "store: writer thread");
+    if (w->wake >= 0) close(w->wake);
+    free(w);
+    return NULL;
+}
+
+void writer_stop(struct writer **writer) {
+    struct writer *w = *writer;
+    if (!w) return;
+    atomic_store(&w->stop, true);
+    wake(w);
+    pthread_join(w->thread, NULL);
+    bug_if(!queue_is_empty(&w->queue));
+    close(w->wake);
+    free(w);
+    *writer = NULL;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// writer: the one thread that writes: takes ops, forms groups, makes them durable, tells their owners.
+//
+// Between groups, and when nobody waits, it moves compaction on by one step, tries whether a sick database works again,
+// and takes the disk reserve back. The order within a group is what the promise rests on: bodies, fdatasync of their
+// segments, fsync of the folder where a segment is new, commit, finish.
+#pragma once
+
+#include "store/store.h"
+
+struct writer;
+
+struct writer *writer_start(struct store *store, struct err *err);
+void writer_submit(struct writer *writer, struct store_op *op); // any thread
+void writer_stop(struct writer **writer);                       // after all that was submitted
