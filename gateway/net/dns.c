@@ -375,6 +375,10 @@ struct dns *dns_new(struct loop *loop, const struct dns_options *options, struct
     return dns;
 }
 
+struct loop *dns_loop(const struct dns *dns) {
+    return dns->loop;
+}
+
 struct dns_ticket *dns_ask(struct dns *dns, const char *name, enum dns_type type,
                            void (*answer)(void *arg, const struct dns_answer *answer), void *arg) {
     struct dns_ticket *t = must_alloc(sizeof *t);
