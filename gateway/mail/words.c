@@ -155,3 +155,15 @@ void words_clean(struct buf *out, struct bytes text) {
         text = bytes_skip(text, n ? n : 1);
     }
 }
+
+struct bytes words_line(struct arena *arena, struct bytes text, size_t max) {
+    struct buf cleaned = {0};
+    words_clean(&cleaned, bytes_first(text, max + 4)); // a character broken here lies behind the cut below
+    struct bytes line = bytes_trim(buf_bytes(&cleaned));
+    if (line.len > max) line.len = max;
+    while (line.len && !utf8_is_valid(line))
+        line.len--;
+    line = arena_copy(arena, line);
+    buf_release(&cleaned);
+    return line;
+}
