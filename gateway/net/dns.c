@@ -10,8 +10,8 @@
 
 enum {
     SERVERS_MAX = 8,
-    ASKING_MAX = 1000, // questions on the wire at a time; the rest wait their turn
-    FAILURE_S = 5,     // how long a failure is remembered
+    ASKING_MAX = 500, // questions on the wire at a time; more would overrun a socket buffer in one burst
+    FAILURE_S = 5,    // how long a failure is remembered
     TTL_MAX_S = 86400,
     ABSENCE_MAX_S = 3600,
     NAME_MAX_LEN = 253,
@@ -326,6 +326,7 @@ static bool add_server(struct dns *dns, struct addr *a, struct err *err) {
     struct dns_server_options options = {
         .loop = dns->loop,
         .log = dns->log,
+        .clock = dns->clock,
         .timeout_ms = dns->timeout_ms,
         .life_ms =
             dns->timeout_ms << doublings, // as long as its question, so that a late answer still counts

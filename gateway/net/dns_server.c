@@ -9,12 +9,13 @@
 #include <sys/random.h>
 
 enum {
-    SOCKETS_MAX = 8,    // of one channel: UDP, TCP, and what c-ares is about to close
-    EDNS_SIZE = 1232,   // fits any path without fragments
-    MISSES_TO_DOWN = 3, // in a row, before a server is passed over
-    PROBE_MS = 10000,   // between looks at a server that is down
-    PLAIN_MS = 60000,   // without EDNS, before it is tried again
-    TICK_MS = 1000,     // lets c-ares drop what nobody waits for any more
+    SOCKETS_MAX = 8,          // of one channel: UDP, TCP, and what c-ares is about to close
+    EDNS_SIZE = 1232,         // fits any path without fragments
+    MISSES_TO_DOWN = 3,       // in a row, before a server is passed over
+    PROBE_MS = 10000,         // between looks at a server that is down
+    PLAIN_MS = 60000,         // without EDNS, before it is tried again
+    RECEIVE_BUFFER = 1 << 20, // the kernel gives what it allows
+    TICK_MS = 1000,           // lets c-ares drop what nobody waits for any more
 };
 
 struct socket_watch {
@@ -31,11 +32,11 @@ struct dns_server {
     struct timer *tick;
     size_t flights;
     int misses;       // tries it let pass in silence since it was last heard
-    int64_t heard_at; // monotonic ms, as all times here
+    int64_t heard_at; // monotonic ms
     bool down;
-    int64_t probe_at;
-    bool plain; // does not understand EDNS
-    int64_t plain_until;
+    int64_t probed_at; // clock_ms, as the next
+    bool plain;        // does not understand EDNS
+    int64_t plain_since;
 };
 
 // Outlives its asker when another server was faster: asker is NULL then.
@@ -48,6 +49,12 @@ struct dns_flight {
 
 static int64_t monotonic_ms(void) {
     return clock_monotonic_us() / 1000;
+}
+
+// Also when the clock was set back: nothing here may last longer for that.
+static bool has_passed(const struct dns_server *s, int64_t since, int64_t span_ms) {
+    int64_t now = clock_ms(s->is.clock);
+    return now - since >= span_ms || now < since;
 }
 
 const char *dns_server_text(const struct dns_server *s) {
@@ -66,7 +73,7 @@ static void heard(struct dns_server *s) {
 static void went_down(struct dns_server *s, const char *why) {
     if (s->down) return;
     s->down = true;
-    s->probe_at = monotonic_ms() + PROBE_MS;
+    s->probed_at = clock_ms(s->is.clock);
     if (s->is.log) log_warn(s->is.log, "dns: %s: %s", s->text, why);
 }
 
@@ -76,14 +83,18 @@ void dns_server_missed(struct dns_server *s) {
         went_down(s, "does not answer");
 }
 
+static void went_plain(struct dns_server *s) {
+    s->plain = true;
+    s->plain_since = clock_ms(s->is.clock);
+}
+
 bool dns_server_is_down(const struct dns_server *s) {
     return s->down;
 }
 
 bool dns_server_wants_probe(struct dns_server *s) {
-    int64_t now = monotonic_ms();
-    if (!s->down || now < s->probe_at) return false;
-    s->probe_at = now + PROBE_MS;
+    if (!s->down || !has_passed(s, s->probed_at, PROBE_MS)) return false;
+    s->probed_at = clock_ms(s->is.clock);
     return true;
 }
 
@@ -111,7 +122,11 @@ void dns_server_send(struct dns_server *s, struct dns_asker *asker) {
     struct dns_flight *f = must_alloc(sizeof *f);
     *f = (struct dns_flight){.server = s, .asker = asker, .edns = edns};
     LIST_INSERT_HEAD(&asker->flights, f, link);
-    if (!s->flights++) timer_set(s->tick, TICK_MS);
+    if (s->plain && has_passed(s, s->plain_since, PLAIN_MS))
+        timer_set(s->tick, 0); // c-ares may be on the stack here
+    else if (!s->flights)
+        timer_set(s->tick, TICK_MS);
+    s->flights++;
     ares_send(s->channel, query, len, on_flight, f);
     ares_free_string(query);
 }
@@ -148,8 +163,7 @@ static void on_flight(void *arg, int status, int timeouts, unsigned char *at, in
     } else if (status != ARES_SUCCESS) {
         asker->landed(asker, s, DNS_UNREACHABLE, BYTES(""), ares_strerror(status));
     } else if (edns && is_formerr(message)) {
-        s->plain = true;
-        s->plain_until = monotonic_ms() + PLAIN_MS;
+        went_plain(s);
         dns_server_send(s, asker);
     } else {
         asker->landed(asker, s, DNS_LANDED, message, "");
@@ -196,6 +210,7 @@ static bool channel_open(struct dns_server *s, ares_channel *channel, struct err
         .timeout = s->is.life_ms,
         .tries = 1,
         .ednspsz = EDNS_SIZE,
+        .socket_receive_buffer_size = RECEIVE_BUFFER,
         .sock_state_cb = on_socket_state,
         .sock_state_cb_data = s,
         .lookups = "b",
@@ -203,7 +218,8 @@ static bool channel_open(struct dns_server *s, ares_channel *channel, struct err
     };
     int rc = ares_init_options(channel, &o,
                                ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ |
-                                   ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF);
+                                   ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF |
+                                   ARES_OPT_SOCK_RCVBUF);
     if (rc != ARES_SUCCESS) return err_set(err, "c-ares: %s", ares_strerror(rc));
     rc = ares_set_servers_ports_csv(*channel, s->text);
     if (rc == ARES_SUCCESS) return true;
@@ -223,12 +239,8 @@ static bool has_lost_edns(const struct dns_server *s) {
 }
 
 static void restore_edns(struct dns_server *s) {
-    int64_t now = monotonic_ms();
-    if (!s->plain && has_lost_edns(s)) {
-        s->plain = true;
-        s->plain_until = now + PLAIN_MS;
-    }
-    if (!s->plain || now < s->plain_until) return;
+    if (!s->plain && has_lost_edns(s)) went_plain(s);
+    if (!s->plain || !has_passed(s, s->plain_since, PLAIN_MS)) return;
     ares_channel fresh;
     if (!channel_open(s, &fresh, NULL)) return;
     ares_destroy(s->channel); // its flights come back as DNS_LOST

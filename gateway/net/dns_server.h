@@ -33,6 +33,7 @@ struct dns_asker {
 struct dns_server_options {
     struct loop *loop;
     const struct log *log;
+    const struct clock *clock;
     int timeout_ms; // silence shorter than this means nothing
     int life_ms;    // of a packet: answers count for so long
     bool ask_ad;

@@ -581,6 +581,32 @@ static void a_dead_server_is_not_waited_for_each_time(void **state) {
     assert_true(b->pocket.asked >= 3 && b->pocket.asked <= 6); // not one each
 }
 
+static void a_server_that_is_back_is_noticed(void **state) {
+    struct bench *b = *state;
+    char both[160];
+    snprintf(both, sizeof both, "%s,%s", b->pocket.address, b->second.address);
+    start(b, both, 20, 3);
+    b->pocket.mood = POCKET_SILENT;
+    for (int i = 0; i < 5; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "n%d.example", i);
+        ask(b, name, DNS_A);
+    }
+    b->pocket.mood = POCKET_USUAL;
+    size_t asked = b->pocket.asked;
+    ask(b, "still.example", DNS_A);
+    assert_int_equal(b->pocket.asked, asked); // not every question looks
+    clock_shift(&b->clock, 11000);
+    b->second.mood = POCKET_SILENT; // so that only the first can answer
+    assert_int_equal(ask(b, "back.example", DNS_A).status, DNS_NO_NAME);
+    assert_true(b->pocket.asked > asked);
+    asked = b->pocket.asked;
+    size_t second = b->second.asked;
+    assert_int_equal(ask(b, "again.example", DNS_A).status, DNS_NO_NAME);
+    assert_int_equal(b->pocket.asked, asked + 1); // first in the operator's order again
+    assert_int_equal(b->second.asked, second);
+}
+
 static void a_closed_port_sends_us_on_at_once(void **state) {
     struct bench *b = *state;
     char both[160];
@@ -630,7 +656,15 @@ static void a_server_without_edns_is_understood(void **state) {
     b->pocket.mood = POCKET_NO_EDNS;
     for (int i = 0; i < 4; i++)
         assert_int_equal(ask(b, "example.com", DNS_MX).status, DNS_OK);
-    assert_true(b->pocket.with_edns <= 2); // then it is remembered
+    size_t asked_so = b->pocket.with_edns;
+    assert_true(asked_so <= 2); // then it is remembered
+    b->pocket.mood = POCKET_USUAL;
+    assert_int_equal(ask(b, "example.com", DNS_MX).status, DNS_OK);
+    assert_int_equal(b->pocket.with_edns, asked_so);
+    clock_shift(&b->clock, 61000); // and tried again in a while, on a fresh channel
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask(b, "example.com", DNS_MX).status, DNS_OK);
+    assert_true(b->pocket.with_edns > asked_so);
 }
 
 static void authenticity_is_asked_for_and_told(void **state) {
@@ -707,6 +741,7 @@ int main(void) {
         WITH_SERVER(lies_are_passed_over),
         WITH_SERVER(silence_is_asked_again_then_given_up),
         WITH_SERVER(a_dead_server_is_not_waited_for_each_time),
+        WITH_SERVER(a_server_that_is_back_is_noticed),
         WITH_SERVER(a_closed_port_sends_us_on_at_once),
         WITH_SERVER(a_lone_server_gets_time_to_restart),
         WITH_SERVER(a_failing_server_hands_over_to_the_next),

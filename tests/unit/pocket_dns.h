@@ -376,11 +376,12 @@ static inline void pocket_on_tcp(void *arg, int what) {
 }
 
 static inline int pocket_socket(int kind, uint16_t *port) {
-    int fd = socket(AF_INET, kind | SOCK_CLOEXEC, 0), one = 1;
+    int fd = socket(AF_INET, kind | SOCK_CLOEXEC, 0), one = 1, buffer = 1 << 20;
     struct sockaddr_in a = {
         .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0 ||
         (kind == SOCK_STREAM && listen(fd, 8) < 0)) {
         close(fd);
