@@ -2,6 +2,7 @@
 // inside: what the store is made of, for its own rooms only.
 #pragma once
 
+#include "store/compact.h"
 #include "store/space.h"
 #include "store/txn.h"
 #include "store/writer.h"
@@ -15,6 +16,7 @@ struct store {
     struct files files;
     struct segments segments; // the writer thread's, as are the next two
     struct txn txn;
+    struct compact compact;
     struct writer *writer;
     struct space *space;
     atomic_uint readers;

@@ -108,6 +108,7 @@ void store_close(struct store **store) {
     if (!s) return;
     bug_if(atomic_load(&s->readers) != 0);
     writer_stop(&s->writer);
+    compact_release(&s->compact);
     if (s->db) {
         segments_release(&s->segments);
         files_release(&s->files);

@@ -161,6 +161,8 @@ static bool append_file(struct segments *s, enum segment_kind kind, const struct
     tail->unsynced = true;
     if (!copy_file(s, tail->fd, body, seg->end + SEGMENT_HEAD + parts, &crc, &source_failed, err))
         return source_failed ? false : refuse(s, err);
+    if (body->expect_crc && *body->expect_crc != crc)
+        return err_set(err, "the body of %016llx is damaged", (unsigned long long)body->id);
     head.crc = crc;
     char encoded[SEGMENT_HEAD];
     segment_head_encode(&head, encoded);
@@ -220,6 +222,8 @@ bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_b
 }
 
 void tail_begin(struct segments *s) { s->refusing = false; }
+
+bool tail_refuses(const struct segments *s) { return s->refusing; }
 
 bool tail_sync(struct segments *s, struct err *err) {
     struct err why;

@@ -14,10 +14,12 @@ struct tail_body {
     size_t part_count;
     int file; // -1: none; else what follows the parts
     uint64_t file_offset, file_length;
+    const uint32_t *expect_crc; // what the body must sum to, else it is not appended; NULL: anything
 };
 
 void tail_begin(struct segments *s);
 bool must_use tail_append(struct segments *s, enum segment_kind kind, const struct tail_body *body, struct place *place,
                           struct err *err);
+bool tail_refuses(const struct segments *s); // whether it was the log that failed, not the body's source
 bool must_use tail_sync(struct segments *s, struct err *err);
 bool tail_holds(const struct segments *s, const struct place *place);

@@ -12,7 +12,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { UPKEEP_MS = 250 }; // how often a sick database is tried and a missing reserve looked after
+// How often a sick database is tried and a missing reserve looked after; how often compaction may come between groups.
+enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
 
 struct writer {
     struct store *store;
@@ -21,7 +22,7 @@ struct writer {
     atomic_bool stop;
     pthread_t thread;
     struct queue_node *oldest, *newest; // taken from the queue, not yet in a group
-    int64_t upkeep_us;
+    int64_t upkeep_us, compact_us;
     struct group group;
 };
 
@@ -46,18 +47,30 @@ static bool run_group(struct writer *w) {
     return true;
 }
 
+static int sooner(int a_ms, int b_ms) { return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms; }
+
+// While groups come one after the other, compaction gets a turn every few milliseconds.
+static int compact_turn(struct writer *w, bool busy) {
+    int64_t now = clock_monotonic_us();
+    if (busy && now - w->compact_us < COMPACT_EVERY_MS * 1000) return 0;
+    int idle_ms = compact_step(&w->store->compact, w->store);
+    w->compact_us = clock_monotonic_us();
+    return idle_ms;
+}
+
 // Returns for how many ms there is nothing to do; -1: until somebody asks.
-static int upkeep(struct writer *w) {
+static int upkeep(struct writer *w, bool busy) {
     struct store *s = w->store;
-    bool sick = atomic_load(&s->told.sick), wants = sick || !s->space->has_reserve;
-    if (!wants) return -1;
+    bool sick = atomic_load(&s->told.sick);
+    int idle_ms = sick ? -1 : compact_turn(w, busy);
+    if (!sick && s->space->has_reserve) return idle_ms;
     int64_t now = clock_monotonic_us();
     if (now - w->upkeep_us >= UPKEEP_MS * 1000) {
         w->upkeep_us = now;
         if (sick) group_probe(s);
         space_take_reserve(s->space);
     }
-    return UPKEEP_MS;
+    return sooner(idle_ms, UPKEEP_MS);
 }
 
 static void wait_for_work(struct writer *w, int ms) {
@@ -71,7 +84,7 @@ static void *writer_main(void *arg) {
     for (;;) {
         bool stopping = atomic_load(&w->stop); // looked at first: what was submitted before it is then seen below
         bool ran = run_group(w);
-        int idle_ms = upkeep(w);
+        int idle_ms = upkeep(w, ran);
         if (ran) continue;
         if (stopping) break;
         wait_for_work(w, idle_ms);
