@@ -56,8 +56,8 @@ struct client_message {   // lent until CLIENT_DONE
     size_t count;
 };
 
-enum client_stage { STAGE_CONNECT, STAGE_GREETING, STAGE_EHLO, STAGE_TLS, STAGE_AUTH, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_CONTENT, STAGE_QUIT };
-const char *client_stage_name(enum client_stage stage); // "connect", "greeting", ...
+enum client_stage { STAGE_DNS, STAGE_CONNECT, STAGE_GREETING, STAGE_EHLO, STAGE_TLS, STAGE_AUTH, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_CONTENT, STAGE_QUIT };
+const char *client_stage_name(enum client_stage stage); // "dns", "connect", "greeting", ...
 
 struct client_result {
     struct reply reply;      // the peer's, or ours (then local is true)
@@ -85,4 +85,5 @@ void client_quit(struct client *c);
 struct buf *client_output(struct client *c);
 const struct client_result *client_result(const struct client *c, size_t i);
 const struct client_result *client_failure(const struct client *c); // why the session as such failed; NULL: it did not
+bool client_has_dsn(const struct client *c);      // the peer offers DSN: it took over NOTIFY, RET, ENVID and ORCPT
 size_t client_messages(const struct client *c); // transactions begun on this connection

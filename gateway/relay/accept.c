@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "relay/accept.h"
+
+#include "base/bug.h"
+#include "relay/runner.h"
+
+#include <stdlib.h>
+
+struct accept {
+    struct store_op op; // first
+    struct task back;
+    struct worker *worker;
+    struct arena arena;
+    struct content content;
+    struct message message;
+    struct recipient *recipients;
+    size_t count, room;
+    void (*done)(void *arg, bool stored, const struct err *why);
+    void *arg;
+    bool stored;
+    struct err why;
+};
+
+struct accept *accept_new(struct worker *w) {
+    struct accept *a = must_alloc(sizeof *a);
+    a->worker = w;
+    a->content.file = -1;
+    return a;
+}
+
+struct arena *accept_arena(struct accept *a) { return &a->arena; }
+struct content *accept_content(struct accept *a) { return &a->content; }
+struct message *accept_message(struct accept *a) { return &a->message; }
+
+void accept_recipient(struct accept *a, const struct recipient *r) {
+    if (a->count == a->room) {
+        a->room = a->room ? a->room * 2 : 4;
+        a->recipients = must_realloc(a->recipients, a->room * sizeof *a->recipients);
+    }
+    a->recipients[a->count++] = *r;
+}
+
+static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
+    struct accept *a = (struct accept *)op;
+    a->message.body = op->place;
+    if (!txn_put_message(txn, &a->message, err)) return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!txn_put_recipient(txn, &a->recipients[i], err)) return false;
+    return true;
+}
+
+static void come_back(struct task *task) {
+    struct accept *a = (struct accept *)((char *)task - offsetof(struct accept, back));
+    a->worker->accepting--;
+    if (a->stored) runner_wake(a->worker->runner);
+    if (a->done) a->done(a->arg, a->stored, &a->why);
+    accept_free(&a);
+}
+
+static void finish(struct store_op *op, bool stored, const struct err *why) {
+    struct accept *a = (struct accept *)op;
+    a->stored = stored;
+    if (why) a->why = *why;
+    loop_post(a->worker->loop, &a->back);
+}
+
+void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool stored, const struct err *why), void *arg) {
+    struct message *m = &a->message;
+    bug_if(!m->id || !a->count);
+    m->head = buf_bytes(&a->content.head);
+    memcpy(m->body_hash, a->content.body_hash, sizeof m->body_hash);
+    m->recipients = (uint32_t)a->count;
+    if (a->content.eight) m->flags |= MESSAGE_8BIT;
+    for (size_t i = 0; i < a->count; i++) {
+        struct recipient *r = &a->recipients[i];
+        r->id = m->id;
+        r->n = (uint32_t)i;
+        r->state = held ? RECIPIENT_HELD : RECIPIENT_DUE;
+        r->due_ms = held ? m->expires_ms : m->received_ms;
+    }
+    a->op.apply = apply;
+    a->op.finish = finish;
+    a->op.parts = a->content.parts;
+    a->op.part_count = a->content.part_count;
+    a->op.file = a->content.file;
+    a->op.file_length = a->content.file_length;
+    a->op.body_id = m->id;
+    a->back.run = come_back;
+    a->done = done;
+    a->arg = arg;
+    a->worker->accepting++;
+    store_submit(a->worker->gateway->store, &a->op);
+}
+
+void accept_forget(struct accept *a) { a->done = NULL; }
+
+void accept_free(struct accept **at) {
+    struct accept *a = *at;
+    *at = NULL;
+    if (!a) return;
+    content_release(&a->content);
+    free(a->recipients);
+    arena_release(&a->arena);
+    free(a);
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// accept: gives a received message to the store and tells when it is on disk. What 250 waits for.
+//
+// Once submitted it belongs to the store and finishes even when the session is gone meanwhile: the message is then in
+// the queue, and the client, which never heard 250, may send it again (RFC 5321 4.5.5 leaves no other way).
+#pragma once
+
+#include "relay/content.h"
+#include "relay/worker.h"
+
+struct accept;
+struct accept *accept_new(struct worker *w);          // content is moved in by the caller
+struct arena *accept_arena(struct accept *a);
+struct content *accept_content(struct accept *a);
+struct message *accept_message(struct accept *a);     // fill: texts in the accept's arena; body and head are taken from the content
+void accept_recipient(struct accept *a, const struct recipient *r); // texts in the arena too
+// `done` is called later, on the worker, once; cancel with accept_forget. held: recipients wait for an operator.
+void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool stored, const struct err *why), void *arg);
+void accept_forget(struct accept *a);                 // the asker is gone: no done
+void accept_free(struct accept **a);                  // one that was not submitted

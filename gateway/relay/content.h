@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// content: a message's content while it is being received: header block apart, body kept, body hash taken on the way.
+//
+// Small bodies stay in memory; past CONTENT_MEMORY the rest goes to an unnamed file in the store's folder, so one
+// large message never costs more memory than that. What it holds is counted in *in_flight for as long as it lives.
+// The header block ends at the first empty line, or before the first line that is no header field and no fold (what
+// follows is then body, as other MTAs treat it).
+#pragma once
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "mail/canon.h"
+
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+enum { CONTENT_MEMORY = 1024 * 1024 };
+
+struct content {
+    struct buf head;          // with its CRLFs, without the empty line
+    bool in_body, eight;      // eight: a byte above 127 somewhere
+    uint64_t body_length;
+    uint8_t body_hash[DIGEST_SIZE]; // after content_finish: SHA-256 of the relaxed body
+    // private
+    size_t scanned;           // of head, while it is still growing
+    struct canon_body canon;
+    struct iovec *parts;
+    size_t part_count, part_room; // part_room: bytes left in the last part
+    uint64_t in_memory, counted; // bytes of parts; what of *in_flight is ours
+    int file;
+    uint64_t file_length;
+    char last[2];
+    const char *folder;
+    _Atomic uint64_t *in_flight;
+};
+
+void content_init(struct content *c, const char *folder, _Atomic uint64_t *in_flight);
+bool must_use content_add(struct content *c, struct bytes piece, struct err *err); // false: the file could not be written
+bool must_use content_finish(struct content *c, struct err *err); // both parts end with CRLF (where not empty), the hash is there
+void content_release(struct content *c);

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: MIT
+#include "relay/courier.h"
+
+#include "base/bug.h"
+#include "mail/header.h"
+#include "net/conn.h"
+#include "relay/exchange.h"
+#include "relay/job.h"
+#include "relay/maildir.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { INPUT_MAX = 16 * 1024, BODY_PIECE = 64 * 1024, BODY_AHEAD = 128 * 1024, FAREWELL_MS = 5000 };
+
+// resolving -> dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
+enum courier_state { COURIER_STARTING, COURIER_RESOLVING, COURIER_DIALING, COURIER_SESSION, COURIER_IDLE, COURIER_QUITTING };
+
+struct target {
+    struct addr addr;
+    const char *host; // for certificate and events
+};
+
+struct courier {
+    struct lane *lane;
+    struct worker *worker;
+    struct site *site;
+    const struct plan *plan;     // of the first attempt: login, TLS, source
+    struct attempt *attempt;     // what it carries; NULL when idle
+    bool begun;                  // the attempt's message was given to the client machine
+    enum courier_state state;
+    struct task start;
+    bool starting, freed;
+    struct arena arena;          // texts of options and targets
+    struct exchange_ticket *ticket;
+    struct target *targets;
+    size_t target_count, target;
+    bool without_tls;            // opportunistic TLS failed on this address: once more in the clear
+    struct reply last_failure;   // of the addresses tried so far
+    enum client_stage last_stage;
+    struct conn *conn;
+    struct client *client;
+    bool opened, stands, lost, driving, ended, dismissed; // lost: the connection has ended under us
+    struct timer *idle;
+    struct client_options options;
+    // The message under way.
+    struct buf prefix;           // signatures, head, empty line
+    struct body *body;
+    uint64_t body_at;
+    struct client_message message;
+    struct client_recipient *recipients;
+    int64_t dialed_us, started_us;
+    int64_t connect_ms;
+    int carried;
+};
+
+static void drive(struct courier *c);
+static void try_next(struct courier *c);
+
+// ---- the end ---------------------------------------------------------------------------------------------------------
+
+static void drop_message(struct courier *c) {
+    buf_release(&c->prefix);
+    if (c->body) body_close(&c->body);
+    free(c->recipients);
+    c->recipients = NULL;
+    c->body_at = 0;
+    c->begun = false;
+}
+
+static void on_start(struct task *task);
+
+static void release(struct courier *c) {
+    drop_message(c);
+    exchange_cancel(&c->ticket);
+    if (c->conn) conn_free(&c->conn);
+    if (c->client) client_free(&c->client);
+    timer_free(&c->idle);
+    plan_free(&c->plan);
+    site_free(&c->site);
+    arena_release(&c->arena);
+    if (c->starting) c->freed = true;
+    else free(c);
+}
+
+static void end(struct courier *c) {
+    bug_if(c->attempt);
+    c->ended = true;
+    if (c->driving) return; // drive() comes back here when it is out of its loop
+    lane_left(c->lane, c);
+    release(c);
+}
+
+void courier_free(struct courier **at) {
+    struct courier *c = *at;
+    *at = NULL;
+    if (!c) return;
+    if (c->attempt) {
+        c->attempt->end = ATTEMPT_BACK;
+        attempt_return(c->attempt);
+    }
+    release(c);
+}
+
+static void hand_back(struct courier *c, enum attempt_end how) {
+    struct attempt *a = c->attempt;
+    c->attempt = NULL;
+    drop_message(c);
+    a->end = how;
+    attempt_return(a);
+}
+
+// ---- who said what ------------------------------------------------------------------------------------------------------
+
+static void note_peer(struct courier *c) {
+    struct attempt *a = c->attempt;
+    char text[ADDR_TEXT], ip[ADDR_TEXT];
+    if (!a || c->target >= c->target_count) return;
+    const struct target *t = &c->targets[c->target];
+    addr_ip_text(&t->addr, ip);
+    addr_text(&t->addr, text);
+    if (addr_family(&t->addr) == AF_UNIX) snprintf(a->peer, sizeof a->peer, "%s", text);
+    else snprintf(a->peer, sizeof a->peer, "%s [%s]:%d", t->host, ip, addr_port(&t->addr));
+    a->connect_ms = c->connect_ms;
+    a->transfer_ms = c->started_us ? (clock_monotonic_us() - c->started_us) / 1000 : 0;
+    const struct tls_facts *tls = c->conn ? conn_tls_facts(c->conn) : NULL;
+    if (!tls) return;
+    snprintf(a->tls, sizeof a->tls, "%s %s", tls->version, tls->cipher);
+    a->tls_verified = tls->verified;
+}
+
+// The way out as such failed for every address: this attempt counts, the lane rests.
+static void way_failed(struct courier *c) {
+    struct reply why = c->last_failure;
+    if (c->attempt) {
+        attempt_fill(c->attempt, &why, c->last_stage, true);
+        hand_back(c, ATTEMPT_TRIED);
+    }
+    lane_failed(c->lane, &why);
+    end(c);
+}
+
+static void close_conn(struct courier *c) {
+    if (c->conn) conn_free(&c->conn);
+    if (c->client) client_free(&c->client);
+    c->opened = c->stands = c->lost = false;
+}
+
+static void address_failed(struct courier *c, const struct reply *why, enum client_stage stage) {
+    c->last_failure = *why;
+    c->last_stage = stage;
+    note_peer(c);
+    log_info(&c->worker->gateway->log, "%s: %s: %d %s", c->attempt ? c->attempt->job->id_text : "-",
+             c->attempt ? c->attempt->peer : "-", why->code, why->text);
+    close_conn(c);
+    // Law 7: in the clear only because the plan said "opportunistic".
+    bool tls_trouble = stage == STAGE_TLS && c->plan->tls == LEVEL_OPPORTUNISTIC && !c->without_tls;
+    if (tls_trouble) c->without_tls = true;
+    else {
+        c->without_tls = false;
+        c->target++;
+    }
+    try_next(c);
+}
+
+// ---- composing ------------------------------------------------------------------------------------------------------------
+
+static struct bytes envelope_sender(const struct courier *c) {
+    const struct message *m = &c->attempt->job->message;
+    // The null sender of reports stays null, whatever the identity says: a bounce must not bounce.
+    bool replace = m->sender.len && c->attempt->plan->identity.return_path.len;
+    return replace ? c->attempt->plan->identity.return_path : m->sender;
+}
+
+static bool compose(struct courier *c, struct err *err) {
+    const struct message *m = &c->attempt->job->message;
+    const struct identity *who = &c->attempt->plan->identity;
+    int64_t now_s = clock_ms(&c->worker->gateway->clock) / 1000;
+    if (who->key_count && !sign_message(&c->prefix, who->keys, who->key_count, m->head, m->body_hash, now_s, NULL, err))
+        return false;
+    buf_add(&c->prefix, m->head);
+    buf_add(&c->prefix, BYTES("\r\n"));
+    c->body = body_open(c->worker->gateway->store, m->id, &m->body, err);
+    c->body_at = 0;
+    return c->body != NULL;
+}
+
+static void compose_failed(struct courier *c, const struct err *err) {
+    struct reply r = reply_make(451, "4.3.0", "%s", err->text);
+    log_fault(&c->worker->gateway->log, "%s: %s", c->attempt->job->id_text, err->text);
+    attempt_fill(c->attempt, &r, STAGE_CONTENT, true);
+    hand_back(c, ATTEMPT_TRIED);
+}
+
+static void fill_envelope(struct courier *c) {
+    const struct attempt *a = c->attempt;
+    const struct message *m = &a->job->message;
+    c->recipients = must_alloc(a->count * sizeof *c->recipients);
+    for (size_t i = 0; i < a->count; i++) {
+        const struct recipient *r = &a->job->recipients[a->which[i]].record;
+        c->recipients[i] = (struct client_recipient){.address = r->address, .notify = r->notify & 15, .orcpt = r->orcpt};
+    }
+    c->message = (struct client_message){
+        .sender = envelope_sender(c), .size = c->prefix.len + body_length(c->body), .has_8bit = m->flags & MESSAGE_8BIT,
+        .smtputf8 = m->flags & MESSAGE_SMTPUTF8, .ret = m->flags & MESSAGE_RET_FULL ? 1 : m->flags & MESSAGE_RET_HDRS ? 2 : 0,
+        .envid = m->envid, .recipients = c->recipients, .count = a->count,
+    };
+}
+
+// False: nothing to send (the attempt went back).
+static bool begin_message(struct courier *c) {
+    struct err err;
+    c->started_us = clock_monotonic_us();
+    if (!compose(c, &err)) {
+        compose_failed(c, &err);
+        return false;
+    }
+    fill_envelope(c);
+    c->begun = true;
+    c->carried++;
+    client_send(c->client, &c->message);
+    return true;
+}
+
+static bool pour(struct courier *c) {
+    char piece[BODY_PIECE];
+    struct err err;
+    size_t got = 0;
+    if (c->prefix.len) {
+        client_body(c->client, buf_bytes(&c->prefix));
+        buf_reset(&c->prefix);
+    }
+    if (!body_read(c->body, c->body_at, piece, sizeof piece, &got, &err)) {
+        struct reply r = reply_make(451, "4.3.0", "%s", err.text);
+        log_fault(&c->worker->gateway->log, "%s: %s", c->attempt->job->id_text, err.text);
+        client_body_fail(c->client, &r);
+        return true;
+    }
+    c->body_at += got;
+    if (got) client_body(c->client, bytes_range(piece, got));
+    if (c->body_at >= body_length(c->body)) client_body_end(c->client);
+    return true;
+}
+
+// ---- capture -----------------------------------------------------------------------------------------------------------------
+
+static bool capture_recipient(struct courier *c, const struct recipient *r, const char *dir, struct err *err) {
+    struct buf prefix = {0};
+    char unique[64];
+    snprintf(unique, sizeof unique, "%s.%u.tidegate", c->attempt->job->id_text, r->n);
+    struct bytes sender = envelope_sender(c);
+    buf_format(&prefix, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n", BYTES_FMT(sender), BYTES_FMT(r->address));
+    buf_add(&prefix, buf_bytes(&c->prefix));
+    bool good = maildir_deliver(dir, unique, buf_bytes(&prefix), c->body, err);
+    buf_release(&prefix);
+    return good;
+}
+
+static void capture(struct courier *c) {
+    struct attempt *a = c->attempt;
+    struct err err;
+    struct bytes dir = arena_format(&c->arena, "%s/%.*s", c->site->conf->capture, BYTES_FMT(a->plan->via.dir));
+    if (bytes_equal(a->plan->via.dir, BYTES(""))) dir = bytes_of(c->site->conf->capture);
+    c->started_us = clock_monotonic_us();
+    if (!compose(c, &err)) return compose_failed(c, &err);
+    snprintf(a->peer, sizeof a->peer, "%s", dir.at);
+    for (size_t i = 0; i < a->count; i++) {
+        const struct recipient *r = &a->job->recipients[a->which[i]].record;
+        struct reply reply = capture_recipient(c, r, dir.at, &err) ? reply_make(250, "2.0.0", "captured in %s", dir.at)
+                                                                  : reply_make(451, "4.3.0", "%s", err.text);
+        a->results[i] = (struct client_result){.reply = reply, .stage = STAGE_CONTENT, .local = true};
+    }
+    hand_back(c, ATTEMPT_TRIED);
+}
+
+static void capture_all(struct courier *c) {
+    lane_succeeded(c->lane);
+    do capture(c);
+    while ((c->attempt = lane_take(c->lane, c->plan->same)) != NULL);
+    end(c);
+}
+
+// ---- resolving ---------------------------------------------------------------------------------------------------------------
+
+static void dns_failed(struct courier *c, const struct reply *why) {
+    // A domain that takes no mail is the recipient's affair; the lane has nothing to rest from.
+    if (reply_is_permanent(why)) {
+        do {
+            attempt_fill(c->attempt, why, STAGE_DNS, true);
+            hand_back(c, ATTEMPT_TRIED);
+            c->attempt = lane_take(c->lane, c->plan->same);
+        } while (c->attempt);
+        return end(c);
+    }
+    c->last_failure = *why;
+    c->last_stage = STAGE_DNS;
+    way_failed(c);
+}
+
+static void on_exchange(void *arg, const struct exchange_answer *answer) {
+    struct courier *c = arg;
+    c->ticket = NULL;
+    if (answer->count == 0) return dns_failed(c, &answer->failure);
+    size_t total = 0;
+    for (size_t i = 0; i < answer->count; i++) total += answer->hosts[i].count;
+    c->targets = arena_alloc(&c->arena, total * sizeof *c->targets);
+    for (size_t i = 0; i < answer->count; i++) {
+        const struct exchange_host *h = &answer->hosts[i];
+        const char *name = arena_z(&c->arena, bytes_of(h->name));
+        for (size_t k = 0; k < h->count; k++) c->targets[c->target_count++] = (struct target){h->addresses[k], name};
+    }
+    try_next(c);
+}
+
+static int family_of(const struct courier *c) {
+    const struct identity *who = &c->plan->identity;
+    // An identity bound to one address family never leaves from an address that is not its own.
+    if (who->source4.len && !who->source6.len) return AF_INET;
+    if (who->source6.len && !who->source4.len) return AF_INET6;
+    const char *family = c->site->conf->family;
+    return !family ? 0 : strcmp(family, "4") == 0 ? AF_INET : strcmp(family, "6") == 0 ? AF_INET6 : 0;
+}
+
+static void resolve(struct courier *c) {
+    const struct via *via = &c->plan->via;
+    const struct conf *conf = c->site->conf;
+    bool direct = via->kind == VIA_DIRECT;
+    const char **own = arena_alloc(&c->arena, sizeof *own);
+    *own = conf->hostname;
+    struct exchange_options options = {
+        .port = (uint16_t)(direct && (via->port == 0 || via->port == 25) ? conf->smtp_port : via->port),
+        .family = family_of(c), .public_only = direct && !conf->private_mx, .own_names = own, .own_name_count = direct ? 1 : 0,
+    };
+    struct bytes where = direct ? c->attempt->job->recipients[c->attempt->which[0]].facts.domain : via->host;
+    bool literal = where.len && where.at[0] == '[';
+    c->state = COURIER_RESOLVING;
+    c->ticket = exchange_find(c->worker->dns, arena_z(&c->arena, where), direct && !literal ? EXCHANGE_MX : EXCHANGE_HOST,
+                              &options, on_exchange, c);
+}
+
+// ---- connecting ----------------------------------------------------------------------------------------------------------------
+
+static void on_opened(void *arg);
+static void on_readable(void *arg);
+static void on_drained(void *arg);
+static void on_secured(void *arg);
+static void on_closed(void *arg, enum conn_end how, const struct err *why);
+static const struct conn_events courier_events = {
+    .opened = on_opened, .readable = on_readable, .drained = on_drained, .secured = on_secured, .closed = on_closed};
+
+static void try_next(struct courier *c) {
+    if (c->dismissed && c->attempt && !c->begun) { // shutting down: it was not tried to the end
+        hand_back(c, ATTEMPT_BACK);
+        return end(c);
+    }
+    if (c->target >= c->target_count) return way_failed(c);
+    const struct target *t = &c->targets[c->target];
+    const struct identity *who = &c->plan->identity;
+    int family = addr_family(&t->addr);
+    static const struct addr any = {.len = 0};
+    const struct addr *source = family == AF_INET ? &who->source4 : family == AF_INET6 ? &who->source6 : &any;
+    c->state = COURIER_DIALING;
+    c->dialed_us = clock_monotonic_us();
+    c->conn = conn_dial(c->worker->loop, source, &t->addr, c->site->conf->connect_timeout_s * 1000, INPUT_MAX,
+                        &courier_events, c);
+}
+
+static enum client_tls starttls_demand(const struct courier *c) {
+    if (c->without_tls || c->plan->tls == LEVEL_NONE || c->plan->via.implicit_tls) return CLIENT_TLS_NONE;
+    return c->plan->tls == LEVEL_OPPORTUNISTIC ? CLIENT_TLS_MAY : CLIENT_TLS_MUST;
+}
+
+static bool secure(struct courier *c) {
+    enum tls_demand demand = c->plan->tls == LEVEL_VERIFY ? TLS_VERIFY : TLS_ANY;
+    conn_flush(c->conn);
+    return conn_secure_client(c->conn, c->site->client_tls, c->targets[c->target].host, demand);
+}
+
+static void start_client(struct courier *c, bool secured) {
+    const struct via *via = &c->plan->via;
+    const struct identity *who = &c->plan->identity;
+    c->options = (struct client_options){
+        .lmtp = via->kind == VIA_LMTP,
+        .helo = who->helo.len ? arena_z(&c->arena, who->helo) : c->site->conf->hostname,
+        .secured = secured,
+        .tls = starttls_demand(c),
+        .login = !via->user.len ? LOGIN_NONE : via->login_xoauth2 ? LOGIN_XOAUTH2 : LOGIN_PASSWORD,
+        .login_plaintext_ok = via->login_plaintext,
+        .user = arena_z(&c->arena, via->user),
+        .secret = arena_z(&c->arena, via->secret),
+        .timeout_ms = (int)(c->site->conf->smtp_timeout_s * 1000),
+    };
+    c->client = client_new(&c->options);
+    c->state = COURIER_SESSION;
+}
+
+static void on_opened(void *arg) {
+    struct courier *c = arg;
+    c->connect_ms = (clock_monotonic_us() - c->dialed_us) / 1000;
+    c->opened = true;
+    if (c->plan->via.implicit_tls) {
+        conn_deadline(c->conn, c->site->conf->connect_timeout_s * 1000);
+        secure(c);
+        return;
+    }
+    start_client(c, false);
+    drive(c);
+}
+
+static void on_secured(void *arg) {
+    struct courier *c = arg;
+    conn_deadline(c->conn, 0);
+    if (!c->client) start_client(c, true);
+    else client_secured(c->client);
+    drive(c);
+}
+
+static void on_readable(void *arg) { drive(arg); }
+static void on_drained(void *arg) { drive(arg); }
+
+static void on_closed(void *arg, enum conn_end how, const struct err *why) {
+    struct courier *c = arg;
+    const char *words = why && why->text[0] ? why->text : "connection lost";
+    if (!c->client) { // never got as far as a greeting
+        enum client_stage stage = c->opened ? STAGE_TLS : STAGE_CONNECT;
+        struct reply r = reply_make(451, stage == STAGE_TLS ? "4.7.5" : "4.4.1", "%s", words);
+        return address_failed(c, &r, stage);
+    }
+    if (c->state == COURIER_IDLE || c->state == COURIER_QUITTING) return end(c);
+    struct reply r = reply_make(451, "4.4.2", "%s", how == CONN_TIMEOUT ? "timed out waiting for the peer" : words);
+    c->lost = true;
+    client_lost(c->client, &r);
+    drive(c);
+}
+
+// ---- driving the machine ---------------------------------------------------------------------------------------------------------
+
+static void write_output(struct courier *c) {
+    struct buf *out = client_output(c->client);
+    if (out->len && c->conn && !c->lost) conn_write(c->conn, buf_bytes(out));
+    buf_reset(out);
+    if (out->cap > 2 * BODY_AHEAD) buf_release(out);
+}
+
+static void rest(struct courier *c) {
+    c->state = COURIER_IDLE;
+    conn_deadline(c->conn, 0);
+    timer_set(c->idle, (int64_t)c->site->conf->lane_idle_s * 1000);
+}
+
+static void quit(struct courier *c) {
+    c->state = COURIER_QUITTING;
+    client_quit(c->client);
+}
+
+static bool is_worn(const struct courier *c) {
+    return c->dismissed || (c->plan->per_connection > 0 && c->carried >= c->plan->per_connection);
+}
+
+// The session stands and nothing is under way. True: the machine has something to do.
+static bool ready(struct courier *c) {
+    if (!c->stands) {
+        c->stands = true;
+        lane_succeeded(c->lane);
+    }
+    c->state = COURIER_SESSION;
+    if (!c->attempt && !is_worn(c)) c->attempt = lane_take(c->lane, c->plan->same);
+    while (c->attempt) {
+        if (begin_message(c)) return true;
+        if (!is_worn(c)) c->attempt = lane_take(c->lane, c->plan->same);
+    }
+    if (is_worn(c) || c->site->conf->lane_idle_s == 0) {
+        quit(c);
+        return true;
+    }
+    rest(c);
+    return false;
+}
+
+// A kept connection that the peer had closed meanwhile: nothing was said about this message, so a fresh one gets it.
+static bool was_stale(const struct courier *c) {
+    const struct client_result *r = client_result(c->client, 0);
+    return !c->attempt->again && c->carried > 1 && r->local && r->stage == STAGE_MAIL && r->reply.status[1] == 4 &&
+           r->reply.status[2] == 2;
+}
+
+static void done(struct courier *c) {
+    struct attempt *a = c->attempt;
+    note_peer(c);
+    if (was_stale(c)) {
+        a->again = true;
+        c->attempt = NULL;
+        drop_message(c);
+        return lane_put_back(c->lane, a);
+    }
+    for (size_t i = 0; i < a->count; i++) a->results[i] = *client_result(c->client, i);
+    a->peer_has_dsn = client_has_dsn(c->client);
+    hand_back(c, ATTEMPT_TRIED);
+}
+
+static void closing(struct courier *c) {
+    const struct client_result *failure = client_failure(c->client);
+    write_output(c);
+    if (c->attempt) { // the session failed before the message was begun: another address may do
+        struct reply why = failure ? failure->reply : reply_make(451, "4.4.2", "the peer closed the session");
+        return address_failed(c, &why, failure ? failure->stage : STAGE_GREETING);
+    }
+    if (c->conn && !c->lost) conn_finish(&c->conn, FAREWELL_MS);
+    end(c);
+}
+
+static bool obey(struct courier *c, enum client_next next, const struct client_want *want) {
+    switch (next) {
+    case CLIENT_READ:
+        write_output(c);
+        if (c->conn) conn_deadline(c->conn, want->timeout_ms);
+        return false;
+    case CLIENT_TLS:
+        write_output(c);
+        if (!secure(c)) {
+            struct reply r = reply_make(451, "4.7.0", "the peer sent bytes behind its answer to STARTTLS");
+            client_lost(c->client, &r);
+            return true;
+        }
+        return false;
+    case CLIENT_READY: return ready(c);
+    case CLIENT_BODY:
+        write_output(c);
+        if (conn_unsent(c->conn) > BODY_AHEAD) {
+            conn_deadline(c->conn, want->timeout_ms);
+            return false; // goes on when drained
+        }
+        return pour(c);
+    case CLIENT_DONE: done(c); return true;
+    case CLIENT_CLOSE: closing(c); return false;
+    }
+    return false;
+}
+
+static void drive(struct courier *c) {
+    if (c->driving) return;
+    c->driving = true;
+    bool more = true;
+    while (more && c->client && !c->ended) {
+        struct client_want want = {0};
+        struct bytes input = c->conn ? conn_peek(c->conn) : (struct bytes){0};
+        size_t had = input.len;
+        enum client_next next = client_next(c->client, &input, &want);
+        if (had != input.len) conn_take(c->conn, had - input.len);
+        more = obey(c, next, &want);
+    }
+    c->driving = false;
+    if (c->ended) end(c);
+}
+
+// ---- the lane's side ---------------------------------------------------------------------------------------------------------------
+
+static void on_idle(void *arg) {
+    struct courier *c = arg;
+    if (c->state != COURIER_IDLE) return;
+    quit(c);
+    drive(c);
+}
+
+void courier_wake(struct courier *c) {
+    if (c->state != COURIER_IDLE) return;
+    timer_stop(c->idle);
+    drive(c);
+}
+
+void courier_dismiss(struct courier *c) {
+    c->dismissed = true;
+    if (c->state == COURIER_IDLE) on_idle(c);
+}
+
+bool courier_is_idle(const struct courier *c) { return c->state == COURIER_IDLE; }
+bool courier_stands(const struct courier *c) { return c->stands; }
+uint64_t courier_same(const struct courier *c) { return c->plan->same; }
+
+static void on_start(struct task *task) {
+    struct courier *c = (struct courier *)((char *)task - offsetof(struct courier, start));
+    c->starting = false;
+    if (c->freed) return free(c);
+    if (c->plan->via.kind == VIA_CAPTURE) capture_all(c);
+    else resolve(c);
+}
+
+struct courier *courier_new(struct lane *lane, struct attempt *first) {
+    struct courier *c = must_alloc(sizeof *c);
+    c->lane = lane;
+    c->worker = lane_worker(lane);
+    c->site = site_ref(c->worker->site);
+    c->plan = plan_ref(first->plan);
+    c->attempt = first;
+    c->idle = timer_new(c->worker->loop, on_idle, c);
+    c->start.run = on_start;
+    c->starting = true;
+    loop_post(c->worker->loop, &c->start);
+    return c;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// gateway: the running whole. Everything hangs from here; opened bottom-up, closed top-down.
+//
+// Two gateways can run in one process: there are no globals beneath this struct (signals belong to gateway_run).
+#pragma once
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/loop.h"
+#include "policy/generation.h"
+#include "relay/census.h"
+#include "relay/event.h"
+#include "relay/site.h"
+#include "store/store.h"
+
+#include <stdatomic.h>
+
+struct worker;
+struct control;
+struct password_pool;
+struct reload;
+
+// Counted by any thread, shown by `status`.
+struct counters {
+    _Atomic uint64_t accepted, refused, delivered, deferred, bounced, expired, faults;
+    _Atomic uint64_t connections_in, sessions_in, connections_out;
+    _Atomic uint64_t memory_in_flight; // content bytes held while being received
+};
+
+struct gateway_options {
+    const char *conf_file;  // NULL: conf_find
+    bool virtual_clock;     // the control verb "clock" may shift time: for tests
+};
+
+struct gateway {
+    struct gateway_options options;
+    struct clock clock;
+    struct log log;
+    struct loop *loop;         // the main thread's: control, signals, reload
+    struct site *site;         // main thread's view of the current one
+    struct bundle *bundle;     // the policy in force
+    struct bundle *previous;   // the one before it, for rollback; NULL
+    struct store *store;
+    struct events *events;
+    struct event_writer *event_writer; // the main loop's
+    struct census *census;
+    struct password_pool *passwords;
+    struct control *control;
+    struct reload *reload;     // the one under way, NULL
+    struct worker **workers;
+    int worker_count;
+    int *listen_fds;           // one a listener of site->conf at start
+    int control_fd;
+    int64_t started_ms;
+    bool draining;             // no new mail is taken
+    bool stopping;             // gracefully; a second request ends it at once
+    bool abandoned;            // the time for a graceful end is over
+    struct timer *patience;    // while stopping
+    int64_t stop_by_us;
+    struct counters counters;
+};
+
+// Runs until told to stop; the exit status (sysexits.h): 0, 78 wrong configuration, 73-77 what the system refused.
+int gateway_run(const struct gateway_options *options);
+
+void gateway_stop(struct gateway *g);      // main thread: gracefully; called twice: at once
+void gateway_set_draining(struct gateway *g, bool draining);
+void gateway_clock_moved(struct gateway *g); // main thread: the virtual clock was shifted; everyone looks again
+struct worker *gateway_worker_of(struct gateway *g, uint64_t id); // who runs this message
+struct worker *gateway_worker_of_lane(struct gateway *g, struct bytes lane);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "relay/job.h"
+
+#include "base/bug.h"
+#include "mail/address.h"
+#include "relay/lane.h"
+#include "relay/outcome.h"
+#include "relay/runner.h"
+
+#include <stdlib.h>
+
+static struct bytes keep(struct job *job, struct bytes text) { return text.len ? arena_copy(&job->arena, text) : BYTES(""); }
+
+struct job *job_new(struct worker *owner, const struct message *m) {
+    struct job *job = must_alloc(sizeof *job);
+    job->owner = owner;
+    job->message = *m;
+    job->message.sender = keep(job, m->sender);
+    job->message.envid = keep(job, m->envid);
+    job->message.user = keep(job, m->user);
+    job->message.facts = keep(job, m->facts);
+    job->message.tags = keep(job, m->tags);
+    job->message.policy = keep(job, m->policy);
+    job->message.head = keep(job, m->head);
+    job->picked_ms = clock_ms(&owner->gateway->clock);
+    job->generation = generation_ref(owner->generation);
+    id_text(m->id, job->id_text);
+    job->facts = (struct message_facts){
+        .id = m->id, .id_text = bytes_of(job->id_text), .sender = job->message.sender, .user = job->message.user,
+        .session = job->message.facts, .tags = job->message.tags, .head = job->message.head,
+        .size = m->head.len + 2 + m->body.length, .received_ms = m->received_ms, .expires_ms = m->expires_ms,
+        .recipient_count = m->recipients, .is_report = m->flags & MESSAGE_REPORT,
+    };
+    return job;
+}
+
+static void fill_facts(struct job *job, struct job_recipient *r) {
+    struct address parts;
+    struct buf ascii = {0};
+    r->facts = (struct recipient_facts){.address = r->record.address, .n = r->record.n, .attempts = r->record.attempts,
+                                        .last_ms = r->record.last_ms, .last_outcome = r->record.outcome};
+    if (!address_parse(r->record.address, &parts, NULL)) return;
+    r->facts.local = parts.local;
+    r->facts.domain = address_domain_ascii(parts.domain, &ascii, NULL) ? keep(job, buf_bytes(&ascii)) : parts.domain;
+    buf_release(&ascii);
+}
+
+void job_add(struct job *job, const struct recipient *record) {
+    if ((job->count & (job->count - 1)) == 0)
+        job->recipients = must_realloc(job->recipients, (job->count ? job->count * 2 : 1) * sizeof *job->recipients);
+    struct job_recipient *r = &job->recipients[job->count++];
+    *r = (struct job_recipient){.record = *record, .open = true};
+    r->record.address = keep(job, record->address);
+    r->record.orcpt = keep(job, record->orcpt);
+    r->record.lane = keep(job, record->lane);
+    r->record.outcome = keep(job, record->outcome);
+    r->record.decision = keep(job, record->decision);
+    fill_facts(job, r);
+    job->open++;
+}
+
+void job_close(struct job *job, size_t i) {
+    bug_if(!job->recipients[i].open);
+    job->recipients[i].open = false;
+    runner_done(job->owner->runner, job->message.id, job->recipients[i].record.n);
+    if (--job->open == 0) job_free(&job);
+}
+
+void job_free(struct job **at) {
+    struct job *job = *at;
+    *at = NULL;
+    if (!job) return;
+    for (size_t i = 0; i < job->count; i++) {
+        hook_cancel(&job->recipients[i].hook);
+        plan_free(&job->recipients[i].plan);
+    }
+    free(job->recipients);
+    generation_free(&job->generation);
+    arena_release(&job->arena);
+    free(job);
+}
+
+struct attempt *attempt_new(struct job *job, const struct plan *plan, const size_t *which, size_t count) {
+    struct attempt *a = must_alloc(sizeof *a);
+    a->job = job;
+    a->plan = plan_ref(plan);
+    a->which = must_alloc(count * sizeof *a->which);
+    memcpy(a->which, which, count * sizeof *which);
+    a->count = count;
+    a->results = must_alloc(count * sizeof *a->results);
+    return a;
+}
+
+void attempt_free(struct attempt **at) {
+    struct attempt *a = *at;
+    *at = NULL;
+    if (!a) return;
+    plan_free(&a->plan);
+    free(a->which);
+    free(a->results);
+    free(a);
+}
+
+void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local) {
+    for (size_t i = 0; i < a->count; i++)
+        a->results[i] = (struct client_result){.reply = *reply, .stage = stage, .local = local};
+}
+
+static void arrive(struct task *task) {
+    struct attempt *a = (struct attempt *)task;
+    lanes_offer(gateway_worker_of_lane(a->job->owner->gateway, a->plan->lane)->lanes, a);
+}
+
+void attempt_go(struct attempt *a) {
+    struct worker *there = gateway_worker_of_lane(a->job->owner->gateway, a->plan->lane);
+    if (there == a->job->owner) return lanes_offer(there->lanes, a);
+    a->task.run = arrive;
+    loop_post(there->loop, &a->task);
+}
+
+static void come_home(struct task *task) { outcome_take((struct attempt *)task); }
+
+void attempt_return(struct attempt *a) {
+    // Posted even when it is at home already: the lane that returns it may be in the middle of its own work.
+    a->task.run = come_home;
+    loop_post(a->job->owner->loop, &a->task);
+}

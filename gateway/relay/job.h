@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// job: a message with those of its recipients that are being worked on, in memory; and an attempt, its trip through a lane.
+//
+// A job belongs to the worker that owns the message's id (its runner made it and frees it, when no recipient is
+// open any more). An attempt takes some of the job's recipients, those with one plan, to the lane's worker and back.
+// While it is away the job's message and records are read-only for everybody. All texts live in the job's arena.
+#pragma once
+
+#include "policy/hooks.h"
+#include "relay/worker.h"
+#include "smtp/client.h"
+
+struct job_recipient {
+    struct recipient record;      // as it was in the store when picked up
+    struct recipient_facts facts;
+    const struct plan *plan;      // what route said; NULL until then
+    struct hook_ticket *hook;
+    bool open;                    // not yet settled
+};
+
+struct job {
+    struct worker *owner;
+    struct arena arena;
+    struct message message;
+    struct message_facts facts;
+    char id_text[ID_TEXT];
+    int64_t picked_ms;
+    struct generation *generation; // the version that routes it, and answers retry for it
+    struct job_recipient *recipients;
+    size_t count, open, routing;
+};
+
+enum attempt_end { ATTEMPT_TRIED, ATTEMPT_PARK, ATTEMPT_BACK }; // results are there; no room: wait in the store; not tried, look again soon
+
+struct attempt {
+    struct task task;        // for its way between workers
+    struct attempt *next;    // in a lane's line
+    struct job *job;
+    const struct plan *plan;
+    size_t *which;           // indexes into job->recipients
+    size_t count;
+    bool again;              // put back once already, because a reused connection turned out dead
+    // What became of it.
+    enum attempt_end end;
+    struct client_result *results; // one for each of `which`
+    char peer[320];          // "mx.example.net [192.0.2.1]:25"
+    char tls[96];            // "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in the clear
+    bool tls_verified;
+    bool peer_has_dsn;       // it took over NOTIFY: we owe no report of success
+    int64_t connect_ms, transfer_ms;
+};
+
+struct attempt *attempt_new(struct job *job, const struct plan *plan, const size_t *which, size_t count);
+void attempt_free(struct attempt **a);
+// The same result for every recipient.
+void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local);
+void attempt_go(struct attempt *a);     // owner's thread: to its lane's worker
+void attempt_return(struct attempt *a); // lane's thread: to its owner, who settles it (relay/outcome)
+
+struct job *job_new(struct worker *owner, const struct message *message); // copies the texts
+void job_add(struct job *job, const struct recipient *record);            // copies the texts
+void job_close(struct job *job, size_t i);                                // this recipient is settled
+void job_free(struct job **job);

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+#include "relay/lane.h"
+
+#include "base/map.h"
+#include "relay/courier.h"
+#include "relay/job.h"
+#include "relay/runner.h"
+
+#include <stdlib.h>
+
+enum {
+    REST_FIRST_MS = 30 * 1000,    // doubles with each failure in a row
+    REST_LONGEST_MS = 15 * 60 * 1000,
+    NARROW_MS = 60 * 1000,        // after a refused extra connection: no more than stand now, for so long
+    FETCH_PAUSE_MS = 20,
+    FETCH_MAX = 512,
+    LINE_MIN = 4,                 // attempts in line for each connection, however little room there is
+};
+
+enum lane_state { LANE_OPEN, LANE_RESTING, LANE_PROBING };
+static const char *const lane_state_name[] = {"open", "resting", "probing"};
+
+struct lane {
+    struct lanes *lanes;
+    struct lane *dirty_next;
+    bool dirty;
+    char *key;
+    const struct plan *plan; // the latest one offered; NULL while it only calls back what is parked
+    enum lane_state state;
+    struct attempt *first, **last;
+    size_t waiting;          // recipients in line
+    struct courier **couriers;
+    size_t courier_count, courier_room;
+    int failures;            // in a row
+    int64_t rest_until_ms;
+    size_t narrow;           // connections at most until narrow_until_ms; 0: as planned
+    int64_t narrow_until_ms;
+    bool parked;             // there may be recipients in the store under our key
+    int64_t fetched_ms;
+    struct reply why;        // of the last failure
+    uint64_t taken;          // attempts given to couriers, ever
+    struct timer *timer;
+};
+
+struct lanes {
+    struct worker *worker;
+    struct map by_key;
+    size_t waiting;          // recipients in all lines
+    struct lane *dirty;
+    struct task soon;
+    bool scheduled, stopped, freed;
+};
+
+static int64_t now_ms(const struct lane *lane) { return clock_ms(&lane->lanes->worker->gateway->clock); }
+
+struct worker *lane_worker(struct lane *lane) { return lane->lanes->worker; }
+
+// ---- stepping: soon, once, for every lane that something happened to -------------------------------------------------------
+
+static void touch(struct lane *lane) {
+    struct lanes *ls = lane->lanes;
+    if (!lane->dirty) {
+        lane->dirty = true;
+        lane->dirty_next = ls->dirty;
+        ls->dirty = lane;
+    }
+    if (ls->scheduled) return;
+    ls->scheduled = true;
+    loop_post(ls->worker->loop, &ls->soon);
+}
+
+static void on_timer(void *arg) { touch(arg); }
+
+static struct lane *lane_get(struct lanes *ls, struct bytes key) {
+    struct lane *lane = map_get(&ls->by_key, key);
+    if (lane) return lane;
+    lane = must_alloc(sizeof *lane);
+    lane->lanes = ls;
+    lane->key = bytes_dupz(key);
+    lane->last = &lane->first;
+    lane->timer = timer_new(ls->worker->loop, on_timer, lane);
+    map_put(&ls->by_key, key, lane);
+    return lane;
+}
+
+static void lane_drop(struct lane *lane) {
+    map_remove(&lane->lanes->by_key, bytes_of(lane->key));
+    timer_free(&lane->timer);
+    plan_free(&lane->plan);
+    free(lane->couriers);
+    free(lane->key);
+    free(lane);
+}
+
+// ---- the line -----------------------------------------------------------------------------------------------------------
+
+static void line_add(struct lane *lane, struct attempt *a) {
+    a->next = NULL;
+    *lane->last = a;
+    lane->last = &a->next;
+    lane->waiting += a->count;
+    lane->lanes->waiting += a->count;
+}
+
+static struct attempt *line_take(struct lane *lane) {
+    struct attempt *a = lane->first;
+    if (!a) return NULL;
+    lane->first = a->next;
+    if (!lane->first) lane->last = &lane->first;
+    lane->waiting -= a->count;
+    lane->lanes->waiting -= a->count;
+    return a;
+}
+
+void lane_put_back(struct lane *lane, struct attempt *a) {
+    a->next = lane->first;
+    lane->first = a;
+    if (!a->next) lane->last = &a->next;
+    lane->waiting += a->count;
+    lane->lanes->waiting += a->count;
+    touch(lane);
+}
+
+static void send_back(struct attempt *a, enum attempt_end end) {
+    a->end = end;
+    attempt_return(a);
+}
+
+static void empty_line(struct lane *lane, enum attempt_end end) {
+    for (struct attempt *a; (a = line_take(lane));) send_back(a, end);
+    if (end == ATTEMPT_PARK) lane->parked = true;
+}
+
+// A lane may fill half of the room that is left, so that a slow one never keeps the others out.
+static size_t line_room(const struct lane *lane) {
+    size_t capacity = (size_t)lane->lanes->worker->site->conf->limits.queue_in_memory;
+    size_t left = capacity > lane->lanes->waiting ? capacity - lane->lanes->waiting : 0;
+    size_t least = (size_t)(lane->plan ? lane->plan->connections : 1) * LINE_MIN;
+    return left > least ? left : least;
+}
+
+void lanes_offer(struct lanes *ls, struct attempt *a) {
+    if (ls->stopped) return send_back(a, ATTEMPT_BACK);
+    struct lane *lane = lane_get(ls, a->plan->lane);
+    plan_free(&lane->plan);
+    lane->plan = plan_ref(a->plan);
+    bool resting = lane->state == LANE_RESTING && now_ms(lane) < lane->rest_until_ms;
+    if (resting || lane->waiting >= line_room(lane)) {
+        lane->parked = true;
+        send_back(a, ATTEMPT_PARK);
+    } else {
+        line_add(lane, a);
+    }
+    touch(lane);
+}
+
+// ---- calling back what is parked ----------------------------------------------------------------------------------------------
+
+struct called {
+    struct due at[FETCH_MAX];
+    size_t count, most;
+};
+
+static bool collect(void *arg, uint64_t id, uint32_t n) {
+    struct called *c = arg;
+    c->at[c->count++] = (struct due){.id = id, .n = n};
+    return c->count < c->most;
+}
+
+static void unpark_there(struct worker *w, void *arg) {
+    struct due *due = arg;
+    runner_unpark(w->runner, due->id, due->n);
+    free(due);
+}
+
+static void fetch(struct lane *lane) {
+    struct worker *w = lane->lanes->worker;
+    size_t room = line_room(lane);
+    // Those we called before and that have no outcome yet stand at the front of the index and are passed over by their
+    // owner: ask for as many more.
+    struct called called = {.most = room * 2 < FETCH_MAX ? room * 2 : FETCH_MAX};
+    reader_begin(w->reader);
+    reader_parked(w->reader, bytes_of(lane->key), collect, &called);
+    reader_end(w->reader);
+    lane->fetched_ms = now_ms(lane);
+    if (called.count == 0) lane->parked = false;
+    for (size_t i = 0; i < called.count; i++) {
+        struct worker *owner = gateway_worker_of(w->gateway, called.at[i].id);
+        if (owner == w) {
+            runner_unpark(w->runner, called.at[i].id, called.at[i].n);
+            continue;
+        }
+        struct due *due = must_alloc(sizeof *due);
+        *due = called.at[i];
+        worker_post(owner, unpark_there, due);
+    }
+}
+
+static bool wants_more(const struct lane *lane) {
+    return lane->parked && lane->state != LANE_RESTING && lane->waiting * 2 <= line_room(lane) &&
+           !store_is_sick(lane->lanes->worker->gateway->store);
+}
+
+static void maybe_fetch(struct lane *lane) {
+    if (!wants_more(lane)) return;
+    int64_t since = now_ms(lane) - lane->fetched_ms;
+    if (since >= FETCH_PAUSE_MS || since < 0) fetch(lane);
+    if (lane->parked) timer_set(lane->timer, FETCH_PAUSE_MS);
+}
+
+struct told {
+    struct gateway *gateway;
+    char key[512];
+};
+
+static void hear_parked(struct worker *w, void *arg) {
+    struct told *told = arg;
+    if (!w->lanes) return free(told);
+    struct lane *lane = lane_get(w->lanes, bytes_of(told->key));
+    lane->parked = true;
+    touch(lane);
+    free(told);
+}
+
+void lane_tell_parked(struct gateway *g, struct bytes key) {
+    struct told *told = must_alloc(sizeof *told);
+    memcpy(told->key, key.at, key.len < sizeof told->key ? key.len : sizeof told->key - 1);
+    worker_post(gateway_worker_of_lane(g, key), hear_parked, told);
+}
+
+static bool note_lane(void *arg, struct bytes key) {
+    struct lanes *ls = arg;
+    if (gateway_worker_of_lane(ls->worker->gateway, key) != ls->worker) return true;
+    struct lane *lane = lane_get(ls, key);
+    lane->parked = true;
+    touch(lane);
+    return true;
+}
+
+void lanes_recover(struct lanes *ls) {
+    reader_begin(ls->worker->reader);
+    reader_parked_lanes(ls->worker->reader, note_lane, ls);
+    reader_end(ls->worker->reader);
+}
+
+// ---- connections ----------------------------------------------------------------------------------------------------------------
+
+struct attempt *lane_take(struct lane *lane, uint64_t same) {
+    if (!lane->first || lane->first->plan->same != same || lane->state == LANE_RESTING) return NULL;
+    touch(lane);
+    lane->taken++;
+    return line_take(lane);
+}
+
+static size_t connections_allowed(struct lane *lane) {
+    if (lane->state == LANE_PROBING) return 1;
+    size_t planned = lane->plan && lane->plan->connections > 0 ? (size_t)lane->plan->connections : 1;
+    if (lane->narrow && now_ms(lane) >= lane->narrow_until_ms) lane->narrow = 0;
+    return lane->narrow && lane->narrow < planned ? lane->narrow : planned;
+}
+
+static struct courier *idle_courier(struct lane *lane, uint64_t same, struct courier **other) {
+    for (size_t i = 0; i < lane->courier_count; i++) {
+        struct courier *c = lane->couriers[i];
+        if (!courier_is_idle(c)) continue;
+        if (courier_same(c) == same) return c;
+        *other = c;
+    }
+    return NULL;
+}
+
+static void add_courier(struct lane *lane) {
+    if (lane->courier_count == lane->courier_room) {
+        lane->courier_room = lane->courier_room ? lane->courier_room * 2 : 2;
+        lane->couriers = must_realloc(lane->couriers, lane->courier_room * sizeof *lane->couriers);
+    }
+    atomic_fetch_add(&lane->lanes->worker->gateway->counters.connections_out, 1);
+    lane->taken++;
+    lane->couriers[lane->courier_count++] = courier_new(lane, line_take(lane));
+}
+
+static bool room_for_connection(struct lane *lane) {
+    struct worker *w = lane->lanes->worker;
+    return lane->courier_count < connections_allowed(lane) &&
+           atomic_load(&w->gateway->counters.connections_out) < (uint64_t)w->site->conf->limits.connections_out;
+}
+
+static size_t idle_count(const struct lane *lane) {
+    size_t n = 0;
+    for (size_t i = 0; i < lane->courier_count; i++) n += courier_is_idle(lane->couriers[i]);
+    return n;
+}
+
+// Idle couriers take from the line when woken; each gets to, then new ones are opened for what is left.
+static void start_work(struct lane *lane) {
+    size_t budget = idle_count(lane);
+    struct courier *other = NULL;
+    while (lane->first && budget-- > 0) {
+        struct courier *idle = idle_courier(lane, lane->first->plan->same, &other);
+        if (!idle) break;
+        courier_wake(idle);
+    }
+    while (lane->first && room_for_connection(lane)) add_courier(lane);
+    // No room, and one waits for work of another kind: it makes place.
+    if (lane->first && other && lane->courier_count >= connections_allowed(lane)) courier_dismiss(other);
+}
+
+void lane_left(struct lane *lane, struct courier *c) {
+    atomic_fetch_sub(&lane->lanes->worker->gateway->counters.connections_out, 1);
+    for (size_t i = 0; i < lane->courier_count; i++)
+        if (lane->couriers[i] == c) lane->couriers[i] = lane->couriers[--lane->courier_count];
+    touch(lane);
+}
+
+void lane_succeeded(struct lane *lane) {
+    if (lane->state != LANE_OPEN) log_info(&lane->lanes->worker->gateway->log, "lane %s: works again", lane->key);
+    lane->state = LANE_OPEN;
+    lane->failures = 0;
+    touch(lane);
+}
+
+static size_t standing(const struct lane *lane) {
+    size_t n = 0;
+    for (size_t i = 0; i < lane->courier_count; i++) n += courier_stands(lane->couriers[i]);
+    return n;
+}
+
+void lane_failed(struct lane *lane, const struct reply *why) {
+    size_t stand = standing(lane);
+    lane->why = *why;
+    if (stand) { // the way works, just not for one more
+        lane->narrow = stand;
+        lane->narrow_until_ms = now_ms(lane) + NARROW_MS;
+        return touch(lane);
+    }
+    if (lane->state == LANE_RESTING) return; // one of several that were under way together
+    int64_t rest = REST_FIRST_MS;
+    for (int i = 0; i < lane->failures && rest < REST_LONGEST_MS; i++) rest *= 2;
+    if (rest > REST_LONGEST_MS) rest = REST_LONGEST_MS;
+    lane->failures++;
+    lane->state = LANE_RESTING;
+    lane->rest_until_ms = now_ms(lane) + rest;
+    log_note(&lane->lanes->worker->gateway->log, "lane %s: rests for %lld s: %d %s", lane->key, (long long)rest / 1000,
+             why->code, why->text);
+    empty_line(lane, ATTEMPT_PARK);
+    touch(lane);
+}
+
+// ---- one step --------------------------------------------------------------------------------------------------------------------
+
+static void step(struct lane *lane) {
+    if (lane->lanes->stopped) return;
+    if (lane->state == LANE_RESTING) {
+        int64_t left = lane->rest_until_ms - now_ms(lane);
+        if (left > 0) return timer_set(lane->timer, left);
+        lane->state = LANE_PROBING;
+    }
+    start_work(lane);
+    maybe_fetch(lane);
+    if (lane->first || lane->courier_count || lane->parked || lane->state == LANE_RESTING) {
+        // Held back by the limit of all connections together, which another lane may free without our hearing of it.
+        if (lane->first && !lane->courier_count) timer_set(lane->timer, 100);
+        return;
+    }
+    lane_drop(lane);
+}
+
+static void on_soon(struct task *task) {
+    struct lanes *ls = (struct lanes *)((char *)task - offsetof(struct lanes, soon));
+    ls->scheduled = false;
+    if (ls->freed) return free(ls);
+    struct lane *lane = ls->dirty;
+    ls->dirty = NULL;
+    for (struct lane *next; lane; lane = next) {
+        next = lane->dirty_next;
+        lane->dirty = false;
+        step(lane);
+    }
+}
+
+struct lanes *lanes_new(struct worker *w) {
+    struct lanes *ls = must_alloc(sizeof *ls);
+    ls->worker = w;
+    ls->soon.run = on_soon;
+    return ls;
+}
+
+void lanes_stop(struct lanes *ls) {
+    size_t at = 0;
+    void *value;
+    ls->stopped = true;
+    while (map_next(&ls->by_key, &at, NULL, &value)) {
+        struct lane *lane = value;
+        timer_stop(lane->timer);
+        empty_line(lane, ATTEMPT_BACK);
+        for (size_t i = lane->courier_count; i-- > 0;) courier_dismiss(lane->couriers[i]);
+    }
+}
+
+void lanes_look_again(struct lanes *ls, bool end_rests) {
+    size_t at = 0;
+    void *value;
+    while (map_next(&ls->by_key, &at, NULL, &value)) {
+        struct lane *lane = value;
+        if (end_rests && lane->state == LANE_RESTING) lane->rest_until_ms = 0;
+        if (end_rests) lane->narrow = 0;
+        touch(lane);
+    }
+}
+
+bool lanes_is_idle(const struct lanes *ls) {
+    size_t at = 0;
+    void *value;
+    while (map_next(&ls->by_key, &at, NULL, &value))
+        if (((struct lane *)value)->courier_count || ((struct lane *)value)->first) return false;
+    return true;
+}
+
+size_t lanes_count(const struct lanes *ls) { return ls->by_key.count; }
+
+void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), void *arg) {
+    size_t at = 0;
+    void *value;
+    struct buf out = {0};
+    while (map_next(&ls->by_key, &at, NULL, &value)) {
+        struct lane *lane = value;
+        buf_reset(&out);
+        struct jsonl j = jsonl_begin(&out);
+        jsonl_textz(&j, "lane", lane->key);
+        jsonl_textz(&j, "state", lane_state_name[lane->state]);
+        jsonl_int(&j, "waiting", (int64_t)lane->waiting);
+        jsonl_bool(&j, "parked", lane->parked);
+        jsonl_int(&j, "connections", (int64_t)lane->courier_count);
+        jsonl_int(&j, "connections_allowed", (int64_t)connections_allowed(lane));
+        jsonl_int(&j, "attempts", (int64_t)lane->taken);
+        jsonl_int(&j, "worker", lane->lanes->worker->index);
+        if (lane->state == LANE_RESTING) jsonl_time(&j, "rests_until", lane->rest_until_ms);
+        if (lane->failures) jsonl_int(&j, "failures", lane->failures);
+        if (lane->failures) jsonl_textz(&j, "why", lane->why.text);
+        jsonl_end(&j);
+        row(arg, buf_bytes(&out));
+    }
+    buf_release(&out);
+}
+
+void lanes_free(struct lanes **at) {
+    struct lanes *ls = *at;
+    size_t i = 0;
+    void *value;
+    *at = NULL;
+    if (!ls) return;
+    while (map_next(&ls->by_key, &i, NULL, &value)) {
+        struct lane *lane = value;
+        for (size_t k = 0; k < lane->courier_count; k++) courier_free(&lane->couriers[k]);
+        lane_drop(lane);
+    }
+    map_release(&ls->by_key);
+    if (ls->scheduled) ls->freed = true;
+    else free(ls);
+}

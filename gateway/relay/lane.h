@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// lane: one way out (identity x next hop x TLS demand): its line of attempts, its connections, its rests.
+//
+// A lane lives on the worker its key hashes to, and only while it has work. It holds a bounded number of attempts;
+// what does not fit is parked: the recipient waits in the store under the lane's key and is called back when there is room.
+//
+//     open     attempts start as connections allow (plan.connections)
+//     resting  the way out as such failed (nothing answers, no TLS, login refused): nothing starts until rest_until, all that
+//              comes is parked, nothing is counted against the messages that wait
+//     probing  after a rest: one connection, until it succeeds (-> open) or fails (-> a longer rest)
+#pragma once
+
+#include "base/jsonl.h"
+#include "relay/worker.h"
+
+struct attempt;
+struct lanes;
+struct lane;
+
+struct lanes *lanes_new(struct worker *w);
+void lanes_free(struct lanes **lanes);
+void lanes_offer(struct lanes *lanes, struct attempt *attempt);  // takes it over; it comes back by attempt_return
+void lanes_recover(struct lanes *lanes);                         // at start: finds what was parked before
+void lanes_stop(struct lanes *lanes);                            // start nothing more, give back what waits
+void lanes_look_again(struct lanes *lanes, bool end_rests);     // time has jumped; or the policy changed: rests end now
+bool lanes_is_idle(const struct lanes *lanes);
+size_t lanes_count(const struct lanes *lanes);
+void lanes_show(struct lanes *lanes, void (*row)(void *arg, struct bytes json), void *arg); // a JSON object a lane
+
+// Any thread: recipients now wait in the store under this lane's key.
+void lane_tell_parked(struct gateway *g, struct bytes key);
+
+// For the courier: --------------------------------------------------------------------------------------------------
+struct courier;
+struct worker *lane_worker(struct lane *lane);
+// The next attempt that can go over a connection made for `same`; NULL: none now.
+struct attempt *lane_take(struct lane *lane, uint64_t same);
+void lane_put_back(struct lane *lane, struct attempt *a);        // to the front of the line
+void lane_succeeded(struct lane *lane);                          // a session stands: the way out works
+void lane_failed(struct lane *lane, const struct reply *why);    // the way out as such failed
+void lane_left(struct lane *lane, struct courier *c);            // the courier has ended

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT
+#include "relay/outcome.h"
+
+#include "base/bug.h"
+#include "relay/lane.h"
+#include "relay/runner.h"
+#include "relay/settle.h"
+#include "smtp/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PARK_MS = 15 * 60 * 1000, STORE_RETRY_MS = 2000, DELAY_DEFAULT_S = 4 * 3600 };
+enum { NOTIFY_DELAY_SAID = 1 << 16 }; // kept in recipient.notify: the delay report has gone out
+
+// What is known of one recipient when its fate is written.
+struct story {
+    const char *type;              // event: "delivered", "deferred", ...
+    const struct client_result *result; // NULL where nothing was tried
+    const struct attempt *attempt; // NULL likewise
+    const struct verdict *verdict; // NULL likewise
+    struct bytes because;
+    struct bytes where;
+    struct bytes policy;
+    int64_t due_ms;                // when it is looked at again; 0: never
+    const struct plan *plan;       // NULL: expired
+};
+
+// A batch of one job's recipients on their way into the store.
+struct writing {
+    struct job *job;
+    struct settle *settle;
+    size_t *which;
+    size_t count;
+    struct attempt *attempt; // freed with it; NULL
+    size_t asking;           // retry questions not yet answered
+    struct asked *asked;
+    bool parking;
+};
+
+struct asked {
+    struct writing *writing;
+    size_t at; // index into which
+    struct hook_ticket *hook;
+    struct outcome_facts facts;
+};
+
+// ---- telling it: event and stored texts ---------------------------------------------------------------------------
+
+static void put_reply(struct jsonl *j, const struct reply *r) {
+    jsonl_open(j, "reply", '{');
+    jsonl_int(j, "code", r->code);
+    if (r->status[0]) {
+        char status[40];
+        snprintf(status, sizeof status, "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
+        jsonl_textz(j, "status", status);
+    }
+    jsonl_textz(j, "text", r->text);
+    jsonl_close(j, '}');
+}
+
+static void put_result(struct jsonl *j, const struct story *st) {
+    put_reply(j, &st->result->reply);
+    jsonl_textz(j, "stage", client_stage_name(st->result->stage));
+    jsonl_bool(j, "local", st->result->local);
+    if (st->attempt && st->attempt->peer[0]) jsonl_textz(j, "peer", st->attempt->peer);
+}
+
+static struct bytes tell(struct writing *w, const struct job_recipient *r, const struct story *st) {
+    struct job *job = w->job;
+    struct buf out = {0};
+    int64_t now = clock_ms(&job->owner->gateway->clock);
+    struct jsonl j = event_start(&out, &job->owner->gateway->clock, st->type);
+    jsonl_textz(&j, "id", job->id_text);
+    jsonl_int(&j, "n", r->record.n);
+    jsonl_text(&j, "sender", job->message.sender);
+    jsonl_text(&j, "recipient", r->record.address);
+    jsonl_text(&j, "user", job->message.user);
+    if (job->message.tags.len) jsonl_raw(&j, "tags", job->message.tags);
+    if (st->plan && st->plan->kind == PLAN_SEND) {
+        jsonl_text(&j, "identity", st->plan->identity.name);
+        jsonl_text(&j, "lane", st->plan->lane);
+    }
+    if (st->result) put_result(&j, st);
+    if (st->attempt) {
+        jsonl_textz(&j, "tls", st->attempt->tls);
+        jsonl_bool(&j, "tls_verified", st->attempt->tls_verified);
+        jsonl_int(&j, "connect_ms", st->attempt->connect_ms);
+        jsonl_int(&j, "transfer_ms", st->attempt->transfer_ms);
+    }
+    jsonl_int(&j, "attempt", r->record.attempts + (st->attempt ? 1 : 0));
+    jsonl_int(&j, "queue_ms", now - job->message.received_ms);
+    if (st->due_ms) jsonl_time(&j, "due", st->due_ms);
+    jsonl_text(&j, "policy", st->policy);
+    jsonl_text(&j, "where", st->where);
+    jsonl_text(&j, "because", st->because);
+    jsonl_end(&j);
+    struct bytes line = arena_copy(settle_arena(w->settle), buf_bytes(&out));
+    buf_release(&out);
+    return line;
+}
+
+static struct bytes outcome_json(struct writing *w, const struct story *st) {
+    if (!st->result) return BYTES("");
+    struct buf out = {0};
+    struct jsonl j = jsonl_begin(&out);
+    put_result(&j, st);
+    if (st->attempt) jsonl_text(&j, "identity", st->attempt->plan->identity.name);
+    jsonl_end(&j);
+    struct bytes text = arena_copy(settle_arena(w->settle), bytes_first(buf_bytes(&out), out.len - 1));
+    buf_release(&out);
+    return text;
+}
+
+static struct bytes decision_json(struct writing *w, const struct story *st) {
+    struct buf out = {0};
+    struct jsonl j = jsonl_begin(&out);
+    if (st->plan) jsonl_raw(&j, "plan", st->plan->json);
+    jsonl_text(&j, "policy", st->policy);
+    jsonl_text(&j, "where", st->where);
+    jsonl_text(&j, "because", st->because);
+    jsonl_end(&j);
+    struct bytes text = arena_copy(settle_arena(w->settle), bytes_first(buf_bytes(&out), out.len - 1));
+    buf_release(&out);
+    return text;
+}
+
+static struct bytes status_text(struct writing *w, const struct reply *r, const char *other) {
+    if (!r || !r->status[0]) return bytes_of(other);
+    return arena_format(settle_arena(w->settle), "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
+}
+
+static void name_in_report(struct writing *w, struct change *c, const struct job_recipient *r, const struct story *st,
+                           enum report_action action, const struct reply *reply) {
+    static const char *const other[] = {[REPORT_FAILED] = "5.0.0", [REPORT_DELAYED] = "4.0.0", [REPORT_RELAYED] = "2.0.0"};
+    struct buf text = {0};
+    if (reply) reply_text(reply, &text);
+    c->report = true;
+    c->reported = (struct report_recipient){
+        .address = r->record.address, .orcpt = r->record.orcpt, .action = action,
+        .status = status_text(w, reply, other[action]),
+        .diagnostic = arena_copy(settle_arena(w->settle), buf_bytes(&text)),
+        .from_peer = st->result && !st->result->local,
+        .remote = st->attempt ? bytes_of(st->attempt->peer) : BYTES(""),
+        .last_attempt_ms = st->attempt ? clock_ms(&w->job->owner->gateway->clock) : r->record.last_ms,
+        .will_retry_until_ms = action == REPORT_DELAYED ? w->job->message.expires_ms : 0,
+    };
+    buf_release(&text);
+}
+
+// ---- the fates ------------------------------------------------------------------------------------------------------
+
+static struct change *add(struct writing *w, struct job_recipient *r, const struct story *st, enum fate fate) {
+    struct change *c = settle_add(w->settle);
+    c->fate = fate;
+    c->record = r->record;
+    c->record.decision = decision_json(w, st);
+    if (st->result) c->record.outcome = outcome_json(w, st);
+    if (st->plan && st->plan->kind == PLAN_SEND) c->record.lane = st->plan->lane;
+    c->event = tell(w, r, st);
+    return c;
+}
+
+static _Atomic uint64_t *counter_of(struct counters *c, const char *type) {
+    if (strcmp(type, "delivered") == 0) return &c->delivered;
+    if (strcmp(type, "deferred") == 0) return &c->deferred;
+    if (strcmp(type, "expired") == 0) return &c->expired;
+    return &c->bounced;
+}
+
+static void count(struct writing *w, const char *type) {
+    atomic_fetch_add(counter_of(&w->job->owner->gateway->counters, type), 1);
+}
+
+static void delivered(struct writing *w, struct job_recipient *r, struct story *st) {
+    st->type = "delivered";
+    count(w, st->type);
+    struct change *c = add(w, r, st, FATE_GONE);
+    // The peer did not take over NOTIFY=SUCCESS: say that it was relayed to where such reports are not known (RFC 3461 6.2.7.2).
+    if ((r->record.notify & NOTIFY_SUCCESS) && !st->attempt->peer_has_dsn)
+        name_in_report(w, c, r, st, REPORT_RELAYED, &st->result->reply);
+}
+
+static void gone_for_good(struct writing *w, struct job_recipient *r, struct story *st, const struct reply *reply) {
+    count(w, st->type);
+    struct change *c = add(w, r, st, FATE_GONE);
+    bool wanted = r->record.notify == 0 || (r->record.notify & NOTIFY_FAILURE);
+    if (wanted) name_in_report(w, c, r, st, REPORT_FAILED, reply);
+}
+
+static void maybe_report_delay(struct writing *w, struct change *c, struct job_recipient *r, struct story *st) {
+    int64_t after_s = w->job->owner->site->conf->report_delay_s;
+    bool asked = r->record.notify & NOTIFY_DELAY;
+    if (!after_s && asked) after_s = DELAY_DEFAULT_S;
+    bool wanted = asked || r->record.notify == 0;
+    int64_t age_s = (clock_ms(&w->job->owner->gateway->clock) - w->job->message.received_ms) / 1000;
+    if (!wanted || !after_s || age_s < after_s || (r->record.notify & NOTIFY_DELAY_SAID)) return;
+    // notify 0 means "not given": written out as RFC 3461 4.1's default, so that the new bit can stand beside it.
+    if (!c->record.notify) c->record.notify = NOTIFY_FAILURE | NOTIFY_DELAY;
+    c->record.notify |= NOTIFY_DELAY_SAID;
+    name_in_report(w, c, r, st, REPORT_DELAYED, st->result ? &st->result->reply : NULL);
+}
+
+static void deferred(struct writing *w, struct job_recipient *r, struct story *st, int64_t wait_s, bool counts) {
+    int64_t now = clock_ms(&w->job->owner->gateway->clock);
+    st->type = "deferred";
+    count(w, st->type);
+    st->due_ms = now + (wait_s > 0 ? wait_s * 1000 : 0);
+    if (st->due_ms > w->job->message.expires_ms) st->due_ms = w->job->message.expires_ms;
+    struct change *c = add(w, r, st, FATE_STAYS);
+    c->record.state = RECIPIENT_DUE;
+    c->record.due_ms = st->due_ms;
+    if (st->attempt) c->record.last_ms = now;
+    if (counts) c->record.attempts++;
+    maybe_report_delay(w, c, r, st);
+}
+
+// ---- into the store ---------------------------------------------------------------------------------------------------
+
+static void free_writing(struct writing *w) {
+    attempt_free(&w->attempt);
+    free(w->asked);
+    free(w->which);
+    free(w);
+}
+
+static struct writing *start(struct job *job, const size_t *which, size_t n) {
+    struct worker *o = job->owner;
+    struct writing *w = must_alloc(sizeof *w);
+    w->job = job;
+    w->settle = settle_new(o->gateway, o->loop, o->events, &job->message);
+    w->which = must_alloc(n * sizeof *which);
+    memcpy(w->which, which, n * sizeof *which);
+    w->count = n;
+    return w;
+}
+
+static void written(void *arg, bool stored, const struct err *why) {
+    struct writing *w = arg;
+    struct job *job = w->job;
+    struct worker *o = job->owner;
+    // Not written: the store still has them as they were, and the runner will find them again. What a peer has accepted is
+    // then sent a second time, the one duplicate that cannot be avoided; a sick store pauses delivery to keep it rare.
+    if (!stored)
+        log_fault(&o->gateway->log, "%s: outcome could not be stored, will be tried again: %s", job->id_text, why->text);
+    if (w->parking && stored) lane_tell_parked(o->gateway, w->attempt->plan->lane);
+    for (size_t i = 0, n = w->count; i < n; i++) job_close(job, w->which[i]); // the last one frees the job
+    free_writing(w);
+    runner_wake(o->runner);
+}
+
+static void submit(struct writing *w) { settle_submit(w->settle, written, w); }
+
+// ---- retry ------------------------------------------------------------------------------------------------------------
+
+static void decide(struct writing *w, size_t at, const struct verdict *v) {
+    struct attempt *a = w->attempt;
+    struct job_recipient *r = &w->job->recipients[w->which[at]];
+    struct story st = {.attempt = a, .result = &a->results[at], .plan = a->plan, .verdict = v, .because = v->origin.because,
+                       .where = v->origin.where, .policy = v->origin.version};
+    struct reply final = v->reply.code ? v->reply : st.result->reply;
+    if (v->kind == VERDICT_GIVE_UP) {
+        st.type = "bounced";
+        gone_for_good(w, r, &st, &final);
+    } else {
+        deferred(w, r, &st, v->kind == VERDICT_WAIT ? v->wait_s : 0, v->counts && !v->origin.fault);
+    }
+}
+
+static void on_verdict(void *arg, const struct verdict *v) {
+    struct asked *asked = arg;
+    struct writing *w = asked->writing;
+    asked->hook = NULL;
+    decide(w, asked->at, v);
+    if (--w->asking == 0) submit(w);
+}
+
+static void ask_retry(struct writing *w, size_t at) {
+    struct attempt *a = w->attempt;
+    struct job *job = w->job;
+    struct job_recipient *r = &job->recipients[w->which[at]];
+    struct asked *asked = &w->asked[at];
+    *asked = (struct asked){.writing = w, .at = at};
+    asked->facts = (struct outcome_facts){
+        .reply = a->results[at].reply, .local = a->results[at].local, .stage = bytes_of(client_stage_name(a->results[at].stage)),
+        .peer = bytes_of(a->peer), .identity = a->plan->identity.name, .lane = a->plan->lane,
+        .attempt = r->record.attempts + 1,
+        .age_ms = clock_ms(&job->owner->gateway->clock) - job->message.received_ms, .expires_ms = job->message.expires_ms,
+    };
+    w->asking++;
+    asked->hook = hook_retry(job->generation, &job->facts, &r->facts, &asked->facts, on_verdict, asked);
+}
+
+static void settle_tried(struct writing *w) {
+    struct attempt *a = w->attempt;
+    w->asked = must_alloc(a->count * sizeof *w->asked);
+    for (size_t i = 0; i < a->count; i++) {
+        struct job_recipient *r = &w->job->recipients[w->which[i]];
+        struct story st = {.attempt = a, .result = &a->results[i], .plan = a->plan, .because = a->plan->origin.because,
+                           .where = a->plan->origin.where, .policy = a->plan->origin.version};
+        if (reply_is_positive(&a->results[i].reply)) delivered(w, r, &st);
+        else ask_retry(w, i);
+    }
+    if (!w->asking) submit(w);
+}
+
+static void settle_parked(struct writing *w) {
+    struct attempt *a = w->attempt;
+    int64_t until = clock_ms(&w->job->owner->gateway->clock) + PARK_MS;
+    if (until > w->job->message.expires_ms) until = w->job->message.expires_ms;
+    w->parking = true;
+    for (size_t i = 0; i < a->count; i++) {
+        struct job_recipient *r = &w->job->recipients[w->which[i]];
+        struct story st = {.plan = a->plan, .because = a->plan->origin.because, .where = a->plan->origin.where,
+                           .policy = a->plan->origin.version};
+        struct change *c = settle_add(w->settle);
+        c->fate = FATE_STAYS;
+        c->record = r->record;
+        c->record.state = RECIPIENT_PARKED;
+        c->record.due_ms = until;
+        c->record.lane = a->plan->lane;
+        c->record.decision = decision_json(w, &st);
+    }
+    submit(w);
+}
+
+void outcome_take(struct attempt *a) {
+    if (a->end == ATTEMPT_BACK) { // nothing happened: the store's record is still right
+        struct job *job = a->job;
+        for (size_t i = 0, n = a->count; i < n; i++) job_close(job, a->which[i]);
+        return attempt_free(&a);
+    }
+    struct writing *w = start(a->job, a->which, a->count);
+    w->attempt = a;
+    if (a->end == ATTEMPT_PARK) settle_parked(w);
+    else settle_tried(w);
+}
+
+// ---- plans that send nothing --------------------------------------------------------------------------------------------
+
+static void hold(struct writing *w, struct job_recipient *r, struct story *st) {
+    st->type = "held";
+    struct change *c = add(w, r, st, FATE_STAYS);
+    c->record.state = RECIPIENT_HELD;
+    c->record.due_ms = w->job->message.expires_ms;
+}
+
+static void wait(struct writing *w, struct job_recipient *r, struct story *st) {
+    const struct plan *p = st->plan;
+    // A fault in the policy says wait too: it is an event of its own kind, so that it is not lost among limits.
+    if (p->origin.fault) atomic_fetch_add(&w->job->owner->gateway->counters.faults, 1);
+    int64_t due = clock_ms(&w->job->owner->gateway->clock) + p->wait_s * 1000;
+    st->due_ms = due < w->job->message.expires_ms ? due : w->job->message.expires_ms;
+    st->type = p->origin.fault ? "fault" : "waiting";
+    struct change *c = add(w, r, st, FATE_STAYS);
+    c->record.state = RECIPIENT_DUE;
+    c->record.due_ms = st->due_ms;
+}
+
+void outcome_of_plan(struct job *job, size_t i) {
+    struct writing *w = start(job, &i, 1);
+    struct job_recipient *r = &job->recipients[i];
+    const struct plan *p = r->plan;
+    struct story st = {.plan = p, .because = p->origin.because, .where = p->origin.where, .policy = p->origin.version};
+    switch (p->kind) {
+    case PLAN_SEND: bug_if(true); break;
+    case PLAN_WAIT: wait(w, r, &st); break;
+    case PLAN_HOLD: hold(w, r, &st); break;
+    case PLAN_DISCARD:
+        st.type = "discarded";
+        add(w, r, &st, FATE_GONE);
+        break;
+    case PLAN_SUPPRESS:
+    case PLAN_FAIL: {
+        struct client_result said = {.reply = p->reply, .stage = STAGE_CONNECT, .local = true};
+        st.type = p->kind == PLAN_FAIL ? "bounced" : "suppressed";
+        st.result = &said;
+        gone_for_good(w, r, &st, &p->reply);
+        break;
+    }
+    }
+    submit(w);
+}
+
+void outcome_expired(struct job *job, size_t i) {
+    struct writing *w = start(job, &i, 1);
+    struct job_recipient *r = &job->recipients[i];
+    struct reply reply = reply_make(550, "4.4.7", "Message expired: not delivered within %lld hours",
+                                    (long long)((job->message.expires_ms - job->message.received_ms) / 3600000));
+    struct client_result said = {.reply = reply, .stage = STAGE_CONNECT, .local = true};
+    struct story st = {.type = "expired", .result = &said, .because = BYTES("expired"), .where = BYTES(""),
+                       .policy = bytes_of(generation_version(job->generation))};
+    // The last thing a peer said tells the sender more than that time ran out.
+    gone_for_good(w, r, &st, &reply);
+    submit(w);
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// reload: a new configuration and policy, on all workers or on none.
+//
+//     read      configuration, users, certificates, scripts; a check generation on the main thread: any fault, and nothing has changed
+//     prepare   every worker builds its own generation off to the side
+//     keep      the bundle is written to the store: a restart with broken scripts finds the last good one
+//     switch    every worker takes the new one; transactions under way end on the version they began on
+//
+// One at a time; runs on the main loop and never blocks it for longer than reading the files takes.
+#pragma once
+
+#include "relay/gateway.h"
+
+struct reload_result {
+    bool done;
+    struct err why;                    // where it was refused
+    char version[16], was[16];
+    int64_t took_ms;
+    struct buf changes;                // a line a file: "changed policy.lua"
+    struct buf warnings;               // a line a key that needs a restart
+};
+
+typedef void (*reload_fn)(void *arg, const struct reload_result *result);
+// `done` comes later, once, from the main loop; fn NULL is fine. False: one is under way already, or we are stopping.
+bool must_use reload_start(struct gateway *g, reload_fn done, void *arg, struct err *err);
+// Back to the policy that was in force before this one (configuration and users stay).
+bool must_use reload_rollback(struct gateway *g, reload_fn done, void *arg, struct err *err);
+// At start: the scripts, or the last good ones from the store when they do not load. NULL: neither.
+struct bundle *reload_first_bundle(struct gateway *g, struct err *err);
+// At start, once the workers run it: it becomes the last good one.
+void reload_keep_first(struct gateway *g);

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+#include "relay/runner.h"
+
+#include "base/bug.h"
+#include "base/map.h"
+#include "relay/job.h"
+#include "relay/outcome.h"
+
+#include <stdlib.h>
+
+enum { SCAN_BATCH = 256, SICK_MS = 1000, ATTEMPT_RECIPIENTS = 100, LONGEST_SLEEP_MS = 60000 };
+
+struct runner {
+    struct worker *worker;
+    struct timer *alarm;  // at the next due time
+    struct task soon;     // posted while `scheduled`
+    struct map working;   // (id, n) of what is in memory; the value is the runner itself: only presence counts
+    struct due *batch;    // what one scan found
+    size_t batch_count;
+    bool scheduled, stopped, freed;
+    bool starved;         // the last scan stopped for want of room: look again when there is some
+};
+
+// ---- what is in memory -----------------------------------------------------------------------------------------------
+
+struct key {
+    char at[12];
+};
+
+static struct key key_of(uint64_t id, uint32_t n) {
+    struct key k;
+    put_be64(k.at, id);
+    put_be32(k.at + 8, n);
+    return k;
+}
+
+static bool is_working(const struct runner *r, uint64_t id, uint32_t n) {
+    struct key k = key_of(id, n);
+    return map_get(&r->working, bytes_range(k.at, sizeof k.at)) != NULL;
+}
+
+static void set_working(struct runner *r, uint64_t id, uint32_t n) {
+    struct key k = key_of(id, n);
+    map_put(&r->working, bytes_range(k.at, sizeof k.at), r);
+}
+
+size_t runner_in_memory(const struct runner *r) { return r->working.count; }
+
+static size_t capacity(const struct runner *r) { return (size_t)r->worker->site->conf->limits.queue_in_memory; }
+
+void runner_done(struct runner *r, uint64_t id, uint32_t n) {
+    struct key k = key_of(id, n);
+    map_remove(&r->working, bytes_range(k.at, sizeof k.at));
+    // A quarter of the room at once: a scan walks over what is in memory, so it should be worth its while.
+    if (r->starved && runner_in_memory(r) <= capacity(r) / 4 * 3) runner_wake(r);
+}
+
+// ---- routing ----------------------------------------------------------------------------------------------------------
+
+static void dispatch(struct job *job) {
+    size_t *which = must_alloc(job->count * sizeof *which);
+    bool *taken = must_alloc(job->count * sizeof *taken);
+    // job_close may free the job once its last recipient is settled, but never before this function has handed all out:
+    // everything below answers later, from the loop.
+    size_t total = job->count;
+    for (size_t i = 0; i < total; i++) {
+        const struct plan *plan = job->recipients[i].plan;
+        if (taken[i]) continue;
+        if (plan->kind != PLAN_SEND) {
+            outcome_of_plan(job, i);
+            continue;
+        }
+        size_t n = 0;
+        for (size_t k = i; k < total && n < ATTEMPT_RECIPIENTS; k++) {
+            const struct plan *other = job->recipients[k].plan;
+            if (taken[k] || other->kind != PLAN_SEND || other->same != plan->same) continue;
+            taken[k] = true;
+            which[n++] = k;
+        }
+        attempt_go(attempt_new(job, plan, which, n));
+    }
+    free(taken);
+    free(which);
+}
+
+struct asking {
+    struct job *job;
+    size_t at;
+};
+
+static void on_plan(void *arg, const struct plan *plan) {
+    struct asking *asking = arg;
+    struct job *job = asking->job;
+    struct job_recipient *r = &job->recipients[asking->at];
+    r->hook = NULL;
+    r->plan = plan_ref(plan);
+    if (--job->routing == 0) dispatch(job);
+}
+
+static void route(struct job *job) {
+    int64_t now = clock_ms(&job->owner->gateway->clock);
+    if (now >= job->message.expires_ms) {
+        for (size_t i = 0, n = job->count; i < n; i++) outcome_expired(job, i);
+        return;
+    }
+    job->routing = job->count;
+    for (size_t i = 0; i < job->count; i++) {
+        struct asking *asking = arena_alloc(&job->arena, sizeof *asking);
+        *asking = (struct asking){job, i};
+        job->recipients[i].hook = hook_route(job->generation, &job->facts, &job->recipients[i].facts, on_plan, asking);
+    }
+}
+
+// ---- picking up ---------------------------------------------------------------------------------------------------------
+
+static bool is_ripe(const struct runner *r, const struct recipient *rec, bool called) {
+    if (is_working(r, rec->id, rec->n)) return false;
+    if (rec->state == RECIPIENT_HELD && rec->due_ms > clock_ms(&r->worker->gateway->clock)) return false;
+    return called || rec->due_ms <= clock_ms(&r->worker->gateway->clock);
+}
+
+// Loads `count` recipients of one message, all inside one read of the store. NULL: none of them is to be worked on.
+static struct job *load(struct runner *r, const struct due *due, size_t count, bool called) {
+    struct message m;
+    struct job *job = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct recipient rec;
+        if (!reader_recipient(r->worker->reader, due[i].id, due[i].n, &rec) || !is_ripe(r, &rec, called)) continue;
+        if (!job && !reader_message(r->worker->reader, due[i].id, &m)) break;
+        if (!job) job = job_new(r->worker, &m);
+        job_add(job, &rec);
+        set_working(r, rec.id, rec.n);
+    }
+    return job;
+}
+
+static bool note_due(void *arg, const struct due *due) {
+    struct runner *r = arg;
+    if (gateway_worker_of(r->worker->gateway, due->id) != r->worker || is_working(r, due->id, due->n)) return true;
+    if (r->batch_count == SCAN_BATCH || runner_in_memory(r) + r->batch_count >= capacity(r)) return false;
+    r->batch[r->batch_count++] = *due;
+    return true;
+}
+
+static size_t same_message(const struct due *due, size_t count) {
+    size_t n = 1;
+    while (n < count && due[n].id == due[0].id) n++;
+    return n;
+}
+
+static void start_batch(struct runner *r) {
+    struct job *jobs[SCAN_BATCH];
+    size_t count = 0;
+    reader_begin(r->worker->reader);
+    for (size_t i = 0, n; i < r->batch_count; i += n) {
+        n = same_message(r->batch + i, r->batch_count - i);
+        struct job *job = load(r, r->batch + i, n, false);
+        if (job) jobs[count++] = job;
+    }
+    reader_end(r->worker->reader);
+    for (size_t i = 0; i < count; i++) route(jobs[i]);
+}
+
+static void sleep_until_next(struct runner *r, int64_t now) {
+    int64_t next;
+    reader_begin(r->worker->reader);
+    bool any = reader_due_next(r->worker->reader, now, &next);
+    reader_end(r->worker->reader);
+    // Not longer than a minute: the machine's clock may be set.
+    int64_t wait = any && next - now < LONGEST_SLEEP_MS ? next - now : LONGEST_SLEEP_MS;
+    timer_set(r->alarm, wait > 0 ? wait : 1);
+}
+
+static void scan(struct runner *r) {
+    struct gateway *g = r->worker->gateway;
+    int64_t now = clock_ms(&g->clock);
+    if (r->stopped) return;
+    if (store_is_sick(g->store)) { // what cannot be recorded as sent must not be sent
+        timer_set(r->alarm, SICK_MS);
+        return;
+    }
+    r->batch_count = 0;
+    reader_begin(r->worker->reader);
+    bool complete = reader_due(r->worker->reader, &(struct due){0}, now, note_due, r);
+    reader_end(r->worker->reader);
+    r->starved = !complete && runner_in_memory(r) + r->batch_count >= capacity(r);
+    start_batch(r);
+    if (complete) sleep_until_next(r, now);
+    else if (!r->starved) runner_wake(r);
+}
+
+static void on_soon(struct task *task) {
+    struct runner *r = (struct runner *)((char *)task - offsetof(struct runner, soon));
+    r->scheduled = false;
+    if (r->freed) free(r);
+    else scan(r);
+}
+
+void runner_wake(struct runner *r) {
+    if (r->scheduled || r->stopped) return;
+    r->scheduled = true;
+    loop_post(r->worker->loop, &r->soon);
+}
+
+static void on_alarm(void *arg) { runner_wake(arg); }
+
+void runner_unpark(struct runner *r, uint64_t id, uint32_t n) {
+    struct due due = {.id = id, .n = n};
+    if (r->stopped || store_is_sick(r->worker->gateway->store)) return;
+    reader_begin(r->worker->reader);
+    struct job *job = load(r, &due, 1, true);
+    reader_end(r->worker->reader);
+    if (job) route(job);
+}
+
+struct runner *runner_new(struct worker *w) {
+    struct runner *r = must_alloc(sizeof *r);
+    r->worker = w;
+    r->alarm = timer_new(w->loop, on_alarm, r);
+    r->soon.run = on_soon;
+    r->batch = must_alloc(SCAN_BATCH * sizeof *r->batch);
+    return r;
+}
+
+void runner_stop(struct runner *r) {
+    r->stopped = true;
+    timer_stop(r->alarm);
+}
+
+bool runner_is_idle(const struct runner *r) { return r->working.count == 0; }
+
+void runner_free(struct runner **at) {
+    struct runner *r = *at;
+    *at = NULL;
+    if (!r) return;
+    timer_free(&r->alarm);
+    map_release(&r->working);
+    free(r->batch);
+    if (r->scheduled) r->freed = true;
+    else free(r);
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// runner: walks what is due, asks `route`, hands each plan to its lane. One a worker, for the messages whose id names it.
+//
+// Picks up at most limits.queue_in_memory recipients at a time; the rest stay in the store, at no cost. What it picked up
+// stays in the store too, until its outcome commits (relay/outcome).
+#pragma once
+
+#include "relay/worker.h"
+
+struct runner;
+struct runner *runner_new(struct worker *w);
+void runner_free(struct runner **r);
+void runner_wake(struct runner *r);  // look at the due index soon
+void runner_stop(struct runner *r);  // pick up nothing more
+bool runner_is_idle(const struct runner *r);
+// A lane has room again: pick up these parked ones now, whatever their due time says.
+void runner_unpark(struct runner *r, uint64_t id, uint32_t n);
+size_t runner_in_memory(const struct runner *r);
+// For outcome: this recipient's fate is on disk; it may be picked up again.
+void runner_done(struct runner *r, uint64_t id, uint32_t n);

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// settle: recipients' new fates in one commit, with their journal entries and the report owed to the sender.
+//
+// Either all of it is on disk or none. A recipient that an operator deleted meanwhile is left alone, one that was put on
+// hold meanwhile stays held. Events go out after the commit.
+#pragma once
+
+#include "mail/report.h"
+#include "relay/worker.h"
+
+enum fate { FATE_GONE, FATE_STAYS }; // settled for good; or changed and queued on
+
+struct change {
+    enum fate fate;
+    struct recipient record;     // STAYS: as it shall be. GONE: id and n count
+    struct bytes event;          // the JSON line, with LF: journal and event file
+    bool report;                 // this recipient is named in the report
+    struct report_recipient reported;
+    bool skipped;                // found gone when it was written: no event
+};
+
+struct settle;
+struct settle *settle_new(struct gateway *g, struct loop *home, struct event_writer *events, const struct message *message);
+struct arena *settle_arena(struct settle *s);  // texts of changes live here (or outlive the commit elsewhere)
+struct change *settle_add(struct settle *s);
+// `done` on the home loop, once. stored false: nothing was written; the recipients are as they were.
+void settle_submit(struct settle *s, void (*done)(void *arg, bool stored, const struct err *why), void *arg);

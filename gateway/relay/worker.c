@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+#include "relay/worker.h"
+
+#include "base/bug.h"
+#include "relay/intake.h"
+#include "relay/lane.h"
+#include "relay/runner.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 1000 };
+
+// ---- ids ------------------------------------------------------------------------------------------------------------
+
+// The stamp counts up through milliseconds and sequence as one number: it takes the clock's time when that is later,
+// and simply counts on when it is not (a burst, or a clock that was set back). So no id is ever made twice.
+uint64_t worker_next_id(struct worker *w) {
+    uint64_t now = (uint64_t)clock_ms(&w->gateway->clock) * ID_SEQUENCES;
+    uint64_t was = atomic_load_explicit(&w->id_stamp, memory_order_relaxed), next;
+    do next = now > was ? now : was + 1;
+    while (!atomic_compare_exchange_weak(&w->id_stamp, &was, next));
+    return id_make((int64_t)(next / ID_SEQUENCES), w->index, (unsigned)(next % ID_SEQUENCES));
+}
+
+static void start_ids(struct worker *w) {
+    uint64_t last = store_last_id(w->gateway->store);
+    if (last) atomic_store(&w->id_stamp, (uint64_t)(id_ms(last) + 1) * ID_SEQUENCES);
+}
+
+// ---- posts ------------------------------------------------------------------------------------------------------------
+
+struct post {
+    struct task task;
+    struct worker *worker;
+    void (*fn)(struct worker *w, void *arg);
+    void *arg;
+};
+
+static void run_post(struct task *task) {
+    struct post *p = (struct post *)task;
+    p->fn(p->worker, p->arg);
+    free(p);
+}
+
+void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg) {
+    struct post *p = must_alloc(sizeof *p);
+    *p = (struct post){.task = {.run = run_post}, .worker = w, .fn = fn, .arg = arg};
+    loop_post(w->loop, &p->task);
+}
+
+// ---- life --------------------------------------------------------------------------------------------------------------
+
+void worker_generation_options(const struct gateway *g, const struct site *site, struct generation_options *out) {
+    const struct conf *conf = site->conf;
+    *out = (struct generation_options){
+        .memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
+        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base, .hostname = conf->hostname,
+        .clock = &g->clock, .log = &g->log,
+    };
+}
+
+static struct dns *open_dns(struct worker *w, struct err *err) {
+    const struct conf *conf = w->site->conf;
+    struct dns_options options = {.servers = conf->dns_servers, .timeout_ms = conf->dns_timeout_ms,
+                                  .trust_ad = conf->dns_trust_ad, .clock = &w->gateway->clock, .log = &w->gateway->log};
+    return dns_new(w->loop, &options, err);
+}
+
+static bool open_generation(struct worker *w, struct err *err) {
+    struct generation_options options;
+    worker_generation_options(w->gateway, w->site, &options);
+    options.loop = w->loop;
+    options.dns = w->dns;
+    w->generation = generation_new(w->gateway->bundle, &options, err);
+    return w->generation != NULL;
+}
+
+static void on_tick(void *arg) {
+    struct worker *w = arg;
+    timer_set(w->tick, TICK_MS);
+}
+
+struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
+    struct worker *w = must_alloc(sizeof *w);
+    w->gateway = g;
+    w->index = index;
+    w->site = site_ref(g->site);
+    start_ids(w);
+    w->loop = loop_new(err);
+    if (!w->loop) goto failed;
+    w->dns = open_dns(w, err);
+    if (!w->dns) goto failed;
+    w->reader = reader_new(g->store, err);
+    if (!w->reader) goto failed;
+    if (!open_generation(w, err)) goto failed;
+    w->events = event_writer_new(g->events, w->loop, &g->clock);
+    w->runner = runner_new(w);
+    w->lanes = lanes_new(w);
+    w->tick = timer_new(w->loop, on_tick, w);
+    return w;
+failed:
+    worker_free(&w);
+    return NULL;
+}
+
+static void *thread_main(void *arg) {
+    struct worker *w = arg;
+    w->intake = intake_new(w);
+    timer_set(w->tick, TICK_MS);
+    lanes_recover(w->lanes);
+    runner_wake(w->runner);
+    loop_run(w->loop);
+    return NULL;
+}
+
+bool worker_start(struct worker *w, struct err *err) {
+    sigset_t all, was; // signals are the main thread's
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &was);
+    int code = pthread_create(&w->thread, NULL, thread_main, w);
+    pthread_sigmask(SIG_SETMASK, &was, NULL);
+    return code == 0 || err_set(err, "cannot start worker %u: %s", w->index, strerror(code));
+}
+
+void worker_free(struct worker **at) {
+    struct worker *w = *at;
+    *at = NULL;
+    if (!w) return;
+    if (w->intake) intake_free(&w->intake);
+    if (w->lanes) lanes_free(&w->lanes);
+    if (w->runner) runner_free(&w->runner);
+    if (w->tick) timer_free(&w->tick);
+    generation_free(&w->generation);
+    generation_free(&w->candidate);
+    if (w->events) event_writer_free(&w->events);
+    if (w->reader) reader_free(&w->reader);
+    if (w->dns) dns_free(&w->dns);
+    if (w->loop) loop_free(&w->loop);
+    site_free(&w->site);
+    free(w);
+}

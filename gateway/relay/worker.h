@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// worker: one thread with its own loop, Lua state, resolver channel, readers and connections.
+//
+// Workers share nothing but the store (and the atomics of struct gateway). What must reach one from another
+// thread goes through worker_post.
+#pragma once
+
+#include "net/dns.h"
+#include "relay/gateway.h"
+
+#include <pthread.h>
+
+struct intake;
+struct runner;
+struct lanes;
+
+struct worker {
+    struct gateway *gateway;
+    unsigned index;
+    pthread_t thread;
+    struct loop *loop;
+    struct dns *dns;
+    struct reader *reader;
+    struct site *site;               // the current one
+    struct generation *generation;   // the current one
+    struct generation *candidate;    // built by a reload's first phase
+    struct event_writer *events;
+    struct intake *intake;
+    struct runner *runner;
+    struct lanes *lanes;
+    struct timer *tick;              // keeps the loop turning for the watchdog
+    _Atomic uint64_t id_stamp;       // of the last id made: milliseconds and sequence in one word
+    size_t accepting;                // messages given to the store whose answer is outstanding
+    bool stopping;
+};
+
+struct worker *worker_new(struct gateway *g, unsigned index, struct err *err);
+bool must_use worker_start(struct worker *w, struct err *err);
+void worker_free(struct worker **w); // after its thread has ended
+
+uint64_t worker_next_id(struct worker *w); // a new message's id, which this worker owns; any thread
+// Runs fn(w, arg) on the worker's thread, in order with other posts from the same thread.
+void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+
+// Hooks run here too, for a generation built like the live ones but on the main thread (checks, reload).
+void worker_generation_options(const struct gateway *g, const struct site *site, struct generation_options *out);
