@@ -51,7 +51,7 @@ static bool utf8_address_is_valid(struct bytes t, bool utf8_allowed) {
 }
 
 static bool orcpt_is_valid(struct bytes value, bool utf8_allowed) {
-    if (value.len > ORCPT_MAX) return false;
+    if (value.len == 0 || value.len > ORCPT_MAX) return false;
     struct bytes type = bytes_cut(&value, ';');
     if (type.len == 0 || value.len == 0) return false;
     for (size_t i = 0; i < type.len; i++) {
@@ -271,8 +271,9 @@ static const struct {
 static int find_verb(struct bytes line) {
     ptrdiff_t space = bytes_find(bytes_first(line, 9), ' ');
     struct bytes word = space < 0 ? line : bytes_first(line, (size_t)space);
+    if (word.len == 0) return -1;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (bytes_equal_nocase(word, bytes_of(verbs[i].name))) return (int)i;
+        if (((word.at[0] ^ verbs[i].name[0]) & ~0x20) == 0 && bytes_equal_nocase(word, bytes_of(verbs[i].name))) return (int)i;
     return -1;
 }
 

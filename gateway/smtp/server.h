@@ -15,16 +15,27 @@
 // Output collects in server_output(): the driver writes it out at READ, ASK, TLS and CLOSE, so replies to a
 // pipelined group leave together (RFC 2920). The machine never looks at a clock, a socket or a file.
 //
-//     greet -> idle -> mail -> rcpt -> data|bdat -> commit -> idle       (any) -> closing
-//              ^  \-> auth -/   ^------- RSET, EHLO -------'
+// Every ASK_SENDER is followed by exactly one RESET, whatever came of it (refused, delivered, abandoned), before
+// the next ASK_SENDER; only CLOSE may come instead and means it too. Content always ends with CRLF: where BDAT's
+// does not, the machine hands out the missing CRLF. While a question is open, server_next consumes nothing and
+// returns READ with timeout_ms 0. A driver that will not secure the connection (bytes came behind STARTTLS, the
+// handshake failed) closes.
+//
+//     new -> (greeting) -> fresh -> idle -> (sender) -> mail -> (recipient) -> rcpt -> data -> (verdict) -> idle
+//                 |           ^      | ^                 ^----------|---------' |  ^            ^
+//              unwanted      tls <---' `-- login, (login)           `--> chunks <-> chunk ------'
+//
+//     (in brackets: a question is open)   EHLO, RSET: from fresh..chunks to idle   any -> closing
 //
 // Hostile input: only CRLF ends a line and only CRLF.CRLF ends DATA; a bare CR or LF or a NUL in a command is 500,
-// in the content it is refused at the end of data with 550 5.6.0 (or kept as content, bare_newline option; it never
-// ends anything). Lines, recipients, commands, errors and size are bounded, each with its own reply.
+// in the content it is refused at the end of data with 550 5.6.0 (a bare CR or LF may be kept as content, option
+// bare_newline; it never ends anything). Lines, recipients, commands, errors and size are bounded, each with its own reply.
 #pragma once
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/log.h"
+#include "smtp/gauge.h"
 #include "smtp/reply.h"
 
 struct server;
@@ -32,7 +43,7 @@ struct server;
 enum server_protocol { SERVER_SMTP, SERVER_LMTP };
 enum server_bare { SERVER_BARE_REFUSE, SERVER_BARE_KEEP };
 
-struct server_options { // texts must outlive the server
+struct server_options { // texts must outlive the server; a limit of 0 is none
     enum server_protocol protocol;
     const char *hostname;     // in the banner and EHLO
     const char *greeting;     // text behind "220 hostname ESMTP "; "" for none
@@ -43,15 +54,16 @@ struct server_options { // texts must outlive the server
     bool secured;             // implicit TLS: secured from the start
     enum server_bare bare_newline;
     uint64_t size_max;        // bytes of content, SIZE (RFC 1870)
-    int line_max;             // command line incl. CRLF; AUTH lines and MAIL/RCPT with parameters get what their RFCs add
-    int text_line_max;        // line of content incl. CRLF; longer: refused at the end with 500 5.5.2... 554 5.6.0
+    int line_max;             // command line incl. CRLF; AUTH lines and MAIL/RCPT with parameters get what their RFCs add; 0: 512
+    int text_line_max;        // line of content incl. CRLF; longer: 554 5.6.0 at the end
     int header_max;           // bytes of header block; longer: 552 5.3.4 at the end
     int recipients_max;       // per transaction: 452 4.5.3
-    int commands_max;         // per session: 421 4.7.0
-    int errors_max;           // per session: 421 4.7.0
+    int commands_max;         // since the last message, what moves one forward (RCPT, DATA, BDAT) not counted: 421 4.7.0
+    int errors_max;           // since the last message: 421 4.7.0
     int messages_max;         // per session: 421 4.7.0 after so many; 0: any
     int received_max;         // Received fields: more is a loop, 554 5.4.6
     int idle_ms;              // between commands; and for each piece of content
+    const struct log *log;    // changes of state at LOG_TRACE; NULL: none
 };
 
 enum server_ask { ASK_CONNECT, ASK_LOGIN, ASK_SENDER, ASK_RECIPIENT, ASK_MESSAGE };
@@ -86,14 +98,16 @@ struct server *server_new(const struct server_options *options);
 void server_free(struct server **s);
 // Consumes from the front of *input (shortens it). What it left is to be given again, with more behind it.
 enum server_next server_next(struct server *s, struct bytes *input, struct server_want *want);
-// The answer to what was asked. 2xx or 3xx: go on (for ASK_CONNECT: NULL = the default banner; for ASK_LOGIN 235;
-// ASK_SENDER, ASK_RECIPIENT: NULL = the default 250). 4xx, 5xx: refused; 421 and 521 also close.
+// The answer to what was asked. 4xx, 5xx: refused; 421 and 521 also close. 2xx, or NULL for the default words: go on
+// (to ASK_CONNECT and ASK_LOGIN only the default words are said: the banner, 235).
 // ASK_MESSAGE: the reply after the content; in LMTP it is said once for each recipient.
 void server_answer(struct server *s, const struct reply *reply);
 void server_secured(struct server *s);
 // The content can't be kept (disk full, memory): swallow the rest and say this at the end instead of asking.
+// Only between SERVER_BODY of a transaction and its end. What is wrong with the content itself is said in its stead.
 void server_spoil(struct server *s, const struct reply *reply);
 // Ends the session with this reply at the next chance (shutdown 421 4.3.2, idle 421 4.4.2), then SERVER_CLOSE.
+// An open question is waited for; content that is half here is not.
 void server_dismiss(struct server *s, const struct reply *reply);
 struct buf *server_output(struct server *s);      // the driver empties it
 
@@ -105,4 +119,12 @@ struct bytes server_user(const struct server *s); // who logged in, ""
 const struct server_path *server_sender(const struct server *s);
 size_t server_recipient_count(const struct server *s);
 const struct server_path *server_recipient(const struct server *s, size_t i);
+const struct gauge *server_gauge(const struct server *s); // size, header size, 8-bit: whole at ASK_MESSAGE
+bool server_spoke_early(const struct server *s);  // the client talked before the greeting could have reached it
+// Why the machine closed, for the log and the counters: SERVER_END_NONE until it did.
+enum server_end { SERVER_END_NONE, SERVER_END_QUIT, SERVER_END_REFUSED, SERVER_END_DISMISSED, SERVER_END_ERRORS,
+                  SERVER_END_COMMANDS, SERVER_END_MESSAGES, SERVER_END_INJECTION, SERVER_END_HTTP, SERVER_END_TLS_HELLO,
+                  SERVER_END_BDAT, SERVER_END_ENDLESS_LINE };
+enum server_end server_end(const struct server *s);
+const char *server_end_name(enum server_end end); // "quit", "injection" (bytes behind STARTTLS), ...
 const char *server_protocol_name(const struct server *s); // RFC 3848: "ESMTPSA", "LMTPS", "UTF8SMTPS" ...
