@@ -13,56 +13,61 @@ void canon_body_init(struct canon_body *c) {
 
 static void flush(struct canon_body *c) {
     if (c->staged) digest_add(&c->digest, bytes_range(c->stage, c->staged));
+    c->length += c->staged;
     c->staged = 0;
 }
 
 static void emit(struct canon_body *c, struct bytes what) {
-    c->length += what.len;
     if (what.len > CANON_STAGE - c->staged) flush(c);
     if (what.len >= CANON_STAGE) {
         digest_add(&c->digest, what);
+        c->length += what.len;
         return;
     }
     memcpy(c->stage + c->staged, what.at, what.len);
     c->staged += what.len;
 }
 
-// Bytes that are neither white space nor part of a CRLF: all that was held back before them counts after all.
-static void emit_ordinary(struct canon_body *c, struct bytes what) {
+// What was held back counts after all, since a byte that is neither white space nor part of a CRLF follows.
+static void release_held(struct canon_body *c) {
     for (; c->breaks; c->breaks--)
         emit(c, BYTES("\r\n"));
     if (c->space) emit(c, BYTES(" "));
     c->space = false;
-    emit(c, what);
 }
 
-static void end_line(struct canon_body *c) {
-    c->space = false;
-    c->breaks++;
-}
-
-static void add_slowly(struct canon_body *c, struct bytes piece) {
-    while (piece.len) {
-        char first = piece.at[0];
-        size_t n = 1;
-        if (c->cr) {
-            c->cr = false;
-            if (first == '\n')
-                end_line(c);
-            else
-                emit_ordinary(c, BYTES("\r"));
-            if (first != '\n') continue;
-        } else if (first == '\r') {
-            c->cr = true;
-        } else if (is_wsp(first)) {
-            c->space = true;
-        } else {
-            while (n < piece.len && piece.at[n] != '\r' && !is_wsp(piece.at[n]))
-                n++;
-            emit_ordinary(c, bytes_first(piece, n));
+// Byte by byte. A byte makes at most two (a space before it) once the breaks are out, which have room of
+// their own.
+static void add_slowly(struct canon_body *c, struct bytes block) {
+    if (c->staged + 2 * BLOCK > CANON_STAGE) flush(c);
+    char *to = c->stage + c->staged;
+    bool held = c->space || c->breaks, cr = c->cr;
+    for (size_t i = 0; i < block.len; i++) {
+        char byte = block.at[i];
+        if (cr && byte == '\n') {
+            c->space = cr = false;
+            c->breaks++;
+            held = true;
+            continue;
         }
-        piece = bytes_skip(piece, n);
+        bool stray = cr; // a CR that began no CRLF is an ordinary byte
+        cr = byte == '\r';
+        bool blank = is_wsp(byte);
+        if (held && (stray || (!cr && !blank))) {
+            c->staged = (size_t)(to - c->stage);
+            release_held(c);
+            if (c->staged + 2 * BLOCK > CANON_STAGE) flush(c);
+            to = c->stage + c->staged;
+            held = false;
+        }
+        if (stray) *to++ = '\r';
+        if (blank)
+            c->space = held = true;
+        else if (!cr)
+            *to++ = byte;
     }
+    c->staged = (size_t)(to - c->stage);
+    c->cr = cr;
 }
 
 // True when a block is its own canonical form whatever comes: no tab, no white space before white space or
@@ -104,8 +109,12 @@ void canon_body_add(struct canon_body *c, struct bytes piece) {
 }
 
 void canon_body_finish(struct canon_body *c, uint8_t sha256[DIGEST_SIZE], uint64_t *length) {
-    if (c->cr) emit_ordinary(c, BYTES("\r"));
-    if (c->length) emit(c, BYTES("\r\n")); // one stands for all breaks held back, or for the missing last one
+    if (c->cr) {
+        release_held(c);
+        emit(c, BYTES("\r"));
+    }
+    // One break stands for all that are held back, or for the missing last one.
+    if (c->length + c->staged) emit(c, BYTES("\r\n"));
     flush(c);
     if (length) *length = c->length;
     digest_end(&c->digest, sha256);

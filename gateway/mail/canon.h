@@ -11,7 +11,7 @@
 
 struct canon_body {
     struct digest digest;
-    uint64_t length;  // of the canonical form so far
+    uint64_t length;  // of the canonical form, as far as hashed
     uint64_t breaks;  // CRLFs seen and not yet hashed: at the end of the body they do not count
     bool space;       // white space seen and not yet hashed: at the end of a line it does not count
     bool cr;          // the last piece ended with a CR that may be half a CRLF

@@ -2,7 +2,6 @@
 #include "mail/report.h"
 
 #include "mail/header.h"
-#include "mail/notice.h"
 
 #include "base/utf8.h"
 
@@ -352,17 +351,6 @@ static void keeps_its_form_against_hostile_facts(void **state) {
     buf_release(&longest);
 }
 
-static void words_fit_the_code(void **state) {
-    (void)state;
-    assert_string_equal(notice_words(BYTES("5.1.1")), notice_words(BYTES("4.1.1")));
-    assert_non_null(strstr(notice_words(BYTES("5.2.2")), "full"));
-    assert_non_null(strstr(notice_words(BYTES("5.1.99")), "address"));
-    assert_non_null(strstr(notice_words(BYTES("5.7.509")), "policy"));
-    assert_non_null(strstr(notice_words(BYTES("5.99.1")), "no closer reason"));
-    assert_non_null(strstr(notice_words(BYTES("")), "no closer reason"));
-    assert_non_null(strstr(notice_words(BYTES("junk")), "no closer reason"));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reports_a_failure),
@@ -372,7 +360,6 @@ int main(void) {
         cmocka_unit_test(cuts_large_header_blocks),
         cmocka_unit_test(speaks_utf8_to_those_who_do),
         cmocka_unit_test(keeps_its_form_against_hostile_facts),
-        cmocka_unit_test(words_fit_the_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
