@@ -2,10 +2,9 @@
 #include "net/conn.h"
 
 #include "base/bug.h"
+#include "net/wire.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -253,22 +252,6 @@ static void set_watch(struct conn *c) {
 
 // ---- output ----
 
-// Gives the front of the output to the kernel; a short count means that the socket is full.
-static enum tls_result send_some(struct conn *c, size_t n, size_t *put, struct err *err) {
-    const char *from = c->out.at + c->out_at;
-    *put = 0;
-    if (c->tls && c->state != SECURING) return tls_write(c->tls, bytes_range(from, n), put, err);
-    ssize_t sent = send(c->fd, from, n, MSG_NOSIGNAL);
-    if (sent >= 0) {
-        *put = (size_t)sent;
-        return *put == n ? TLS_DONE : TLS_WANT_WRITE;
-    }
-    if (errno == EAGAIN || errno == EINTR) return TLS_WANT_WRITE;
-    bool ended = errno == EPIPE || errno == ECONNRESET;
-    err_errno(err, "write");
-    return ended ? TLS_CLOSED : TLS_FAILED;
-}
-
 // A peer that ended the connection may have said why just before, and that is still to be read.
 static void output_fails(struct conn *c, bool ended, const struct err *err) {
     if (!ended || c->paused || !c->reading || !c->owned) {
@@ -287,7 +270,8 @@ static void push(struct conn *c) {
     while (!c->blocked && !c->blocked_on_read) {
         size_t put, n = c->state == SECURING ? c->plain_left : conn_unsent(c);
         if (n == 0) break;
-        enum tls_result result = send_some(c, n, &put, &err);
+        struct tls_session *tls = c->state == SECURING ? NULL : c->tls;
+        enum tls_result result = wire_send(c->fd, tls, bytes_range(c->out.at + c->out_at, n), &put, &err);
         c->out_at += put;
         c->bytes_out += put;
         if (c->state == SECURING) c->plain_left -= put;
@@ -337,28 +321,6 @@ void conn_flush(struct conn *c) {
 }
 
 // ---- input ----
-
-// DONE: *got bytes came; WANT_*: nothing now; CLOSED: the end (bytes may have come before it).
-static enum tls_result receive(struct conn *c, char *into, size_t size, size_t *got, struct err *err) {
-    *got = 0;
-    if (!c->tls) {
-        ssize_t n = recv(c->fd, into, size, 0);
-        if (n > 0) *got = (size_t)n;
-        if (n >= 0) return n ? TLS_DONE : TLS_CLOSED;
-        if (errno == EAGAIN || errno == EINTR) return TLS_WANT_READ;
-        err_errno(err, "read");
-        return TLS_FAILED;
-    }
-    enum tls_result result;
-    do {
-        size_t n;
-        result = tls_read(c->tls, into + *got, size - *got, &n, err);
-        *got += n;
-    } while (result == TLS_DONE && *got < size && tls_has_pending(c->tls));
-    c->again = (result == TLS_DONE && tls_has_pending(c->tls)) || (result == TLS_CLOSED && *got);
-    c->read_needs_write = result == TLS_WANT_WRITE;
-    return result;
-}
 
 // Where bytes are read to: nothing waits, so the loop's scratch; or behind what waits.
 static char *landing(struct conn *c, size_t *size) {
@@ -415,9 +377,10 @@ static bool pull(struct conn *c) {
         set_watch(c);
         return true;
     }
-    c->again = false;
     char *into = landing(c, &size);
-    enum tls_result result = receive(c, into, size, &got, &err);
+    enum tls_result result = wire_receive(c->fd, c->tls, into, size, &got, &err);
+    c->again = c->tls && got && (result == TLS_CLOSED || (result == TLS_DONE && tls_has_pending(c->tls)));
+    c->read_needs_write = result == TLS_WANT_WRITE;
     if (got && !arrive(c, into, got)) return false;
     if (c->state != OPEN) return true;
     if (result == TLS_FAILED || (result == TLS_CLOSED && !got)) {
@@ -588,16 +551,9 @@ void conn_finish(struct conn **conn, int64_t timeout_ms) {
 
 // False: the conn is gone.
 static bool connected(struct conn *c) {
-    int code = 0;
-    socklen_t len = sizeof code;
     struct err err;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0) code = errno;
     c->dial_until = 0;
-    if (code) {
-        char text[ADDR_TEXT];
-        addr_text(&c->peer, text);
-        errno = code;
-        err_errno(&err, "connect to %s", text);
+    if (!wire_is_connected(c->fd, &c->peer, &err)) {
         die(c, CONN_ERROR, &err);
         return true;
     }
@@ -674,36 +630,10 @@ struct conn *conn_adopt(struct loop *loop, int fd, size_t input_max, const struc
     return c;
 }
 
-static int dial(const struct addr *source, const struct addr *peer, struct err *err) {
-    char text[ADDR_TEXT];
-    addr_text(peer, text);
-    int fd = socket(addr_family(peer), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        err_errno(err, "connect to %s: socket", text);
-        return -1;
-    }
-    int on = 1;
-    if (addr_family(peer) != AF_UNIX) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        // The port is chosen by connect(2): the same one can then serve many destinations.
-        if (source && source->len) setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    }
-    if (source && source->len && bind(fd, (const struct sockaddr *)&source->sa, source->len) != 0) {
-        char from[ADDR_TEXT];
-        addr_ip_text(source, from);
-        err_errno(err, "connect to %s from %s", text, from);
-    } else if (connect(fd, (const struct sockaddr *)&peer->sa, peer->len) != 0 && errno != EINPROGRESS) {
-        err_errno(err, "connect to %s", text);
-    } else
-        return fd;
-    close(fd);
-    return -1;
-}
-
 struct conn *conn_dial(struct loop *loop, const struct addr *source, const struct addr *peer,
                        int64_t timeout_ms, size_t input_max, const struct conn_events *events, void *arg) {
     struct err err;
-    int fd = dial(source, peer, &err);
+    int fd = wire_dial(source, peer, &err);
     struct conn *c = conn_new(loop, fd, input_max, events, arg);
     c->peer = *peer;
     c->state = DIALLING;

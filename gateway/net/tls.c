@@ -22,7 +22,8 @@ struct tls_session {
     bool server;
     bool named;      // the peer's name is checked
     bool impossible; // TLS_VERIFY without a name
-    bool broken;     // after a fatal error OpenSSL wants nothing but SSL_free
+    bool broken;     // after a fatal error nothing more is sent, not even a goodbye
+    int os_error;    // of the system call that failed
 };
 
 // OpenSSL's queue of errors is the thread's: emptied here, so that the next call's result is its own.
@@ -194,7 +195,7 @@ static enum tls_result result_of(struct tls_session *s, int returned, const char
     case SSL_ERROR_SYSCALL:
         s->broken = true;
         if (os_error == 0) return TLS_CLOSED;
-        errno = os_error;
+        errno = s->os_error = os_error;
         err_errno(err, "%s", what);
         return TLS_FAILED;
     default:
@@ -228,9 +229,9 @@ enum tls_result tls_write(struct tls_session *s, struct bytes what, size_t *put,
     ERR_clear_error();
     errno = 0;
     enum tls_result result = result_of(s, SSL_write_ex(s->ssl, what.at, what.len, put), "TLS write", err);
-    if (result != TLS_CLOSED) return result;
-    err_set(err, "TLS write: the peer closed the connection");
-    return TLS_FAILED;
+    if (result == TLS_CLOSED) err_set(err, "TLS write: the peer closed the connection");
+    bool ended = s->os_error == EPIPE || s->os_error == ECONNRESET;
+    return result == TLS_FAILED && ended ? TLS_CLOSED : result;
 }
 
 bool tls_has_pending(const struct tls_session *s) {

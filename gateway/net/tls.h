@@ -45,6 +45,7 @@ struct tls_session *tls_connect(struct tls_context *context, int fd, const char 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
 enum tls_result tls_handshake(struct tls_session *s, struct err *err);
 enum tls_result tls_read(struct tls_session *s, void *into, size_t size, size_t *got, struct err *err);
+// CLOSED: the peer takes no more; what it sent before may still be there to read.
 enum tls_result tls_write(struct tls_session *s, struct bytes what, size_t *put, struct err *err);
 bool tls_has_pending(const struct tls_session *s); // bytes wait inside: read without waiting for the socket
 enum tls_result tls_bye(struct tls_session *s);    // sends close_notify, once: DONE, WANT_WRITE or FAILED

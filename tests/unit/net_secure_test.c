@@ -413,6 +413,31 @@ static void garbage_after_handshake(void **state) {
     close(fds[1]);
 }
 
+// As in plain: the peer says 421 and resets the connection, and its words are heard.
+static void last_words_are_heard(void **state) {
+    struct room *r = *state;
+    join(r, 1000);
+    secure_both(r);
+    r->client.stop_at = "secured";
+    run(r->loop);
+    r->server.stop_at = "secured";
+    if (!r->server.secured) run(r->loop);
+    conn_pause(r->server.conn, true); // leaves our bytes unread: closing then resets
+    conn_write(r->client.conn, BYTES("MAIL FROM:<a@b>\r\n"));
+    conn_flush(r->client.conn);
+    conn_write(r->server.conn, BYTES("421 busy\r\n"));
+    conn_flush(r->server.conn);
+    conn_free(&r->server.conn);
+    for (int i = 0; i < 3; i++) {
+        conn_write(r->client.conn, BYTES("RCPT TO:<c@d>\r\n"));
+        conn_flush(r->client.conn);
+    }
+    r->client.stop_at = "closed";
+    run(r->loop);
+    assert_int_equal(r->client.got.len, 10);
+    assert_int_equal(r->client.closed, 1);
+}
+
 static void free_when_secured(struct end *e, char at) {
     if (at == 's') conn_free(&e->conn);
 }
@@ -460,6 +485,7 @@ int main(void) {
         in_room(finish_says_goodbye),
         in_room(truncation),
         in_room(garbage_after_handshake),
+        in_room(last_words_are_heard),
         in_room(freed_in_secured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
