@@ -14,14 +14,7 @@ static struct bytes keep(struct job *job, struct bytes text) { return text.len ?
 struct job *job_new(struct worker *owner, const struct message *m) {
     struct job *job = must_alloc(sizeof *job);
     job->owner = owner;
-    job->message = *m;
-    job->message.sender = keep(job, m->sender);
-    job->message.envid = keep(job, m->envid);
-    job->message.user = keep(job, m->user);
-    job->message.facts = keep(job, m->facts);
-    job->message.tags = keep(job, m->tags);
-    job->message.policy = keep(job, m->policy);
-    job->message.head = keep(job, m->head);
+    message_copy(&job->arena, m, &job->message);
     job->picked_ms = clock_ms(&owner->gateway->clock);
     job->generation = generation_ref(owner->generation);
     id_text(m->id, job->id_text);
@@ -49,12 +42,8 @@ void job_add(struct job *job, const struct recipient *record) {
     if ((job->count & (job->count - 1)) == 0)
         job->recipients = must_realloc(job->recipients, (job->count ? job->count * 2 : 1) * sizeof *job->recipients);
     struct job_recipient *r = &job->recipients[job->count++];
-    *r = (struct job_recipient){.record = *record, .open = true};
-    r->record.address = keep(job, record->address);
-    r->record.orcpt = keep(job, record->orcpt);
-    r->record.lane = keep(job, record->lane);
-    r->record.outcome = keep(job, record->outcome);
-    r->record.decision = keep(job, record->decision);
+    *r = (struct job_recipient){.open = true};
+    recipient_copy(&job->arena, record, &r->record);
     fill_facts(job, r);
     job->open++;
 }

@@ -182,3 +182,25 @@ bool id_parse(struct bytes text, uint64_t *id) {
     *id = value;
     return true;
 }
+
+static struct bytes kept(struct arena *arena, struct bytes text) { return text.len ? arena_copy(arena, text) : BYTES(""); }
+
+void message_copy(struct arena *arena, const struct message *from, struct message *to) {
+    *to = *from;
+    to->sender = kept(arena, from->sender);
+    to->envid = kept(arena, from->envid);
+    to->user = kept(arena, from->user);
+    to->facts = kept(arena, from->facts);
+    to->tags = kept(arena, from->tags);
+    to->policy = kept(arena, from->policy);
+    to->head = kept(arena, from->head);
+}
+
+void recipient_copy(struct arena *arena, const struct recipient *from, struct recipient *to) {
+    *to = *from;
+    to->address = kept(arena, from->address);
+    to->orcpt = kept(arena, from->orcpt);
+    to->lane = kept(arena, from->lane);
+    to->outcome = kept(arena, from->outcome);
+    to->decision = kept(arena, from->decision);
+}

@@ -63,6 +63,10 @@ bool must_use message_decode(uint64_t id, struct bytes from, struct message *out
 void recipient_encode(const struct recipient *r, struct buf *out);
 bool must_use recipient_decode(uint64_t id, uint32_t n, struct bytes from, struct recipient *out, struct err *err);
 
+// Copies with all texts in the arena: for what outlives the read that found it.
+void message_copy(struct arena *arena, const struct message *from, struct message *to);
+void recipient_copy(struct arena *arena, const struct recipient *from, struct recipient *to);
+
 // Ids: 41 bits of milliseconds since 2020-01-01, 8 bits of worker, 15 bits of sequence. Shown as 16 hex digits.
 uint64_t id_make(int64_t ms, unsigned worker, unsigned sequence);
 unsigned id_worker(uint64_t id);

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: MIT
+#include "relay/control.h"
+
+#include "base/nearest.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "relay/asker.h"
+#include "relay/lane.h"
+#include "relay/log_control.h"
+#include "relay/queue_control.h"
+#include "relay/reload.h"
+#include "relay/runner.h"
+#include "relay/worker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { REQUEST_MAX = 64 * 1024, UNSENT_MAX = 256 * 1024, ASKERS_MAX = 64, FAREWELL_MS = 2000 };
+
+struct asker {
+    struct control *control;
+    struct asker *before, *after;
+    struct conn *conn; // NULL: gone
+    bool busy;
+    struct buf line;
+    struct jsonl json;
+    void (*ready)(void *arg);
+    void *ready_arg;
+};
+
+struct control {
+    struct gateway *gateway;
+    struct listener *listener;
+    struct asker *askers;
+    size_t count;
+};
+
+static void next_request(struct asker *a);
+
+// ---- what verbs use ---------------------------------------------------------------------------------------------------------
+
+struct gateway *asker_gateway(struct asker *a) { return a->control->gateway; }
+bool asker_is_gone(const struct asker *a) { return !a->conn; }
+bool asker_is_full(const struct asker *a) { return a->conn && conn_unsent(a->conn) > UNSENT_MAX; }
+
+void asker_when_ready(struct asker *a, void (*ready)(void *arg), void *arg) {
+    a->ready = ready;
+    a->ready_arg = arg;
+}
+
+static void send_line(struct asker *a) {
+    if (a->conn) conn_write(a->conn, buf_bytes(&a->line));
+    buf_reset(&a->line);
+}
+
+void asker_row(struct asker *a, struct bytes object) {
+    a->json = jsonl_begin(&a->line);
+    jsonl_raw(&a->json, "row", bytes_trim(object));
+    jsonl_end(&a->json);
+    send_line(a);
+}
+
+static void drop_asker(struct asker *a) {
+    struct control *c = a->control;
+    if (a->before) a->before->after = a->after;
+    else c->askers = a->after;
+    if (a->after) a->after->before = a->before;
+    c->count--;
+    if (a->conn) conn_free(&a->conn);
+    buf_release(&a->line);
+    free(a);
+}
+
+static void end_request(struct asker *a) {
+    send_line(a);
+    a->busy = false;
+    if (a->conn) next_request(a);
+    else drop_asker(a);
+}
+
+struct jsonl *asker_done_begin(struct asker *a) {
+    a->json = jsonl_begin(&a->line);
+    jsonl_bool(&a->json, "done", true);
+    return &a->json;
+}
+
+void asker_done_end(struct asker *a) {
+    jsonl_end(&a->json);
+    end_request(a);
+}
+
+void asker_error(struct asker *a, int code, const char *format, ...) {
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    buf_formatv(&text, format, args);
+    va_end(args);
+    a->json = jsonl_begin(&a->line);
+    jsonl_text(&a->json, "error", buf_bytes(&text));
+    jsonl_int(&a->json, "code", code);
+    jsonl_end(&a->json);
+    buf_release(&text);
+    end_request(a);
+}
+
+static void plain_done(struct asker *a) {
+    asker_done_begin(a);
+    asker_done_end(a);
+}
+
+// ---- asking every worker ------------------------------------------------------------------------------------------------------
+
+// Each worker in turn adds its part; then `then` runs on the main loop.
+struct round {
+    struct task task;
+    struct asker *asker;
+    int next;
+    void (*part)(struct worker *w, struct round *round);
+    void (*then)(struct round *round);
+    struct buf rows;             // lines of JSON
+    uint64_t lanes, in_memory, script_memory, hooks, faults;
+};
+
+static void round_step(struct worker *w, void *arg) {
+    struct round *round = arg;
+    struct gateway *g = w->gateway;
+    round->part(w, round);
+    if (++round->next < g->worker_count) worker_post(g->workers[round->next], round_step, round);
+    else loop_post(g->loop, &round->task);
+}
+
+static void round_home(struct task *task) {
+    struct round *round = (struct round *)task;
+    round->then(round);
+    buf_release(&round->rows);
+    free(round);
+}
+
+static void start_round(struct asker *a, void (*part)(struct worker *, struct round *), void (*then)(struct round *)) {
+    struct round *round = must_alloc(sizeof *round);
+    round->task.run = round_home;
+    round->asker = a;
+    round->part = part;
+    round->then = then;
+    worker_post(asker_gateway(a)->workers[0], round_step, round);
+}
+
+// ---- status -------------------------------------------------------------------------------------------------------------------
+
+static void status_part(struct worker *w, struct round *round) {
+    struct generation_stats stats;
+    generation_get_stats(w->generation, &stats);
+    round->lanes += lanes_count(w->lanes);
+    round->in_memory += runner_in_memory(w->runner);
+    round->script_memory += stats.memory;
+    round->hooks += stats.hooks;
+    round->faults += stats.faults;
+}
+
+static int64_t resident_bytes(void) {
+    long pages = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f) return 0;
+    if (fscanf(f, "%ld %ld", &pages, &resident) != 2) resident = 0;
+    fclose(f);
+    return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+static void put_store(struct jsonl *j, struct gateway *g) {
+    struct store_stats s;
+    store_get_stats(g->store, &s);
+    jsonl_int(j, "messages", (int64_t)s.messages);
+    jsonl_int(j, "recipients", (int64_t)s.recipients);
+    jsonl_int(j, "due", (int64_t)s.due);
+    jsonl_int(j, "parked", (int64_t)s.parked);
+    jsonl_int(j, "held", (int64_t)s.held);
+    jsonl_open(j, "store", '{');
+    jsonl_textz(j, "path", g->site->conf->store);
+    jsonl_int(j, "commits", (int64_t)s.commits);
+    jsonl_int(j, "ops", (int64_t)s.ops);
+    jsonl_int(j, "segments", (int64_t)s.segments);
+    jsonl_int(j, "body_bytes_live", (int64_t)s.body_bytes_live);
+    jsonl_int(j, "body_bytes_disk", (int64_t)s.body_bytes_disk);
+    jsonl_int(j, "db_bytes", (int64_t)s.db_bytes);
+    jsonl_int(j, "commit_us_last", (int64_t)s.commit_us_last);
+    jsonl_int(j, "commit_us_max", (int64_t)s.commit_us_max);
+    jsonl_bool(j, "has_room", store_has_room(g->store));
+    jsonl_bool(j, "sick", store_is_sick(g->store));
+    jsonl_close(j, '}');
+}
+
+static void put_listeners(struct jsonl *j, const struct conf *conf) {
+    jsonl_open(j, "listeners", '[');
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        char text[ADDR_TEXT];
+        addr_text(&conf->listeners[i].address, text);
+        jsonl_open(j, NULL, '{');
+        jsonl_textz(j, "name", conf->listeners[i].name);
+        jsonl_textz(j, "kind", listener_kind_name[conf->listeners[i].kind]);
+        jsonl_textz(j, "address", text);
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, ']');
+}
+
+static void status_then(struct round *round) {
+    struct gateway *g = asker_gateway(round->asker);
+    struct counters *c = &g->counters;
+    struct buf row = {0};
+    struct jsonl j = jsonl_begin(&row);
+    jsonl_textz(&j, "version", TIDEGATE_VERSION);
+    jsonl_int(&j, "pid", getpid());
+    jsonl_int(&j, "uptime_s", (clock_ms(&g->clock) - g->started_ms) / 1000);
+    jsonl_textz(&j, "hostname", g->site->conf->hostname);
+    jsonl_textz(&j, "policy", bundle_version(g->bundle));
+    jsonl_textz(&j, "previous_policy", g->previous ? bundle_version(g->previous) : "");
+    jsonl_int(&j, "workers", g->worker_count);
+    jsonl_bool(&j, "draining", g->draining);
+    jsonl_bool(&j, "stopping", g->stopping);
+    put_listeners(&j, g->site->conf);
+    jsonl_int(&j, "connections", (int64_t)atomic_load(&c->sessions_in));
+    jsonl_int(&j, "connections_out", (int64_t)atomic_load(&c->connections_out));
+    put_store(&j, g);
+    jsonl_int(&j, "lanes", (int64_t)round->lanes);
+    jsonl_int(&j, "in_memory", (int64_t)round->in_memory);
+    jsonl_int(&j, "accepted", (int64_t)atomic_load(&c->accepted));
+    jsonl_int(&j, "refused", (int64_t)atomic_load(&c->refused));
+    jsonl_int(&j, "delivered", (int64_t)atomic_load(&c->delivered));
+    jsonl_int(&j, "deferred", (int64_t)atomic_load(&c->deferred));
+    jsonl_int(&j, "bounced", (int64_t)atomic_load(&c->bounced));
+    jsonl_int(&j, "expired", (int64_t)atomic_load(&c->expired));
+    jsonl_int(&j, "faults", (int64_t)atomic_load(&c->faults));
+    jsonl_int(&j, "hooks", (int64_t)round->hooks);
+    jsonl_int(&j, "script_memory", (int64_t)round->script_memory);
+    jsonl_int(&j, "memory_in_flight", (int64_t)atomic_load(&c->memory_in_flight));
+    jsonl_int(&j, "memory_rss", resident_bytes());
+    jsonl_time(&j, "now", clock_ms(&g->clock));
+    jsonl_end(&j);
+    asker_row(round->asker, buf_bytes(&row));
+    buf_release(&row);
+    plain_done(round->asker);
+}
+
+static void do_status(struct asker *a, const struct json *request) {
+    (void)request;
+    start_round(a, status_part, status_then);
+}
+
+// ---- lane -----------------------------------------------------------------------------------------------------------------------
+
+static void add_lane(void *arg, struct bytes json) { buf_add(arg, json); }
+static void lane_part(struct worker *w, struct round *round) { lanes_show(w->lanes, add_lane, &round->rows); }
+
+static void lane_then(struct round *round) {
+    struct bytes rest = buf_bytes(&round->rows);
+    while (rest.len) asker_row(round->asker, bytes_cut(&rest, '\n'));
+    plain_done(round->asker);
+}
+
+static void do_lane(struct asker *a, const struct json *request) {
+    (void)request;
+    start_round(a, lane_part, lane_then);
+}
+
+// ---- reload, rollback -----------------------------------------------------------------------------------------------------------
+
+static void put_lines(struct jsonl *j, const char *name, const struct buf *lines) {
+    struct bytes rest = buf_bytes(lines);
+    jsonl_open(j, name, '[');
+    while (rest.len) jsonl_text(j, NULL, bytes_cut(&rest, '\n'));
+    jsonl_close(j, ']');
+}
+
+static void reload_done(void *arg, const struct reload_result *r) {
+    struct asker *a = arg;
+    struct gateway *g = asker_gateway(a);
+    struct jsonl *e = event_begin(g->event_writer, r->done ? "reloaded" : "fault");
+    jsonl_textz(e, "policy", bundle_version(g->bundle));
+    jsonl_textz(e, "was", r->was);
+    if (!r->done) jsonl_textz(e, "because", r->why.text);
+    event_end(g->event_writer);
+    if (!r->done) return asker_error(a, EX_CONFIG, "%s", r->why.text);
+    struct jsonl *j = asker_done_begin(a);
+    jsonl_textz(j, "version", r->version);
+    jsonl_textz(j, "was", r->was);
+    put_lines(j, "changed", &r->changes);
+    put_lines(j, "warnings", &r->warnings);
+    jsonl_int(j, "took_ms", r->took_ms);
+    asker_done_end(a);
+}
+
+static void do_reload(struct asker *a, const struct json *request) {
+    struct err err;
+    (void)request;
+    if (!reload_start(asker_gateway(a), reload_done, a, &err)) asker_error(a, EX_CONFIG, "%s", err.text);
+}
+
+static void do_rollback(struct asker *a, const struct json *request) {
+    struct err err;
+    (void)request;
+    if (!reload_rollback(asker_gateway(a), reload_done, a, &err)) asker_error(a, EX_UNAVAILABLE, "%s", err.text);
+}
+
+// ---- the small ones -----------------------------------------------------------------------------------------------------------------
+
+static void do_drain(struct asker *a, const struct json *request) {
+    (void)request;
+    gateway_set_draining(asker_gateway(a), true);
+    plain_done(a);
+}
+
+static void do_resume(struct asker *a, const struct json *request) {
+    (void)request;
+    gateway_set_draining(asker_gateway(a), false);
+    plain_done(a);
+}
+
+static void do_stop(struct asker *a, const struct json *request) {
+    (void)request;
+    struct gateway *g = asker_gateway(a);
+    plain_done(a);
+    gateway_stop(g);
+}
+
+static void do_clock(struct asker *a, const struct json *request) {
+    struct gateway *g = asker_gateway(a);
+    int64_t seconds = 0;
+    if (!g->options.virtual_clock) return asker_error(a, EX_USAGE, "clock: only with `tidegate run --virtual-clock`");
+    if (json_get(request, "advance_s") && !json_int(json_get(request, "advance_s"), &seconds))
+        return asker_error(a, EX_USAGE, "clock: advance_s is a number of seconds");
+    clock_shift(&g->clock, seconds * 1000);
+    gateway_clock_moved(g);
+    struct jsonl *j = asker_done_begin(a);
+    jsonl_time(j, "now", clock_ms(&g->clock));
+    asker_done_end(a);
+}
+
+// ---- requests -----------------------------------------------------------------------------------------------------------------------
+
+static const struct verb_row {
+    const char *name;
+    void (*run)(struct asker *a, const struct json *request);
+    const char *fields; // besides "verb", separated by spaces
+} verbs[] = {
+    {"status", do_status, ""},
+    {"lane", do_lane, ""},
+    {"queue", queue_control, "action id filter limit count_only"},
+    {"reload", do_reload, ""},
+    {"rollback", do_rollback, ""},
+    {"drain", do_drain, ""},
+    {"resume", do_resume, ""},
+    {"log", log_control, "n follow id type"},
+    {"clock", do_clock, "advance_s"},
+    {"stop", do_stop, ""},
+};
+
+static bool is_listed(const char *list, struct bytes name) {
+    struct bytes rest = bytes_of(list);
+    while (rest.len)
+        if (bytes_equal(bytes_cut(&rest, ' '), name)) return true;
+    return false;
+}
+
+static bool check_fields(struct asker *a, const struct verb_row *row, const struct json *request) {
+    void *at = NULL;
+    struct bytes name;
+    const struct json *value;
+    while (json_next(request, &at, &name, &value))
+        if (!bytes_equal(name, BYTES("verb")) && !is_listed(row->fields, name)) {
+            asker_error(a, EX_USAGE, "%s: unknown field '%.*s' (known: %s)", row->name, BYTES_FMT(name), row->fields);
+            return false;
+        }
+    return true;
+}
+
+static void run_request(struct asker *a, struct bytes line) {
+    struct err err;
+    struct bytes verb;
+    struct json *request = json_parse(line, &err);
+    if (!request) return asker_error(a, EX_USAGE, "not a JSON object: %s", err.text);
+    if (!json_text(json_get(request, "verb"), &verb)) {
+        asker_error(a, EX_USAGE, "a request is an object with a \"verb\"");
+        return json_free(&request);
+    }
+    struct nearest near = nearest_to(verb);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        nearest_offer(&near, verbs[i].name);
+        if (!bytes_equal(verb, bytes_of(verbs[i].name))) continue;
+        if (check_fields(a, &verbs[i], request)) verbs[i].run(a, request);
+        return json_free(&request);
+    }
+    struct buf hint = {0};
+    nearest_hint(&near, &hint);
+    asker_error(a, EX_USAGE, "unknown verb '%.*s'%s", BYTES_FMT(verb), buf_z(&hint));
+    buf_release(&hint);
+    json_free(&request);
+}
+
+static void next_request(struct asker *a) {
+    struct bytes input = conn_peek(a->conn);
+    ptrdiff_t eol = bytes_find(input, '\n');
+    if (a->busy || (eol < 0 && input.len < REQUEST_MAX)) return;
+    a->busy = true;
+    if (eol < 0) {
+        conn_take(a->conn, input.len);
+        return asker_error(a, EX_DATAERR, "a request is one line of at most %d bytes", REQUEST_MAX);
+    }
+    char *line = bytes_dupz(bytes_first(input, (size_t)eol));
+    conn_take(a->conn, (size_t)eol + 1);
+    run_request(a, bytes_of(line)); // may end and free the asker
+    free(line);
+}
+
+static void on_readable(void *arg) { next_request(arg); }
+
+static void call_ready(struct asker *a) {
+    void (*ready)(void *) = a->ready;
+    a->ready = NULL;
+    if (ready) ready(a->ready_arg);
+}
+
+static void on_drained(void *arg) { call_ready(arg); }
+
+static void on_closed(void *arg, enum conn_end how, const struct err *why) {
+    struct asker *a = arg;
+    (void)how;
+    (void)why;
+    conn_free(&a->conn);
+    if (!a->busy) return drop_asker(a);
+    call_ready(a);
+}
+
+static const struct conn_events asker_events = {.readable = on_readable, .drained = on_drained, .closed = on_closed};
+
+static void on_accepted(void *arg, int fd, const struct addr *peer) {
+    struct control *c = arg;
+    (void)peer;
+    if (c->count >= ASKERS_MAX) {
+        close(fd);
+        return;
+    }
+    struct asker *a = must_alloc(sizeof *a);
+    a->control = c;
+    a->after = c->askers;
+    if (c->askers) c->askers->before = a;
+    c->askers = a;
+    c->count++;
+    a->conn = conn_adopt(c->gateway->loop, fd, REQUEST_MAX + 1, &asker_events, a);
+}
+
+struct control *control_new(struct gateway *g, int fd, struct err *err) {
+    (void)err;
+    struct control *c = must_alloc(sizeof *c);
+    c->gateway = g;
+    c->listener = listener_new(g->loop, fd, on_accepted, c);
+    return c;
+}
+
+void control_free(struct control **at) {
+    struct control *c = *at;
+    *at = NULL;
+    if (!c) return;
+    if (c->listener) listener_free(&c->listener);
+    for (struct asker *a = c->askers, *after; a; a = after) {
+        after = a->after;
+        if (a->conn) conn_finish(&a->conn, FAREWELL_MS); // "stop" and its like have been answered: let that arrive
+        drop_asker(a);
+    }
+    free(c);
+}
