@@ -3,7 +3,6 @@
 # A variant is a way to compile everything: plain (what ships), asan (Address- and UBSanitizer), tsan
 # (ThreadSanitizer), fuzz (libFuzzer, clang). Each has its own objects below build/VARIANT.
 
-VERSION := 0.1.0
 VARIANT ?= plain
 CC      ?= cc
 OUT     := build/$(VARIANT)
@@ -13,8 +12,12 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config libevent-dev libssl-dev libc-ares-dev
     liblua5.4-dev libidn2-dev libpcre2-dev libjansson-dev libsystemd-dev libcrypt-dev openssl
 LIBRARIES := libevent libssl libcrypto libcares opendkim lmdb lua5.4 libidn2 libpcre2-8 jansson libsystemd libcrypt
 
-WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation
-COMMON := -std=c11 -D_GNU_SOURCE -DTIDEGATE_VERSION='"$(VERSION)"' -Igateway -g -fno-omit-frame-pointer -pthread $(WARN)
+WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+COMMON := -std=c11 -D_GNU_SOURCE -Igateway -g -fno-omit-frame-pointer -pthread $(WARN)
+# gcc sees a cut-off text in every bounded snprintf; ours are bounded on purpose. clang does not know the warning.
+ifneq ($(VARIANT),fuzz)
+WARN   += -Wno-format-truncation
+endif
 ifeq ($(VARIANT),plain)
 FLAGS  := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 LINK   := -pie -Wl,-z,relro,-z,now

@@ -16,13 +16,23 @@ struct map_slot {
 static const char grave = 0; // only its address counts
 #define GRAVE ((void *)&grave)
 
+// A product of two 64-bit words folded into one: each bit of either reaches every bit of the result.
+static uint64_t fold(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+// The seed goes into every step, so that which names collide cannot be known without it.
 static uint64_t hash_of(const struct map *m, struct bytes key) {
-    uint64_t h = m->seed ^ bytes_hash(key);
-    h ^= h >> 32;
-    h *= 0x9e3779b97f4a7c15u;
-    h ^= m->seed >> 17;
-    h *= 0xc4ceb9fe1a85ec53u;
-    return h ^ h >> 29;
+    const uint64_t odd = 0x9e3779b97f4a7c15u, other = m->seed ^ 0xc4ceb9fe1a85ec53u;
+    uint64_t h = m->seed ^ key.len * odd, word;
+    for (; key.len >= 8; key = bytes_skip(key, 8)) {
+        memcpy(&word, key.at, 8);
+        h = fold(h ^ word, other);
+    }
+    word = 0;
+    if (key.len) memcpy(&word, key.at, key.len);
+    return fold(fold(h ^ word, other), m->seed | 1);
 }
 
 static bool is_live(const struct map_slot *s) { return s->key && s->key != GRAVE; }

@@ -2,6 +2,7 @@
 #include "relay/control.h"
 
 #include "base/nearest.h"
+#include "base/version.h"
 #include "net/conn.h"
 #include "net/listener.h"
 #include "relay/asker.h"
