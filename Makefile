@@ -13,7 +13,7 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config libevent-dev libssl-dev libc-ares-dev
 LIBRARIES := libevent libssl libcrypto libcares opendkim lmdb lua5.4 libidn2 libpcre2-8 jansson libsystemd libcrypt
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-COMMON := -std=c11 -D_GNU_SOURCE -Igateway -g -fno-omit-frame-pointer -pthread $(WARN)
+COMMON  = -std=c11 -D_GNU_SOURCE -Igateway -g -fno-omit-frame-pointer -pthread $(WARN)
 # gcc sees a cut-off text in every bounded snprintf; ours are bounded on purpose. clang does not know the warning.
 ifneq ($(VARIANT),fuzz)
 WARN   += -Wno-format-truncation
@@ -48,7 +48,7 @@ UNITS   := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$(OUT)/unit/%)
 
 .DEFAULT_GOAL := build
-.PHONY: build deps run help clean unit
+.PHONY: build deps run test lint unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -79,6 +79,87 @@ $(OUT)/unit/%: tests/unit/%.c $(ARCHIVE)
 ## unit         build and run the unit tests of VARIANT (plain, asan, tsan)
 unit: $(UNIT_BINARIES)
 	@tests/setup/run-units $(UNIT_BINARIES)
+
+# ---- running ---------------------------------------------------------------------------------------------------
+
+## run          build and start the gateway of this checkout on loopback, capturing all mail below var/
+run: build
+	@tests/setup/first-run
+	@exec build/tidegate run
+
+# ---- testing ---------------------------------------------------------------------------------------------------
+
+build/.deps-test: tests/setup/deps-test tests/setup/peers build/.deps
+	@tests/setup/packages $$(grep -v '^\#' tests/setup/deps-test)
+	@touch $@
+
+## lint         is the house built as drawn: floors, libraries, sizes, links
+lint: build/.deps
+	@tests/lint/floors --self-test
+	@tests/lint/floors
+
+FUZZ    := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+REPLAYS := $(FUZZ:tests/fuzz/%.c=$(OUT)/replay/%)
+FUZZERS := $(FUZZ:tests/fuzz/%.c=build/fuzz/bin/%)
+
+$(OUT)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) -Wno-missing-prototypes $(FLAGS) $(LIB_CFLAGS) $(LINK) -o $@ $< tests/fuzz/replay.c $(ARCHIVE) $(LIB_LIBS)
+
+## replay       give the kept corpus to every fuzz target
+replay: $(REPLAYS)
+	@for target in $(REPLAYS); do name=$$(basename $$target _fuzz); \
+	    printf '%-10s ' $$name; $$target tests/fuzz/corpus/$$name || exit 1; done
+
+build/fuzz/bin/%: tests/fuzz/%.c build/fuzz/libtidegate.a
+	@mkdir -p $(@D)
+	clang $(COMMON) -Wno-missing-prototypes $(FLAGS) -fsanitize=fuzzer,address,undefined $(LIB_CFLAGS) -o $@ $< build/fuzz/libtidegate.a $(LIB_LIBS)
+
+ifeq ($(VARIANT),fuzz)
+fuzzers: $(FUZZERS)
+else
+fuzzers:
+	@tests/setup/packages clang libclang-rt-14-dev
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+endif
+
+FUZZ_SECONDS ?= 60
+## fuzz         build every fuzz target with libFuzzer and run each for FUZZ_SECONDS (60); findings stay in build/fuzz/found
+fuzz: fuzzers
+	@mkdir -p build/fuzz/found
+	@for target in $(FUZZERS); do name=$$(basename $$target _fuzz); mkdir -p build/fuzz/corpus/$$name; \
+	    echo "fuzzing $$name"; $$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/found/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name 2>&1 | \
+	    grep -E 'ERROR|SUMMARY|number_of_executed|slowest' ; test $${PIPESTATUS[0]} = 0 || exit 1; done
+
+PYTEST := /usr/bin/python3 -m pytest -q -c tests/integration/pytest.ini
+## integration  real clients, real servers: the whole way through build/tidegate (TESTS=... names some)
+TESTS ?= tests/integration
+integration: build build/.deps-test
+	@tests/setup/peers
+	$(PYTEST) -n 2 $(TESTS)
+
+# The same tests against builds that watch themselves. A report of a sanitizer fails the test that provoked it.
+integration-sanitized: build/.deps-test
+	@$(MAKE) --no-print-directory VARIANT=asan build
+	@$(MAKE) --no-print-directory VARIANT=tsan build
+	@tests/setup/peers
+	TIDEGATE_BINARY=$(CURDIR)/build/asan/tidegate $(PYTEST) -n 2 -m core $(TESTS)
+	TIDEGATE_BINARY=$(CURDIR)/build/tsan/tidegate $(PYTEST) -n 2 -m threads $(TESTS)
+
+## test         everything that must hold, on a machine with git and make; about a quarter of an hour
+test: build build/.deps-test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j2 unit
+	@$(MAKE) --no-print-directory -j2 VARIANT=asan unit replay
+	@$(MAKE) --no-print-directory -j2 VARIANT=tsan unit-threads
+	@$(MAKE) --no-print-directory integration
+	@$(MAKE) --no-print-directory integration-sanitized
+
+# Those whose rooms are used by several threads.
+THREADED := $(filter %/net_loop_test %/store_store_test %/relay_password_test %/relay_gateway_test,$(UNIT_BINARIES))
+unit-threads: $(THREADED)
+	@tests/setup/run-units $(THREADED)
 
 ## clean        remove build/ (var/ with its queue is left alone)
 clean:
