@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 void log_open(struct log *log, enum log_level level, const struct clock *clock) {
-    *log = (struct log){.fd = STDERR_FILENO, .level = level, .clock = clock};
+    log->fd = STDERR_FILENO;
+    log->level = (int)level;
+    log->clock = clock;
     log->journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
@@ -22,7 +24,7 @@ static size_t put_prefix(const struct log *log, enum log_level level, char *out,
 }
 
 void log_line(const struct log *log, enum log_level level, const char *format, ...) {
-    if (!log || level > log->level) return;
+    if (!log || (int)level > log->level) return;
     char line[4096];
     size_t n = put_prefix(log, level, line, sizeof line);
     va_list args;

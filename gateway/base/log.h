@@ -14,7 +14,7 @@ enum log_level { LOG_FAULT = 3, LOG_WARN = 4, LOG_NOTE = 5, LOG_INFO = 6, LOG_TR
 
 struct log {
     int fd;
-    enum log_level level; // lines above it are not written
+    _Atomic int level; // of enum log_level: lines above it are not written; may be set while others log
     bool journal;         // stderr goes to the journal: prefix with <N>, leave the time out
     const struct clock *clock;
 };

@@ -37,7 +37,7 @@ struct gateway {
     struct clock clock;
     struct log log;
     struct loop *loop;         // the main thread's: control, signals, reload
-    struct site *site;         // main thread's view of the current one
+    struct site *site;         // the current one, for the main thread only: a worker has its own reference
     struct bundle *bundle;     // the policy in force
     struct bundle *previous;   // the one before it, for rollback; NULL
     struct store *store;
@@ -52,7 +52,7 @@ struct gateway {
     int *listen_fds;           // one a listener of site->conf at start
     int control_fd;
     int64_t started_ms;
-    bool draining;             // no new mail is taken
+    _Atomic bool draining;     // no new mail is taken
     bool stopping;             // gracefully; a second request ends it at once
     bool abandoned;            // the time for a graceful end is over
     struct timer *patience;    // while stopping

@@ -228,7 +228,7 @@ static struct writing *start(struct job *job, const size_t *which, size_t n) {
     struct worker *o = job->owner;
     struct writing *w = must_alloc(sizeof *w);
     w->job = job;
-    w->settle = settle_new(o->gateway, o->loop, o->events, &job->message);
+    w->settle = settle_new(o->gateway, o->site->conf, o->loop, o->events, &job->message);
     w->which = must_alloc(n * sizeof *which);
     memcpy(w->which, which, n * sizeof *which);
     w->count = n;

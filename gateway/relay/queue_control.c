@@ -360,7 +360,7 @@ static void bounce_one(struct walk *w, const struct message *m, const struct rec
     struct bounce *b = must_alloc(sizeof *b);
     b->walk = w;
     message_copy(&b->arena, m, &b->message);
-    struct settle *s = settle_new(g, g->loop, g->event_writer, &b->message);
+    struct settle *s = settle_new(g, g->site->conf, g->loop, g->event_writer, &b->message);
     struct change *c = settle_add(s);
     c->fate = FATE_GONE;
     recipient_copy(settle_arena(s), r, &c->record);

@@ -11,6 +11,7 @@ struct settle {
     struct store_op op; // first
     struct task back;
     struct gateway *gateway;
+    const struct conf *conf;
     struct loop *home;
     struct event_writer *events;
     struct arena arena;
@@ -28,9 +29,11 @@ struct settle {
     struct err why;
 };
 
-struct settle *settle_new(struct gateway *g, struct loop *home, struct event_writer *events, const struct message *message) {
+struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loop *home, struct event_writer *events,
+                          const struct message *message) {
     struct settle *s = must_alloc(sizeof *s);
     s->gateway = g;
+    s->conf = conf;
     s->home = home;
     s->events = events;
     s->message = message;
@@ -122,7 +125,7 @@ static void build_report(struct settle *s, struct report_recipient *named, size_
     bool utf8, eight, full = m->flags & MESSAGE_RET_FULL;
     if (full && m->body.length <= REPORT_BODY_MAX) load_body(s, &original);
     struct report_in in = {
-        .host = bytes_of(g->site->conf->hostname), .sender = m->sender, .envelope_id = m->envid, .id = m->id,
+        .host = bytes_of(s->conf->hostname), .sender = m->sender, .envelope_id = m->envid, .id = m->id,
         .arrived_ms = m->received_ms, .now_ms = clock_ms(&g->clock), .head = m->head, .body = buf_bytes(&original),
         .return_full = full && original.len, .recipients = named, .count = count,
     };
@@ -134,7 +137,7 @@ static void build_report(struct settle *s, struct report_recipient *named, size_
     canon_body_add(&canon, buf_bytes(&s->body));
     struct worker *owner = gateway_worker_of(g, m->id);
     s->report = (struct message){
-        .id = worker_next_id(owner), .received_ms = in.now_ms, .expires_ms = in.now_ms + g->site->conf->expire_s * 1000,
+        .id = worker_next_id(owner), .received_ms = in.now_ms, .expires_ms = in.now_ms + s->conf->expire_s * 1000,
         .flags = MESSAGE_REPORT | (eight ? MESSAGE_8BIT : 0) | (utf8 ? MESSAGE_SMTPUTF8 : 0), .sender = BYTES(""),
         .policy = m->policy, .tags = m->tags, .head = buf_bytes(&s->head), .recipients = 1,
     };

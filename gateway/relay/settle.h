@@ -20,7 +20,9 @@ struct change {
 };
 
 struct settle;
-struct settle *settle_new(struct gateway *g, struct loop *home, struct event_writer *events, const struct message *message);
+// `conf` is the caller's current one (of its worker's site): read until settle_submit returns.
+struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loop *home, struct event_writer *events,
+                          const struct message *message);
 struct arena *settle_arena(struct settle *s);  // texts of changes live here (or outlive the commit elsewhere)
 struct change *settle_add(struct settle *s);
 // `done` on the home loop, once. stored false: nothing was written; the recipients are as they were.
