@@ -139,7 +139,7 @@ static int open_segment(struct kit *kit, int flags) {
 static void a_flipped_bit_in_a_body(void **state) {
     struct kit *kit = *state;
     struct err err;
-    size_t len;
+    size_t len = 0;
     int fd = open_segment(kit, O_RDWR);
     assert_int_equal(pwrite(fd, "F", 1, SEGMENT_HEAD), 1);
     close(fd);
@@ -154,7 +154,7 @@ static void a_flipped_bit_in_a_body(void **state) {
 static void a_flipped_bit_in_a_header(void **state) {
     struct kit *kit = *state;
     struct err err;
-    size_t len;
+    size_t len = 0;
     for (int at = 0; at < SEGMENT_HEAD; at++) {
         char byte;
         int fd = open_segment(kit, O_RDWR);
@@ -175,7 +175,7 @@ static void a_flipped_bit_in_a_header(void **state) {
 static void a_segment_cut_short(void **state) {
     struct kit *kit = *state;
     struct err err;
-    size_t len;
+    size_t len = 0;
     int fd = open_segment(kit, O_RDWR);
     assert_int_equal(ftruncate(fd, SEGMENT_HEAD + 4), 0);
     close(fd);

@@ -37,7 +37,7 @@ static void fill(struct kit *kit) {
 static void expect_body(struct kit *kit, uint64_t id) {
     char body[BODY];
     struct err err = {""};
-    size_t len;
+    size_t len = 0;
     char *all = kit_body(kit, id, &len, &err);
     if (!all) fail_msg("%s", err.text);
     assert_int_equal(len, BODY);
@@ -121,7 +121,7 @@ static void who_reads_goes_on_reading(void **state) {
 static void a_damaged_segment_is_left_alone(void **state) {
     struct kit *kit = *state;
     struct err err;
-    size_t len;
+    size_t len = 0;
     fill(kit);
     char name[128];
     snprintf(name, sizeof name, "%s/segments/0000000001.seg", kit->path);
