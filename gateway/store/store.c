@@ -71,9 +71,11 @@ static bool recover(struct store *s, struct err *err) {
         return false;
     }
     s->last_id = s->txn.id_mark;
-    if (!txn_commit(&s->txn, &counts, err)) return false;
-    store_tell_counts(s, &counts);
-    return true;
+    bool done = txn_commit(&s->txn, &counts, err);
+    if (!done && db_trouble(s->db) == DB_FULL && space_give_reserve(s->space)) // the changed rows are still marked
+        done = txn_begin(&s->txn, err) && txn_commit(&s->txn, &counts, err);
+    if (done) store_tell_counts(s, &counts);
+    return done;
 }
 
 static bool open_all(struct store *s, const struct store_options *options, struct err *err) {
