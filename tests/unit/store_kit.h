@@ -58,6 +58,7 @@ struct job {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool finished, ok, last;
+    void (*look)(struct job *job); // on the writer thread, before the waiter hears of it; or NULL
     struct err why;
     struct message *message;
     struct recipient *recipients;
@@ -75,6 +76,7 @@ static inline bool job_apply(struct store_op *op, struct txn *txn, struct err *e
 
 static inline void job_finish(struct store_op *op, bool done, const struct err *why) {
     struct job *job = (struct job *)op;
+    if (job->look) job->look(job);
     pthread_mutex_lock(&job->lock);
     job->finished = true;
     job->ok = done;
