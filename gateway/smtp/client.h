@@ -7,19 +7,31 @@
 //         case CLIENT_READ:   write client_output, wait for input, want.timeout_ms at the most (RFC 5321 4.5.3.2)
 //         case CLIENT_TLS:    write the output, handshake, then client_secured
 //         case CLIENT_READY:  the session stands; client_send a message, or client_quit
-//         case CLIENT_BODY:   give content with client_body, piece by piece as the socket takes it, then client_body_end
+//         case CLIENT_BODY:   give content with client_body, piece by piece as the socket takes it, then client_body_end;
+//                             give what the peer says meanwhile to client_next, it may have had enough
 //         case CLIENT_DONE:   the message has its fate: client_result(c, i) of each recipient; then READY or CLOSE follows
 //         case CLIENT_CLOSE:  write the output, close; client_failure says why where it was not our QUIT
 //     }
 //
-// Uses what the peer offers: PIPELINING (also MAIL..DATA in one go), SIZE (too large: refused here, 552 5.3.4, before any
-// byte), 8BITMIME (8-bit content to a peer without it: refused here with 554 5.6.3 unless options say send anyway),
-// SMTPUTF8 (needed and missing: 553 5.6.7), DSN, CHUNKING when offered and worth it, ENHANCEDSTATUSCODES.
+// Uses what the peer offers: PIPELINING (RSET, MAIL, RCPT and DATA in one go), SIZE (too large: refused here, 552 5.3.4,
+// before any byte), 8BITMIME (8-bit content to a peer without it: refused here with 554 5.6.3 unless options say send
+// anyway), SMTPUTF8 (needed and missing: 553 5.6.7), DSN. Not CHUNKING: stuffing dots costs next to nothing
+// (smtp/dot.h), a chunk that fails leaves a transaction in a state nobody can tell, and DATA works everywhere.
 // EHLO refused -> HELO. 421 at any point ends the session: recipients without a final reply are temporary.
 // After the content is out, only the peer's reply decides; a connection lost there is temporary (the peer may have it).
+//
+//     greeting -> ehlo -> [starttls -> tls -> ehlo] -> [auth] -> ready -> envelope -> content -> verdict -> done -> ready
+//                  `-> helo                                       |          `-> (refused) ----------------^     |
+//     any -> [done ->] closing                                    `-> quit -> closing            closing <-------'
+//
+// Hostile peers: a reply is bounded (smtp/reply.h); what is no reply, has a code that makes no sense where it came, or
+// comes before its turn ends the session as a temporary failure and is never taken for an acceptance. Bytes between the
+// reply to STARTTLS and the handshake end it too (CVE-2011-0411). A 5xx said while content is still going out is believed.
 #pragma once
 
 #include "base/bytes.h"
+#include "base/log.h"
+#include "smtp/capability.h"
 #include "smtp/reply.h"
 
 struct client;
@@ -37,6 +49,7 @@ struct client_options {   // texts must outlive the client
     const char *user, *secret;    // password or access token
     bool send_8bit_anyway;
     int timeout_ms;       // upper bound over RFC 5321's; 0: the RFC's own
+    const struct log *log; // changes of state at LOG_TRACE; NULL: none
 };
 
 struct client_recipient {
@@ -67,7 +80,7 @@ struct client_result {
 
 enum client_next { CLIENT_READ, CLIENT_TLS, CLIENT_READY, CLIENT_BODY, CLIENT_DONE, CLIENT_CLOSE };
 struct client_want {
-    int timeout_ms;
+    int timeout_ms; // READ, TLS, BODY (for each piece); 0 at the others
 };
 
 struct client *client_new(const struct client_options *options);
@@ -81,9 +94,10 @@ void client_body(struct client *c, struct bytes piece);
 void client_body_end(struct client *c);
 // The content could not be read: the transaction must not complete. Ends the connection without the final dot.
 void client_body_fail(struct client *c, const struct reply *why);
-void client_quit(struct client *c);
+void client_quit(struct client *c); // at READY: says QUIT and waits a little for its reply; elsewhere: closes
 struct buf *client_output(struct client *c);
-const struct client_result *client_result(const struct client *c, size_t i);
+const struct client_result *client_result(const struct client *c, size_t i); // from CLIENT_DONE to the next client_send
 const struct client_result *client_failure(const struct client *c); // why the session as such failed; NULL: it did not
 bool client_has_dsn(const struct client *c);      // the peer offers DSN: it took over NOTIFY, RET, ENVID and ORCPT
 size_t client_messages(const struct client *c); // transactions begun on this connection
+const struct capability *client_capability(const struct client *c); // of the last EHLO; all false before, and after HELO

@@ -1,0 +1,682 @@
+// SPDX-License-Identifier: MIT
+#include "smtp/client.h"
+
+#include "base/arena.h"
+#include "base/base64.h"
+#include "base/bug.h"
+#include "base/utf8.h"
+#include "smtp/dot.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+    SECOND = 1000,
+    MINUTE = 60 * SECOND,
+    AUTH_LINE = 12288, // RFC 4954 section 4
+};
+
+enum state {
+    AT_GREETING,
+    AT_HELLO, // about to say EHLO
+    AT_EHLO,
+    AT_HELO,
+    AT_STARTTLS,
+    AT_TLS,
+    AT_AUTH,
+    AT_READY,
+    AT_ENVELOPE,
+    AT_CONTENT,
+    AT_VERDICT,
+    AT_DONE,
+    AT_QUIT,
+    AT_CLOSING,
+    STATES
+};
+
+enum { // where the envelope stands: the reply that comes next
+    STEP_RSET,
+    STEP_MAIL,
+    STEP_RCPT,
+    STEP_DATA,
+};
+
+struct client {
+    struct client_options options;
+    enum state state;
+    struct buf out;
+    struct buf queue;        // commands that leave once nothing is awaited: whoever talks before that talks out of turn
+    size_t awaiting, queued; // replies owed for what has left; for what is in the queue
+    struct reply_reader reader;
+    struct capability offered;
+    bool secured, authenticated, dirty; // dirty: the last transaction ended in the middle
+    int auth_turns;
+    bool failed;
+    struct client_result failure;
+    size_t messages;
+
+    // The message under way.
+    const struct client_message *message;
+    struct arena arena;
+    const struct client_result **results; // NULL: not settled
+    size_t count, unsettled;
+    int step;
+    size_t at; // the recipient whose reply comes next, in envelope and (LMTP) verdict
+    size_t accepted;
+    bool sender_refused, utf8; // utf8: goes out with SMTPUTF8
+    struct dot_writer dots;
+};
+
+static void greeting_said(struct client *c, const struct reply *r);
+static void ehlo_said(struct client *c, const struct reply *r);
+static void helo_said(struct client *c, const struct reply *r);
+static void starttls_said(struct client *c, const struct reply *r);
+static void auth_said(struct client *c, const struct reply *r);
+static void envelope_said(struct client *c, const struct reply *r);
+static void verdict_said(struct client *c, const struct reply *r);
+static void quit_said(struct client *c, const struct reply *r);
+
+#define TO(state) (1u << (state))
+enum { ANYWHERE = TO(AT_DONE) | TO(AT_CLOSING) };
+static const struct {
+    const char *name;
+    enum client_next want;      // while nothing has come
+    enum client_stage stage;
+    int timeout_ms;             // RFC 5321 4.5.3.2, where it names one
+    void (*said)(struct client *c, const struct reply *r); // what a reply does
+    uint32_t edges;             // beside ANYWHERE
+} table[STATES] = {
+    [AT_GREETING] = {"greeting", CLIENT_READ, STAGE_GREETING, 5 * MINUTE, greeting_said, TO(AT_HELLO)},
+    [AT_HELLO] = {"hello", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, NULL, TO(AT_EHLO)},
+    [AT_EHLO] = {"ehlo", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, ehlo_said,
+                 TO(AT_HELO) | TO(AT_STARTTLS) | TO(AT_AUTH) | TO(AT_READY)},
+    [AT_HELO] = {"helo", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, helo_said, TO(AT_READY)},
+    [AT_STARTTLS] = {"starttls", CLIENT_READ, STAGE_TLS, 5 * MINUTE, starttls_said, TO(AT_TLS) | TO(AT_AUTH) | TO(AT_READY)},
+    [AT_TLS] = {"tls", CLIENT_TLS, STAGE_TLS, MINUTE, NULL, TO(AT_HELLO)},
+    [AT_AUTH] = {"auth", CLIENT_READ, STAGE_AUTH, 5 * MINUTE, auth_said, TO(AT_READY)},
+    [AT_READY] = {"ready", CLIENT_READY, STAGE_MAIL, 0, NULL, TO(AT_ENVELOPE) | TO(AT_QUIT)},
+    [AT_ENVELOPE] = {"envelope", CLIENT_READ, STAGE_MAIL, 5 * MINUTE, envelope_said, TO(AT_CONTENT) | TO(AT_VERDICT)},
+    [AT_CONTENT] = {"content", CLIENT_BODY, STAGE_CONTENT, 3 * MINUTE, NULL, TO(AT_VERDICT)},
+    [AT_VERDICT] = {"verdict", CLIENT_READ, STAGE_CONTENT, 10 * MINUTE, verdict_said, 0},
+    [AT_DONE] = {"done", CLIENT_DONE, STAGE_CONTENT, 0, NULL, TO(AT_READY)},
+    [AT_QUIT] = {"quit", CLIENT_READ, STAGE_QUIT, 10 * SECOND, quit_said, 0},
+    [AT_CLOSING] = {"closing", CLIENT_CLOSE, STAGE_QUIT, 0, NULL, 0},
+};
+
+static void enter(struct client *c, enum state to) {
+    bug_if(!((table[c->state].edges | ANYWHERE) & TO(to)));
+    log_trace(c->options.log, "smtp client: %s -> %s", table[c->state].name, table[to].name);
+    c->state = to;
+}
+
+static enum client_stage stage_of(const struct client *c) {
+    if (c->state != AT_ENVELOPE) return table[c->state].stage;
+    return c->step == STEP_RCPT ? STAGE_RCPT : c->step == STEP_DATA ? STAGE_DATA : STAGE_MAIL;
+}
+
+static int timeout_of(const struct client *c) {
+    int ms = table[c->state].timeout_ms;
+    if (c->state == AT_ENVELOPE && c->step == STEP_DATA) ms = 2 * MINUTE;
+    return c->options.timeout_ms && ms > c->options.timeout_ms ? c->options.timeout_ms : ms;
+}
+
+static bool is_good(const struct reply *r) { return r->code >= 200 && r->code < 300; }
+static bool is_refusal(const struct reply *r) { return r->code >= 400; }
+
+// ---- fates ------------------------------------------------------------------------------------------------------
+
+static const struct client_result *result_new(struct client *c, const struct reply *r, enum client_stage stage, bool local) {
+    struct client_result *result = arena_alloc(&c->arena, sizeof *result);
+    *result = (struct client_result){.reply = *r, .stage = stage, .local = local};
+    return result;
+}
+
+static void settle(struct client *c, size_t i, const struct client_result *result) {
+    bug_if(c->results[i] || c->unsettled == 0);
+    c->results[i] = result;
+    c->unsettled--;
+}
+
+static void settle_rest(struct client *c, const struct reply *r, enum client_stage stage, bool local) {
+    if (c->unsettled == 0) return;
+    const struct client_result *result = result_new(c, r, stage, local);
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->results[i]) settle(c, i, result);
+}
+
+static void end_message(struct client *c) {
+    c->message = NULL;
+    enter(c, AT_DONE);
+}
+
+// The session can't go on; everyone without a fate shares its fate.
+static void fail(struct client *c, const struct reply *r, bool local) {
+    if (c->state == AT_CLOSING || (c->state == AT_DONE && c->failed)) return;
+    if (c->state == AT_QUIT) {
+        enter(c, AT_CLOSING);
+        return;
+    }
+    c->failed = true;
+    c->failure = (struct client_result){.reply = *r, .stage = stage_of(c), .local = local};
+    buf_reset(&c->queue);
+    c->queued = 0;
+    if (c->message) {
+        settle_rest(c, r, stage_of(c), local);
+        end_message(c);
+    } else if (c->state != AT_DONE) {
+        enter(c, AT_CLOSING);
+    }
+}
+
+static void fail_locally(struct client *c, int code, const char *enhanced, const char *why) {
+    struct reply r = reply_make(code, enhanced, "%s", why);
+    fail(c, &r, true);
+}
+
+static void fail_quoting(struct client *c, const char *enhanced, const char *why, const struct reply *r) {
+    struct reply ours = reply_make(451, enhanced, "%s: %d%s%s", why, r->code, r->text[0] ? " " : "", r->text);
+    fail(c, &ours, true);
+}
+
+// The peer refuses the session, or says what makes no sense here.
+static void fail_by_reply(struct client *c, const struct reply *r) {
+    if (is_refusal(r)) {
+        fail(c, r, false);
+        return;
+    }
+    fail_quoting(c, "4.5.0", "Peer answered out of protocol", r);
+}
+
+// ---- commands ---------------------------------------------------------------------------------------------------
+
+// A control character would end our command early and let a name speak SMTP.
+static bool is_sendable(struct bytes b) {
+    for (size_t i = 0; i < b.len; i++)
+        if ((unsigned char)b.at[i] < 32 || b.at[i] == 127) return false;
+    return true;
+}
+
+static void command_text(struct client *c, struct bytes text) {
+    buf_add(&c->queue, text);
+    buf_add(&c->queue, BYTES("\r\n"));
+    c->queued++;
+}
+#define COMMAND(c, literal) command_text((c), BYTES(literal))
+
+static void say_hello(struct client *c, const char *verb) {
+    struct bytes name = bytes_of(c->options.helo && *c->options.helo ? c->options.helo : "localhost");
+    if (!is_sendable(name)) {
+        fail_locally(c, 451, "4.3.5", "The HELO name has control characters");
+        return;
+    }
+    buf_addz(&c->queue, verb);
+    command_text(c, name);
+}
+
+// ---- the session ------------------------------------------------------------------------------------------------
+
+static void greeting_said(struct client *c, const struct reply *r) {
+    if (!is_good(r)) {
+        fail_by_reply(c, r);
+        return;
+    }
+    enter(c, AT_HELLO);
+}
+
+// The response that carries user and secret, for PLAIN (RFC 4616) and XOAUTH2.
+static void add_credentials(struct client *c, struct buf *out) {
+    struct buf text = {0};
+    if (c->options.login == LOGIN_XOAUTH2)
+        buf_format(&text, "user=%s\1auth=Bearer %s\1\1", c->options.user, c->options.secret);
+    else
+        buf_format(&text, "%c%s%c%s", 0, c->options.user, 0, c->options.secret);
+    base64_encode(out, buf_bytes(&text));
+    buf_release(&text);
+}
+
+static void start_auth(struct client *c) {
+    bool oauth = c->options.login == LOGIN_XOAUTH2;
+    enter(c, AT_AUTH);
+    if (!c->secured && !c->options.login_plaintext_ok) {
+        fail_locally(c, 451, "4.7.11", "A login is configured, and the connection is not encrypted: not sent in the clear");
+    } else if (oauth ? c->offered.auth_xoauth2 : c->offered.auth_plain) {
+        buf_addz(&c->queue, oauth ? "AUTH XOAUTH2 " : "AUTH PLAIN ");
+        add_credentials(c, &c->queue);
+        command_text(c, BYTES(""));
+        if (c->queue.len > AUTH_LINE) fail_locally(c, 451, "4.5.6", "The login's secret is too long to be sent");
+    } else if (!oauth && c->offered.auth_login) {
+        COMMAND(c, "AUTH LOGIN");
+    } else {
+        fail_locally(c, 451, "4.7.4", "A login is configured, and the peer offers no mechanism for it");
+    }
+}
+
+// What follows when the name has been said and TLS is as it will be.
+static void go_on(struct client *c) {
+    if (c->options.login != LOGIN_NONE && !c->authenticated)
+        start_auth(c);
+    else
+        enter(c, AT_READY);
+}
+
+static void ehlo_said(struct client *c, const struct reply *r) {
+    if (is_good(r)) {
+        if (c->secured || c->options.tls == CLIENT_TLS_NONE || (!c->offered.starttls && c->options.tls == CLIENT_TLS_MAY)) {
+            go_on(c);
+        } else if (c->offered.starttls) {
+            COMMAND(c, "STARTTLS");
+            enter(c, AT_STARTTLS);
+        } else {
+            fail_locally(c, 451, "4.7.10", "TLS is demanded, and the peer does not offer STARTTLS");
+        }
+        return;
+    }
+    c->offered = (struct capability){0};
+    bool old_peer = reply_is_permanent(r) && !c->options.lmtp;
+    if (!old_peer) {
+        fail_by_reply(c, r);
+    } else if (c->options.tls == CLIENT_TLS_MUST && !c->secured) {
+        fail_locally(c, 451, "4.7.10", "TLS is demanded, and the peer refused EHLO");
+    } else if (c->options.login != LOGIN_NONE) {
+        fail_locally(c, 451, "4.7.4", "A login is configured, and the peer refused EHLO");
+    } else {
+        say_hello(c, "HELO ");
+        if (!c->failed) enter(c, AT_HELO);
+    }
+}
+
+static void helo_said(struct client *c, const struct reply *r) {
+    if (is_good(r))
+        enter(c, AT_READY);
+    else
+        fail_by_reply(c, r);
+}
+
+static void starttls_said(struct client *c, const struct reply *r) {
+    if (r->code == 220) {
+        enter(c, AT_TLS);
+    } else if (is_refusal(r) && r->code != 421 && c->options.tls == CLIENT_TLS_MAY) {
+        go_on(c);
+    } else if (is_refusal(r) && c->options.tls == CLIENT_TLS_MUST) {
+        fail_quoting(c, "4.7.10", "TLS is demanded, and the peer refused STARTTLS", r);
+    } else {
+        fail_by_reply(c, r);
+    }
+}
+
+// LOGIN: the name, then the password. PLAIN: a peer that did not read the initial response asks for it once.
+// XOAUTH2: a challenge is the error in JSON, to be answered with an empty line so that the final reply comes.
+static void answer_challenge(struct client *c) {
+    bool login = !c->offered.auth_plain && c->options.login == LOGIN_PASSWORD;
+    int turn = c->auth_turns++;
+    if (turn >= (login ? 2 : 1)) {
+        fail_locally(c, 451, "4.5.0", "Peer asks for more than its AUTH mechanism has");
+        return;
+    }
+    if (login)
+        base64_encode(&c->queue, bytes_of(turn == 0 ? c->options.user : c->options.secret));
+    else if (c->options.login == LOGIN_PASSWORD)
+        add_credentials(c, &c->queue);
+    command_text(c, BYTES(""));
+}
+
+static void auth_said(struct client *c, const struct reply *r) {
+    if (r->code == 334) {
+        answer_challenge(c);
+    } else if (is_good(r)) {
+        c->authenticated = true;
+        enter(c, AT_READY);
+    } else {
+        fail_by_reply(c, r);
+    }
+}
+
+static void quit_said(struct client *c, const struct reply *r) {
+    (void)r;
+    enter(c, AT_CLOSING);
+}
+
+// ---- the envelope -----------------------------------------------------------------------------------------------
+
+static void add_mail(struct client *c) {
+    const struct client_message *m = c->message;
+    const struct capability *o = &c->offered;
+    struct buf *q = &c->queue;
+    buf_add(q, BYTES("MAIL FROM:<"));
+    buf_add(q, m->sender);
+    buf_byte(q, '>');
+    if (o->size) buf_format(q, " SIZE=%" PRIu64, m->size);
+    if (m->has_8bit && o->eightbitmime) buf_add(q, BYTES(" BODY=8BITMIME"));
+    if (c->utf8) buf_add(q, BYTES(" SMTPUTF8"));
+    if (o->dsn && m->ret) buf_addz(q, m->ret == 1 ? " RET=FULL" : " RET=HDRS");
+    if (o->dsn && m->envid.len) {
+        buf_add(q, BYTES(" ENVID="));
+        buf_add(q, m->envid);
+    }
+    command_text(c, BYTES(""));
+}
+
+static void add_notify(struct buf *q, uint32_t notify) {
+    static const char *const words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY"}; // bit 0 to 3
+    const char *before = " NOTIFY=";
+    for (int i = 0; i < 4; i++) {
+        if (!(notify & 1u << i)) continue;
+        buf_addz(q, before);
+        buf_addz(q, words[i]);
+        before = ",";
+    }
+}
+
+static void add_rcpt(struct client *c, const struct client_recipient *r) {
+    struct buf *q = &c->queue;
+    buf_add(q, BYTES("RCPT TO:<"));
+    buf_add(q, r->address);
+    buf_byte(q, '>');
+    if (c->offered.dsn) add_notify(q, r->notify);
+    if (c->offered.dsn && r->orcpt.len) {
+        buf_add(q, BYTES(" ORCPT="));
+        buf_add(q, r->orcpt);
+    }
+    command_text(c, BYTES(""));
+}
+
+// The command whose reply is the one `step` waits for.
+static void say_step(struct client *c) {
+    switch (c->step) {
+    case STEP_RSET: COMMAND(c, "RSET"); break;
+    case STEP_MAIL: add_mail(c); break;
+    case STEP_RCPT: add_rcpt(c, &c->message->recipients[c->at]); break;
+    default: COMMAND(c, "DATA"); break;
+    }
+}
+
+static void next_step(struct client *c) {
+    if (c->step == STEP_RCPT && ++c->at < c->count) return;
+    if (c->step == STEP_MAIL) c->at = 0;
+    c->step++;
+}
+
+static void say_envelope(struct client *c) {
+    int first = c->step;
+    say_step(c);
+    if (!c->offered.pipelining) return;
+    while (c->step != STEP_DATA) {
+        next_step(c);
+        say_step(c);
+    }
+    c->step = first;
+    c->at = 0;
+}
+
+// What speaks against sending this message here, before any byte of it.
+static bool is_refused_here(struct client *c, struct reply *why) {
+    const struct client_message *m = c->message;
+    const struct capability *o = &c->offered;
+    bool clean = is_sendable(m->sender) && is_sendable(m->envid);
+    c->utf8 = m->smtputf8 || !utf8_is_ascii(m->sender);
+    for (size_t i = 0; i < m->count; i++) {
+        c->utf8 = c->utf8 || !utf8_is_ascii(m->recipients[i].address);
+        clean = clean && is_sendable(m->recipients[i].address) && is_sendable(m->recipients[i].orcpt);
+    }
+    if (!clean)
+        *why = reply_make(553, "5.1.3", "An address has control characters");
+    else if (o->size && o->size_max && m->size > o->size_max)
+        *why = reply_make(552, "5.3.4", "Message is larger than the peer takes: %" PRIu64 " of %" PRIu64 " bytes", m->size,
+                          o->size_max);
+    else if (c->utf8 && !o->smtputf8)
+        *why = reply_make(553, "5.6.7", "Message needs SMTPUTF8, and the peer does not offer it");
+    else if (m->has_8bit && !o->eightbitmime && !c->options.send_8bit_anyway)
+        *why = reply_make(554, "5.6.3", "Message has 8-bit content, and the peer does not offer 8BITMIME");
+    else
+        return false;
+    return true;
+}
+
+// All replies of the envelope are there, or none of the rest matters.
+static void end_envelope(struct client *c) {
+    c->dirty = true;
+    end_message(c);
+}
+
+static void data_said(struct client *c, const struct reply *r) {
+    if (is_refusal(r)) {
+        settle_rest(c, r, STAGE_DATA, false);
+        end_envelope(c);
+    } else if (r->code != 354) {
+        fail_by_reply(c, r);
+    } else if (c->accepted) {
+        c->dots = (struct dot_writer){0};
+        enter(c, AT_CONTENT);
+    } else if (c->options.lmtp) {
+        fail_locally(c, 451, "4.5.0", "Peer wants content without a recipient"); // and would owe no reply to it
+    } else {
+        c->dirty = true;
+        COMMAND(c, "."); // RFC 2920 3.1: it said 354 and has nobody to give it to
+        enter(c, AT_VERDICT);
+    }
+}
+
+static void sender_said(struct client *c, const struct reply *r) {
+    if (is_good(r)) return;
+    if (!is_refusal(r)) {
+        fail_by_reply(c, r);
+        return;
+    }
+    c->sender_refused = true;
+    settle_rest(c, r, STAGE_MAIL, false);
+}
+
+static void recipient_said(struct client *c, const struct reply *r) {
+    if (c->sender_refused) return;
+    if (is_good(r))
+        c->accepted++;
+    else if (is_refusal(r))
+        settle(c, c->at, result_new(c, r, STAGE_RCPT, false));
+    else
+        fail_by_reply(c, r);
+}
+
+static void envelope_said(struct client *c, const struct reply *r) {
+    switch (c->step) {
+    case STEP_RSET:
+        if (!is_good(r)) fail_locally(c, 451, "4.5.0", "Peer refused RSET");
+        break;
+    case STEP_MAIL: sender_said(c, r); break;
+    case STEP_RCPT: recipient_said(c, r); break;
+    default: data_said(c, r); return;
+    }
+    if (c->failed) return;
+    next_step(c);
+    if (c->offered.pipelining) return;
+    if (c->sender_refused || (c->step == STEP_DATA && c->accepted == 0))
+        end_envelope(c);
+    else
+        say_step(c);
+}
+
+static void verdict_said(struct client *c, const struct reply *r) {
+    if (c->unsettled == 0) { // to the lone dot
+        end_message(c);
+        return;
+    }
+    if (!is_good(r) && !is_refusal(r)) {
+        fail_by_reply(c, r);
+        return;
+    }
+    if (c->options.lmtp) {
+        while (c->results[c->at]) c->at++;
+        settle(c, c->at, result_new(c, r, STAGE_CONTENT, false));
+    } else {
+        settle_rest(c, r, STAGE_CONTENT, false);
+    }
+    if (c->unsettled) return;
+    c->dirty = !c->options.lmtp && !is_good(r);
+    end_message(c);
+}
+
+// ---- turns ------------------------------------------------------------------------------------------------------
+
+static bool has_input(const struct client *c, struct bytes input) { return input.len || c->reader.lines; }
+
+// Nothing was asked, and the peer speaks. True: it has been dealt with; false: not all of it is there.
+static bool hear_unasked(struct client *c, struct bytes *input) {
+    enum reply_result result = reply_read(&c->reader, input, NULL, NULL);
+    if (result == REPLY_MORE) return false;
+    const struct reply *r = &c->reader.reply;
+    bool believed = result == REPLY_DONE && (c->state == AT_CONTENT ? is_refusal(r) : reply_is_temporary(r));
+    if (believed)
+        fail(c, r, false);
+    else
+        fail_locally(c, 451, "4.5.0", "Peer spoke out of turn");
+    return true;
+}
+
+// Lets the queue go: every reply that was owed is in, so nothing of the peer may lie around.
+static void release_queue(struct client *c, struct bytes *input) {
+    if (has_input(c, *input)) {
+        if (!hear_unasked(c, input)) fail_locally(c, 451, "4.5.0", "Peer spoke out of turn");
+        return;
+    }
+    buf_add(&c->out, buf_bytes(&c->queue));
+    buf_reset(&c->queue);
+    c->awaiting = c->queued;
+    c->queued = 0;
+}
+
+// True: something changed. False: it waits for what the table says.
+static bool hear(struct client *c, struct bytes *input) {
+    if (c->awaiting == 0) {
+        bool listens = c->state == AT_READY || c->state == AT_CONTENT;
+        return listens && has_input(c, *input) && hear_unasked(c, input);
+    }
+    bool hello = c->state == AT_EHLO;
+    switch (reply_read(&c->reader, input, hello ? capability_line : NULL, hello ? &c->offered : NULL)) {
+    case REPLY_MORE: return false;
+    case REPLY_BAD: fail_locally(c, 451, "4.5.0", "Peer's answer is not SMTP, or endless"); return true;
+    case REPLY_DONE: break;
+    }
+    c->awaiting--;
+    if (c->reader.reply.code == 421 && c->state != AT_QUIT)
+        fail(c, &c->reader.reply, false);
+    else
+        table[c->state].said(c, &c->reader.reply);
+    return true;
+}
+
+static void hello(struct client *c) {
+    c->offered = (struct capability){0};
+    say_hello(c, c->options.lmtp ? "LHLO " : "EHLO ");
+    if (!c->failed) enter(c, AT_EHLO);
+}
+
+enum client_next client_next(struct client *c, struct bytes *input, struct client_want *want) {
+    for (;;) {
+        if (c->state == AT_HELLO) hello(c);
+        if (c->state == AT_TLS && has_input(c, *input))
+            fail_locally(c, 451, "4.7.0", "Peer sent bytes between STARTTLS and the handshake");
+        if (c->queued && c->awaiting == 0) release_queue(c, input);
+        if (c->state == AT_CLOSING || c->state == AT_DONE || !hear(c, input)) break;
+    }
+    want->timeout_ms = timeout_of(c);
+    if (c->state != AT_DONE) return table[c->state].want;
+    enter(c, c->failed ? AT_CLOSING : AT_READY);
+    return CLIENT_DONE;
+}
+
+// ---- the face ---------------------------------------------------------------------------------------------------
+
+struct client *client_new(const struct client_options *options) {
+    struct client *c = must_alloc(sizeof *c);
+    c->options = *options;
+    c->secured = options->secured;
+    c->awaiting = 1; // the greeting
+    if (!c->options.user) c->options.user = "";
+    if (!c->options.secret) c->options.secret = "";
+    return c;
+}
+
+void client_free(struct client **at) {
+    struct client *c = *at;
+    *at = NULL;
+    if (!c) return;
+    buf_release(&c->queue);
+    buf_release(&c->out);
+    arena_release(&c->arena);
+    free(c->results);
+    free(c);
+}
+
+void client_secured(struct client *c) {
+    bug_if(c->state != AT_TLS);
+    c->secured = true;
+    c->reader = (struct reply_reader){0};
+    enter(c, AT_HELLO);
+}
+
+void client_lost(struct client *c, const struct reply *why) { fail(c, why, true); }
+
+void client_send(struct client *c, const struct client_message *m) {
+    bug_if(c->state != AT_READY || m->count == 0);
+    arena_reset(&c->arena);
+    c->message = m;
+    c->count = c->unsettled = m->count;
+    c->results = must_realloc(c->results, c->count * sizeof *c->results);
+    memset(c->results, 0, c->count * sizeof *c->results);
+    c->at = c->accepted = 0;
+    c->sender_refused = false;
+    c->messages++;
+    enter(c, AT_ENVELOPE);
+    struct reply why;
+    c->step = c->dirty ? STEP_RSET : STEP_MAIL;
+    if (is_refused_here(c, &why)) {
+        settle_rest(c, &why, STAGE_MAIL, true);
+        end_message(c);
+        return;
+    }
+    c->dirty = false;
+    say_envelope(c);
+}
+
+void client_body(struct client *c, struct bytes piece) {
+    if (c->state == AT_CONTENT) dot_write(&c->dots, &c->out, piece); // the peer may have failed us since
+}
+
+void client_body_end(struct client *c) {
+    if (c->state != AT_CONTENT) return;
+    dot_end(&c->dots, &c->queue);
+    c->queued = c->options.lmtp ? c->accepted : 1;
+    c->at = 0;
+    enter(c, AT_VERDICT);
+}
+
+void client_body_fail(struct client *c, const struct reply *why) {
+    if (c->state == AT_CONTENT) fail(c, why, true);
+}
+
+void client_quit(struct client *c) {
+    if (c->state == AT_READY) {
+        COMMAND(c, "QUIT");
+        enter(c, AT_QUIT);
+    } else if (c->state != AT_CLOSING) {
+        enter(c, AT_CLOSING);
+    }
+}
+
+struct buf *client_output(struct client *c) { return &c->out; }
+const struct client_result *client_failure(const struct client *c) { return c->failed ? &c->failure : NULL; }
+size_t client_messages(const struct client *c) { return c->messages; }
+const struct capability *client_capability(const struct client *c) { return &c->offered; }
+
+const struct client_result *client_result(const struct client *c, size_t i) {
+    bug_if(i >= c->count || !c->results[i]);
+    return c->results[i];
+}
+
+const char *client_stage_name(enum client_stage stage) {
+    static const char *const names[] = {
+        [STAGE_DNS] = "dns",   [STAGE_CONNECT] = "connect", [STAGE_GREETING] = "greeting", [STAGE_EHLO] = "ehlo",
+        [STAGE_TLS] = "tls",   [STAGE_AUTH] = "auth",       [STAGE_MAIL] = "mail",         [STAGE_RCPT] = "rcpt",
+        [STAGE_DATA] = "data", [STAGE_CONTENT] = "content", [STAGE_QUIT] = "quit",
+    };
+    return names[stage];
+}
