@@ -7,6 +7,8 @@ VARIANT ?= plain
 CC      ?= cc
 OUT     := build/$(VARIANT)
 SHELL   := /bin/bash
+# V=1 shows the commands.
+Q       := $(if $(V),,@)
 
 PACKAGES_BUILD := gcc libc6-dev pkg-config libevent-dev libssl-dev libc-ares-dev libopendkim-dev liblmdb-dev \
     liblua5.4-dev libidn2-dev libpcre2-dev libjansson-dev libsystemd-dev libcrypt-dev openssl
@@ -63,18 +65,21 @@ deps: build/.deps
 
 $(OUT)/%.o: %.c build/.deps
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(FLAGS) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
+	@echo '  cc $<'
+	$(Q)$(CC) $(COMMON) $(FLAGS) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
 
 $(ARCHIVE): $(filter-out $(MAIN),$(OBJECTS))
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(BINARY): $(MAIN) $(ARCHIVE)
-	$(CC) $(LINK) -pthread -o $@ $^ $(LIB_LIBS)
+	@echo '  ld $@'
+	$(Q)$(CC) $(LINK) -pthread -o $@ $^ $(LIB_LIBS)
 
 $(OUT)/unit/%: tests/unit/%.c $(ARCHIVE)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(FLAGS) -Itests/unit $(LIB_CFLAGS) -MMD -MP -MF $@.d $(LINK) -o $@ $< $(ARCHIVE) $(LIB_LIBS) -lcmocka
+	@echo '  cc $<'
+	$(Q)$(CC) $(COMMON) $(FLAGS) -Itests/unit $(LIB_CFLAGS) -MMD -MP -MF $@.d $(LINK) -o $@ $< $(ARCHIVE) $(LIB_LIBS) -lcmocka
 
 ## unit         build and run the unit tests of VARIANT (plain, asan, tsan)
 unit: $(UNIT_BINARIES)
@@ -104,7 +109,8 @@ FUZZERS := $(FUZZ:tests/fuzz/%.c=build/fuzz/bin/%)
 
 $(OUT)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c $(ARCHIVE)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) -Wno-missing-prototypes $(FLAGS) $(LIB_CFLAGS) $(LINK) -o $@ $< tests/fuzz/replay.c $(ARCHIVE) $(LIB_LIBS)
+	@echo '  cc $<'
+	$(Q)$(CC) $(COMMON) -Wno-missing-prototypes $(FLAGS) $(LIB_CFLAGS) $(LINK) -o $@ $< tests/fuzz/replay.c $(ARCHIVE) $(LIB_LIBS)
 
 ## replay       give the kept corpus to every fuzz target
 replay: $(REPLAYS)
@@ -113,7 +119,8 @@ replay: $(REPLAYS)
 
 build/fuzz/bin/%: tests/fuzz/%.c build/fuzz/libtidegate.a
 	@mkdir -p $(@D)
-	clang $(COMMON) -Wno-missing-prototypes $(FLAGS) -fsanitize=fuzzer,address,undefined $(LIB_CFLAGS) -o $@ $< build/fuzz/libtidegate.a $(LIB_LIBS)
+	@echo '  cc $<'
+	$(Q)clang $(COMMON) -Wno-missing-prototypes $(FLAGS) -fsanitize=fuzzer,address,undefined $(LIB_CFLAGS) -o $@ $< build/fuzz/libtidegate.a $(LIB_LIBS)
 
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
