@@ -672,6 +672,8 @@ const struct client_result *client_result(const struct client *c, size_t i) {
     return c->results[i];
 }
 
+bool client_has_dsn(const struct client *c) { return c->offered.dsn; }
+
 const char *client_stage_name(enum client_stage stage) {
     static const char *const names[] = {
         [STAGE_DNS] = "dns",   [STAGE_CONNECT] = "connect", [STAGE_GREETING] = "greeting", [STAGE_EHLO] = "ehlo",
