@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/gateway.h"
 
+#include "base/folder.h"
 #include "net/listener.h"
 #include "relay/control.h"
 #include "relay/intake.h"
@@ -12,7 +13,6 @@
 #include "relay/worker.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -200,22 +200,11 @@ static bool open_listeners(struct gateway *g, struct err *err) {
     return true;
 }
 
-static bool make_parents(const char *path, struct err *err) {
-    char part[PATH_MAX];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        if (mkdir(part, 0755) < 0 && errno != EEXIST) return err_errno(err, "cannot make the folder %s", part);
-        *slash = '/';
-    }
-    return true;
-}
-
 static bool open_control_socket(struct gateway *g, struct err *err) {
     struct addr address;
     char text[PATH_MAX + 8];
     snprintf(text, sizeof text, "unix:%s", g->site->conf->control);
-    if (!make_parents(g->site->conf->control, err) || !addr_parse(bytes_of(text), &address, err))
+    if (!folder_make_parents(g->site->conf->control, err) || !addr_parse(bytes_of(text), &address, err))
         return err_within(err, "control");
     mode_t was = umask(0117); // 0660: the group may talk to us
     g->control_fd = listener_open(&address, 16, err);
@@ -241,7 +230,7 @@ static int open_gateway(struct gateway *g, struct err *err) {
     if (!open_listeners(g, err)) return errno == EACCES ? EX_NOPERM : EX_OSERR;
     if (!open_control_socket(g, err)) return EX_CANTCREAT;
     if (!service_become(conf->user, err)) return EX_NOPERM;
-    if (!make_parents(conf->store, err) || !make_parents(conf->events, err) || !make_parents(conf->capture, err))
+    if (!folder_make_parents(conf->store, err) || !folder_make_parents(conf->events, err) || !folder_make_parents(conf->capture, err))
         return EX_CANTCREAT;
     g->loop = loop_new(err);
     if (!g->loop) return EX_OSERR;

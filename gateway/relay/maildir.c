@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "relay/maildir.h"
 
+#include "base/folder.h"
 #include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static bool make_folders(const char *dir, struct err *err) {
-    static const char *const sub[] = {"", "/tmp", "/new", "/cur"};
+    static const char *const sub[] = {"tmp", "new", "cur"};
     for (size_t i = 0; i < sizeof sub / sizeof *sub; i++) {
         char path[4096];
-        snprintf(path, sizeof path, "%s%s", dir, sub[i]);
-        if (mkdir(path, 0750) < 0 && errno != EEXIST) return err_errno(err, "cannot make the folder %s", path);
+        snprintf(path, sizeof path, "%s/%s", dir, sub[i]);
+        if (!folder_make(path, err)) return false;
     }
     return true;
 }
