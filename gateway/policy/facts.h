@@ -21,6 +21,9 @@ struct session_facts {
     bool trusted_network;      // the client's address is in the listener's `allow` networks
 };
 
+// Appends the facts as JSON object text: what the store keeps with a message, and route sees as message.session.
+void session_facts_encode(const struct session_facts *s, struct buf *out);
+
 struct login_facts {
     struct bytes mechanism, user, password, authzid;
     struct bytes known;        // JSON object text: what the users file says of this user ("" = not in it), without the hash

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // generation: one version of the operator's scripts, loaded in one Lua state of one worker. [script/vm]
 //
-//     bundle      the files, read once, and their version: the same bytes give the same version. Shared, immutable.
+//     bundle      the files, read once, and their version (policy/bundle.h). Shared, immutable.
 //     generation  a bundle running in a worker's own Lua state. Reference counted within its thread: a transaction holds
 //                 the one it began on; the last one out closes the state.
 //
@@ -13,17 +13,7 @@
 #include "base/log.h"
 #include "net/dns.h"
 #include "net/loop.h"
-
-struct bundle;
-// Reads scripts/**.lua (without *.story.lua) and the stdlib folder. A missing policy.lua is an error; a fault names file and line.
-struct bundle *bundle_read(const char *scripts, const char *stdlib, struct err *err);
-struct bundle *bundle_ref(struct bundle *b);  // any thread
-void bundle_free(struct bundle **b);          // any thread
-const char *bundle_version(const struct bundle *b); // 12 hex digits of a SHA-256 over names and contents
-void bundle_encode(const struct bundle *b, struct buf *out);              // for TABLE_POLICY: the last good one survives
-struct bundle *bundle_decode(struct bytes from, struct err *err);
-// One line a file: "changed policy.lua", "added ...", "removed ...", for the reload's reply.
-void bundle_diff(const struct bundle *was, const struct bundle *now, void (*line)(void *arg, const char *text), void *arg);
+#include "policy/bundle.h"
 
 struct generation_options {
     uint64_t memory_max;   // bytes of one Lua state; 0: 64 MiB

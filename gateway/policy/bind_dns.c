@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// The table `dns`: mx, a, aaaa, txt, ptr. Each suspends the hook until the answer is there.
+#include "policy/wall.h"
+
+#include "net/addr.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void on_answer(void *arg, const struct dns_answer *answer) {
+    struct hook_ticket *t = arg;
+    t->dns = NULL;
+    t->dns_answer = answer;
+    ticket_go_on(t);
+}
+
+// nil, words, is it worth asking again
+static int push_failure(lua_State *l, const struct dns_answer *a) {
+    lua_pushnil(l);
+    switch (a->status) {
+    case DNS_NO_NAME: lua_pushliteral(l, "no such name"); break;
+    case DNS_NO_DATA: lua_pushliteral(l, "no such record"); break;
+    default: lua_pushstring(l, *a->why ? a->why : "no answer"); break;
+    }
+    lua_pushboolean(l, a->status == DNS_TEMPORARY);
+    return 3;
+}
+
+static int by_preference(const void *a, const void *b) {
+    return ((const struct dns_record *)a)->mx.preference - ((const struct dns_record *)b)->mx.preference;
+}
+
+static void push_mx(lua_State *l, const struct dns_record *r) {
+    lua_createtable(l, 0, 2);
+    lua_pushstring(l, r->mx.host);
+    lua_setfield(l, -2, "host");
+    lua_pushinteger(l, r->mx.preference);
+    lua_setfield(l, -2, "preference");
+}
+
+static void push_record(lua_State *l, const struct dns_record *r, enum dns_type type) {
+    char text[INET6_ADDRSTRLEN];
+    switch (type) {
+    case DNS_MX: push_mx(l, r); break;
+    case DNS_TXT: lua_pushlstring(l, r->text.len ? r->text.at : "", r->text.len); break;
+    case DNS_PTR: lua_pushstring(l, r->name); break;
+    default: lua_pushstring(l, inet_ntop(r->address.family, r->address.ip, text, sizeof text)); break;
+    }
+}
+
+static int after_wait(lua_State *l, int status, intptr_t context) {
+    (void)status;
+    (void)context;
+    const struct dns_answer *a = ticket_of(l)->dns_answer;
+    enum dns_type type = (enum dns_type)lua_tointeger(l, 2);
+    if (!a) return luaL_error(l, "dns: this question was given up");
+    if (a->status != DNS_OK) return push_failure(l, a);
+    vm_charge(l, a->count);
+    lua_createtable(l, (int)a->count, 0);
+    struct dns_record *sorted = lua_newuserdatauv(l, a->count * sizeof *sorted + 1, 0);
+    memcpy(sorted, a->records, a->count * sizeof *sorted);
+    if (type == DNS_MX) qsort(sorted, a->count, sizeof *sorted, by_preference);
+    for (size_t i = 0; i < a->count; i++) {
+        push_record(l, &sorted[i], type);
+        lua_rawseti(l, 3, (lua_Integer)i + 1);
+    }
+    lua_settop(l, 3);
+    return 1;
+}
+
+static int ask(lua_State *l, const char *name, enum dns_type type) {
+    struct hook_ticket *t = ticket_of(l);
+    if (!t->g->options.dns) return luaL_error(l, "dns: there is no resolver here");
+    if (!vm_can_wait(l))
+        return luaL_error(l, "dns: waiting is not possible within table.sort, string.gsub, tostring or require");
+    vm_charge(l, 1000); // questions are not free
+    dns_cancel(&t->dns); // of a coroutine that was left alone
+    lua_settop(l, 1);
+    lua_pushinteger(l, type);
+    t->dns = dns_ask(t->g->options.dns, name, type, on_answer, t);
+    return vm_wait(l, after_wait);
+}
+
+static int ask_name(lua_State *l, enum dns_type type) {
+    size_t len;
+    const char *name = luaL_checklstring(l, 1, &len);
+    luaL_argcheck(l, strlen(name) == len, 1, "a name without NUL is expected");
+    return ask(l, name, type);
+}
+
+static int dns_mx(lua_State *l) { return ask_name(l, DNS_MX); }
+static int dns_a(lua_State *l) { return ask_name(l, DNS_A); }
+static int dns_aaaa(lua_State *l) { return ask_name(l, DNS_AAAA); }
+static int dns_txt(lua_State *l) { return ask_name(l, DNS_TXT); }
+
+// RFC 1035 3.5, RFC 3596 2.5
+static int dns_ptr(lua_State *l) {
+    const char *ip = luaL_checkstring(l, 1);
+    uint8_t b[16];
+    char name[80];
+    size_t at = 0;
+    if (inet_pton(AF_INET, ip, b) == 1) {
+        snprintf(name, sizeof name, "%d.%d.%d.%d.in-addr.arpa", b[3], b[2], b[1], b[0]);
+    } else if (inet_pton(AF_INET6, ip, b) == 1) {
+        for (int i = 15; i >= 0; i--)
+            at += (size_t)snprintf(name + at, sizeof name - at, "%x.%x.", b[i] & 15, b[i] >> 4);
+        snprintf(name + at, sizeof name - at, "ip6.arpa");
+    } else {
+        return luaL_argerror(l, 1, "an IP address is expected");
+    }
+    return ask(l, name, DNS_PTR);
+}
+
+int open_dns(lua_State *l) {
+    static const luaL_Reg functions[] = {{"mx", dns_mx},   {"a", dns_a},     {"aaaa", dns_aaaa},
+                                         {"txt", dns_txt}, {"ptr", dns_ptr}, {NULL, NULL}};
+    luaL_newlib(l, functions);
+    return 1;
+}

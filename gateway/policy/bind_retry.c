@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// core.retry: what retry returns.
+#include "policy/made.h"
+#include "policy/wall.h"
+
+enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS };
+static const struct made_row wait_rows[] = {
+    [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
+    [WAIT_BECAUSE] = {"because", MADE_TEXT},
+    [WAIT_COUNTS] = {"counts", MADE_BOOL},
+    {0},
+};
+
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS };
+static const struct made_row elsewhere_rows[] = {
+    [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
+    [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
+    {0},
+};
+
+enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY };
+static const char *const permanent[] = {"5", NULL};
+static const struct made_row give_up_rows[] = {
+    [GIVE_UP_BECAUSE] = {"because", MADE_TEXT},
+    [GIVE_UP_REPLY] = {"reply", MADE_REPLY, .choices = permanent},
+    {0},
+};
+
+static const struct made_shape shapes[] = {
+    [VERDICT_WAIT] = {"retry.wait", MADE_VERDICT, true, wait_rows},
+    [VERDICT_ELSEWHERE] = {"retry.elsewhere", MADE_VERDICT, true, elsewhere_rows},
+    [VERDICT_GIVE_UP] = {"retry.give_up", MADE_VERDICT, true, give_up_rows},
+};
+
+int open_retry(lua_State *l) {
+    lua_newtable(l);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        made_push_constructor(l, &shapes[i]);
+        lua_setfield(l, -2, strchr(shapes[i].name, '.') + 1);
+    }
+    return 1;
+}
+
+void verdict_read(lua_State *l, struct hook_ticket *t) {
+    int i = lua_gettop(l);
+    const struct made_shape *shape = made_shape_at(l, i);
+    if (!shape || shape->group != MADE_VERDICT)
+        luaL_error(l, "retry returned %s%s; a verdict is expected (retry.wait(...), retry.give_up(...), ...)",
+                   shape || lua_isnil(l, i) ? "" : "a ",
+                   shape            ? shape->name
+                   : lua_isnil(l, i) ? "nothing"
+                                     : luaL_typename(l, i));
+    struct verdict v = {.kind = (enum verdict_kind)(shape - shapes), .counts = true};
+    int because = v.kind == VERDICT_WAIT ? WAIT_BECAUSE : v.kind == VERDICT_ELSEWHERE ? ELSEWHERE_BECAUSE : GIVE_UP_BECAUSE;
+    v.origin = origin_at(l, t, &t->arena, i, made_text(l, i, because));
+    if (v.kind == VERDICT_WAIT) v.wait_s = made_int(l, i, WAIT_SECONDS, 0);
+    if (v.kind == VERDICT_WAIT && made_has(l, i, WAIT_COUNTS)) v.counts = made_bool(l, i, WAIT_COUNTS);
+    if (v.kind == VERDICT_ELSEWHERE && made_has(l, i, ELSEWHERE_COUNTS)) v.counts = made_bool(l, i, ELSEWHERE_COUNTS);
+    if (v.kind == VERDICT_GIVE_UP) v.reply = made_reply(l, i, GIVE_UP_REPLY);
+    t->verdict = v;
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// core.route: plans and ways out.
+#include "policy/made.h"
+#include "policy/plan.h"
+#include "policy/wall.h"
+
+#include <ctype.h>
+
+enum { PORT_MAX = 65535 };
+
+// ---- ways out
+
+enum { DIRECT_PORT };
+static const struct made_row direct_rows[] = {[DIRECT_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX}, {0}};
+
+enum { LOGIN_USER, LOGIN_PASSWORD, LOGIN_TOKEN, LOGIN_PLAINTEXT };
+static const struct made_row login_rows[] = {
+    [LOGIN_USER] = {"user", MADE_TEXT, .required = true},
+    [LOGIN_PASSWORD] = {"password", MADE_TEXT},
+    [LOGIN_TOKEN] = {"token", MADE_TEXT},
+    [LOGIN_PLAINTEXT] = {"plaintext", MADE_BOOL},
+    {0},
+};
+static const struct made_shape login_shape = {"login", 0, false, login_rows, NULL};
+
+enum { RELAY_HOST, RELAY_PORT, RELAY_TLS, RELAY_LOGIN };
+enum relay_tls { RELAY_NONE, RELAY_STARTTLS, RELAY_IMPLICIT };
+static const char *const relay_tls_name[] = {"none", "starttls", "implicit", NULL};
+static const struct made_row relay_rows[] = {
+    [RELAY_HOST] = {"host", MADE_TEXT, .required = true},
+    [RELAY_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX},
+    [RELAY_TLS] = {"tls", MADE_CHOICE, .choices = relay_tls_name},
+    [RELAY_LOGIN] = {"login", MADE_INNER, .inner = &login_shape},
+    {0},
+};
+
+enum { LMTP_HOST, LMTP_PORT };
+static const struct made_row lmtp_rows[] = {
+    [LMTP_HOST] = {"host", MADE_TEXT, .required = true},
+    [LMTP_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX},
+    {0},
+};
+
+enum { CAPTURE_DIR };
+static const struct made_row capture_rows[] = {[CAPTURE_DIR] = {"dir", MADE_TEXT}, {0}};
+
+static void check_via(lua_State *l, int i);
+static void check_send(lua_State *l, int i);
+
+static const struct made_shape via_shapes[] = {
+    [VIA_DIRECT] = {"route.direct", MADE_VIA, false, direct_rows},
+    [VIA_RELAY] = {"route.relay", MADE_VIA, false, relay_rows, check_via},
+    [VIA_LMTP] = {"route.lmtp", MADE_VIA, false, lmtp_rows, check_via},
+    [VIA_CAPTURE] = {"route.capture", MADE_VIA, false, capture_rows, check_via},
+};
+
+// ---- plans
+
+enum { LANE_CONNECTIONS, LANE_PER_CONNECTION };
+static const struct made_row lane_rows[] = {
+    [LANE_CONNECTIONS] = {"connections", MADE_INT, .min = 1, .max = 1000},
+    [LANE_PER_CONNECTION] = {"per_connection", MADE_INT, .min = 1, .max = 1000000},
+    {0},
+};
+static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
+
+enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE };
+static const struct made_row send_rows[] = {
+    [SEND_VIA] = {"via", MADE_MADE, .required = true, .groups = MADE_VIA},
+    [SEND_IDENTITY] = {"identity", MADE_HANDLE, .handle = identity_kind},
+    [SEND_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
+    [SEND_TLS] = {"tls", MADE_CHOICE, .choices = tls_level_name},
+    [SEND_BECAUSE] = {"because", MADE_TEXT},
+    {0},
+};
+
+enum { WAIT_SECONDS, WAIT_BECAUSE };
+static const struct made_row wait_rows[] = {
+    [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
+    [WAIT_BECAUSE] = {"because", MADE_TEXT, .required = true},
+    {0},
+};
+
+enum { FAIL_REPLY, FAIL_BECAUSE };
+static const char *const permanent[] = {"5", NULL};
+static const struct made_row fail_rows[] = {
+    [FAIL_REPLY] = {"reply", MADE_REPLY, .required = true, .choices = permanent},
+    [FAIL_BECAUSE] = {"because", MADE_TEXT},
+    {0},
+};
+
+static const struct made_row because_rows[] = {{"because", MADE_TEXT, .required = true}, {0}};
+
+static const struct made_shape plan_shapes[] = {
+    [PLAN_SEND] = {"route.send", MADE_PLAN, false, send_rows, check_send},
+    [PLAN_WAIT] = {"route.wait", MADE_PLAN, true, wait_rows},
+    [PLAN_HOLD] = {"route.hold", MADE_PLAN, true, because_rows},
+    [PLAN_SUPPRESS] = {"route.suppress", MADE_PLAN, true, because_rows},
+    [PLAN_FAIL] = {"route.fail", MADE_PLAN, true, fail_rows},
+    [PLAN_DISCARD] = {"route.discard", MADE_PLAN, true, because_rows},
+};
+
+int open_route(lua_State *l) {
+    lua_newtable(l);
+    for (size_t i = 0; i < sizeof via_shapes / sizeof *via_shapes; i++) {
+        made_push_constructor(l, &via_shapes[i]);
+        lua_setfield(l, -2, strchr(via_shapes[i].name, '.') + 1);
+    }
+    for (size_t i = 0; i < sizeof plan_shapes / sizeof *plan_shapes; i++) {
+        made_push_constructor(l, &plan_shapes[i]);
+        lua_setfield(l, -2, strchr(plan_shapes[i].name, '.') + 1);
+    }
+    return 1;
+}
+
+// ---- reading. Texts of a draft point into the made values, which are on the stack until plan_make has copied them.
+
+static void read_host(lua_State *l, struct via *v, int i) {
+    v->host = made_text(l, i, 0); // every shape with a host has it first
+    for (size_t k = 0; k < v->host.len; k++) {
+        unsigned char c = (unsigned char)v->host.at[k];
+        if (c <= ' ' || strchr("<>()@,;\"|", c)) made_refuse(l, i, "host: '%s' is no host name", v->host.at);
+    }
+}
+
+static void read_login(lua_State *l, struct via *v, int i) {
+    if (!made_push(l, i, RELAY_LOGIN)) return;
+    int login = lua_gettop(l);
+    struct bytes password = made_text(l, login, LOGIN_PASSWORD), token = made_text(l, login, LOGIN_TOKEN);
+    if (!password.len == !token.len) made_refuse(l, i, "login: either password or token is expected");
+    v->user = made_text(l, login, LOGIN_USER);
+    v->login_xoauth2 = token.len;
+    v->secret = token.len ? token : password;
+    v->login_plaintext = made_bool(l, login, LOGIN_PLAINTEXT);
+    lua_pop(l, 1);
+}
+
+// The TLS level that a plan has where route.send does not say: credentials and relays want a proven peer.
+static enum tls_level read_relay(lua_State *l, struct via *v, int i) {
+    enum relay_tls tls = (enum relay_tls)made_int(l, i, RELAY_TLS, RELAY_STARTTLS);
+    read_host(l, v, i);
+    v->implicit_tls = tls == RELAY_IMPLICIT;
+    v->port = (int)made_int(l, i, RELAY_PORT, tls == RELAY_IMPLICIT ? 465 : 587);
+    read_login(l, v, i);
+    return tls == RELAY_NONE ? LEVEL_NONE : LEVEL_VERIFY;
+}
+
+static void read_capture(lua_State *l, struct via *v, int i) {
+    v->dir = made_text(l, i, CAPTURE_DIR);
+    struct bytes rest = v->dir;
+    bool good = v->dir.len <= 200;
+    while (rest.len && good) {
+        struct bytes part = bytes_cut(&rest, '/');
+        good = part.len && part.at[0] != '.';
+    }
+    if (!good) made_refuse(l, i, "dir: a name below the capture folder is expected, not '%s'", v->dir.at);
+}
+
+static enum tls_level read_via(lua_State *l, struct via *v, int i) {
+    const struct made_shape *shape = made_shape_at(l, i);
+    *v = (struct via){.kind = (enum via_kind)(shape - via_shapes)};
+    switch (v->kind) {
+    case VIA_DIRECT: v->port = (int)made_int(l, i, DIRECT_PORT, 25); return LEVEL_OPPORTUNISTIC;
+    case VIA_RELAY: return read_relay(l, v, i);
+    case VIA_LMTP:
+        read_host(l, v, i);
+        v->port = (int)made_int(l, i, LMTP_PORT, 24);
+        return LEVEL_NONE;
+    case VIA_CAPTURE: read_capture(l, v, i); break;
+    }
+    return LEVEL_NONE;
+}
+
+static void check_tls(lua_State *l, int i, const struct plan *p, enum tls_level natural) {
+    const struct via *v = &p->via;
+    bool relay_without = v->kind == VIA_RELAY && natural == LEVEL_NONE;
+    if (v->kind == VIA_CAPTURE && p->tls != LEVEL_NONE) made_refuse(l, i, "tls: a capture has none");
+    if (relay_without && p->tls != LEVEL_NONE)
+        made_refuse(l, i, "tls: \"%s\", but the relay says tls = \"none\"", tls_level_name[p->tls]);
+    if (v->implicit_tls && p->tls < LEVEL_ENCRYPT)
+        made_refuse(l, i, "tls: \"%s\", but the relay says tls = \"implicit\"", tls_level_name[p->tls]);
+    if (v->user.len && p->tls < LEVEL_ENCRYPT && !v->login_plaintext)
+        made_refuse(l, i, "a login without certain TLS would show the password to the network "
+                      "(login.plaintext = true says that this is all right)");
+}
+
+static void check_via(lua_State *l, int i) { read_via(l, &(struct via){0}, i); }
+
+static void read_way(lua_State *l, struct plan *p, int i) {
+    made_push(l, i, SEND_VIA);
+    enum tls_level natural = read_via(l, &p->via, lua_gettop(l));
+    lua_pop(l, 1);
+    p->tls = (enum tls_level)made_int(l, i, SEND_TLS, natural);
+    check_tls(l, i, p, natural);
+}
+
+static void check_send(lua_State *l, int i) { read_way(l, &(struct plan){0}, i); }
+
+static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i) {
+    read_way(l, p, i);
+    p->connections = 4;
+    p->per_connection = 100;
+    if (made_push(l, i, SEND_LANE)) {
+        p->connections = (int)made_int(l, lua_gettop(l), LANE_CONNECTIONS, p->connections);
+        p->per_connection = (int)made_int(l, lua_gettop(l), LANE_PER_CONNECTION, p->per_connection);
+        lua_pop(l, 1);
+    }
+    if (made_push(l, i, SEND_IDENTITY)) identity_lend(l, lua_gettop(l), &p->identity);
+    if (p->via.kind == VIA_DIRECT && !t->facts.recipient.domain.len)
+        made_refuse(l, i, "the recipient's address has no domain to send to directly");
+}
+
+static const struct reply suppressed = {550, {5, 7, 1}, "the recipient is on the suppression list"};
+
+void plan_read(lua_State *l, struct hook_ticket *t) {
+    int i = lua_gettop(l);
+    const struct made_shape *shape = made_shape_at(l, i);
+    if (!shape || shape->group != MADE_PLAN)
+        luaL_error(l, "route returned %s%s; a plan is expected (route.send{...}, route.hold(...), ...)",
+                   shape || lua_isnil(l, i) ? "" : "a ",
+                   shape            ? shape->name
+                   : lua_isnil(l, i) ? "nothing"
+                                     : luaL_typename(l, i));
+    struct plan draft = {.kind = (enum plan_kind)(shape - plan_shapes)};
+    int because = 0;
+    if (draft.kind == PLAN_SEND) {
+        because = SEND_BECAUSE;
+        read_send(l, &draft, t, i);
+    } else if (draft.kind == PLAN_WAIT) {
+        because = WAIT_BECAUSE;
+        draft.wait_s = made_int(l, i, WAIT_SECONDS, 0);
+    } else if (draft.kind == PLAN_FAIL) {
+        because = FAIL_BECAUSE;
+        draft.reply = made_reply(l, i, FAIL_REPLY);
+    } else if (draft.kind == PLAN_SUPPRESS) {
+        draft.reply = suppressed;
+    }
+    draft.origin = origin_at(l, t, &t->arena, i, made_text(l, i, because));
+    t->plan = plan_make(&draft, t->facts.recipient.domain);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include "policy/plan.h"
+
+#include "base/bug.h"
+#include "base/jsonl.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *const tls_level_name[] = {"none", "opportunistic", "encrypt", "verify", NULL};
+const char *const plan_kind_name[] = {"send", "wait", "hold", "suppress", "fail", "discard", NULL};
+static const char *const via_name[] = {"direct", "relay", "lmtp", "capture"};
+
+enum { LANE_MAX = 400, LANE_PART = 130 };
+
+struct counted {
+    struct plan plan; // first: a plan is its counted self
+    atomic_int refs;
+    struct arena arena;
+};
+
+const struct plan *plan_ref(const struct plan *plan) {
+    atomic_fetch_add(&((struct counted *)plan)->refs, 1);
+    return plan;
+}
+
+void plan_free(const struct plan **plan) {
+    struct counted *gone = (struct counted *)*plan;
+    *plan = NULL;
+    if (!gone || atomic_fetch_sub(&gone->refs, 1) > 1) return;
+    for (size_t i = 0; i < gone->plan.identity.key_count; i++) {
+        struct sign_key *key = gone->plan.identity.keys[i];
+        sign_key_free(&key);
+    }
+    arena_release(&gone->arena);
+    free(gone);
+}
+
+// ---- its text
+
+static void put_reply(struct jsonl *j, const struct reply *r) {
+    struct buf text = {0};
+    reply_text(r, &text);
+    jsonl_text(j, "reply", buf_bytes(&text));
+    buf_release(&text);
+}
+
+static void put_via(struct jsonl *j, const struct via *v, bool secret) {
+    jsonl_open(j, "via", '{');
+    jsonl_textz(j, "kind", via_name[v->kind]);
+    if (v->kind != VIA_CAPTURE) jsonl_int(j, "port", v->port);
+    if (v->host.len) jsonl_text(j, "host", v->host);
+    if (v->dir.len) jsonl_text(j, "dir", v->dir);
+    if (v->implicit_tls) jsonl_bool(j, "implicit_tls", true);
+    if (v->user.len) {
+        jsonl_open(j, "login", '{');
+        jsonl_text(j, "user", v->user);
+        jsonl_text(j, v->login_xoauth2 ? "token" : "password", secret ? v->secret : BYTES("***"));
+        if (v->login_plaintext) jsonl_bool(j, "plaintext", true);
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, '}');
+}
+
+static void put_identity(struct jsonl *j, const struct identity *id) {
+    char text[ADDR_TEXT];
+    jsonl_open(j, "identity", '{');
+    jsonl_text(j, "name", id->name);
+    if (id->source4.len) {
+        addr_ip_text(&id->source4, text);
+        jsonl_textz(j, "source4", text);
+    }
+    if (id->source6.len) {
+        addr_ip_text(&id->source6, text);
+        jsonl_textz(j, "source6", text);
+    }
+    if (id->helo.len) jsonl_text(j, "helo", id->helo);
+    if (id->return_path.len) jsonl_text(j, "return_path", id->return_path);
+    if (id->key_count) jsonl_open(j, "dkim", '[');
+    for (size_t i = 0; i < id->key_count; i++) {
+        char key[600];
+        snprintf(key, sizeof key, "%s/%s", sign_key_domain(id->keys[i]), sign_key_selector(id->keys[i]));
+        jsonl_textz(j, NULL, key);
+    }
+    if (id->key_count) jsonl_close(j, ']');
+    jsonl_close(j, '}');
+}
+
+// One order of fields and no white space: equal plans have equal text.
+static void put_plan(struct buf *out, const struct plan *p, bool secret) {
+    struct jsonl j = jsonl_begin(out);
+    jsonl_textz(&j, "do", plan_kind_name[p->kind]);
+    if (p->kind == PLAN_SEND) {
+        put_via(&j, &p->via, secret);
+        if (p->identity.name.len) put_identity(&j, &p->identity);
+        jsonl_textz(&j, "tls", tls_level_name[p->tls]);
+        jsonl_int(&j, "connections", p->connections);
+        jsonl_int(&j, "per_connection", p->per_connection);
+    } else if (p->kind == PLAN_WAIT) {
+        jsonl_int(&j, "wait_s", p->wait_s);
+    } else if (p->reply.code) {
+        put_reply(&j, &p->reply);
+    }
+    jsonl_close(&j, '}');
+}
+
+// ---- its lane
+
+// A part that is too long keeps its front and gets a hash: lanes stay apart, and keys stay within what the store takes.
+static void put_part(struct buf *out, struct bytes part) {
+    if (part.len <= LANE_PART) {
+        buf_add(out, part);
+        return;
+    }
+    buf_add(out, bytes_first(part, LANE_PART - 20));
+    buf_format(out, "~%016llx", (unsigned long long)bytes_hash(part));
+}
+
+static void put_lane(struct buf *out, const struct plan *p, struct bytes domain) {
+    const struct via *v = &p->via;
+    put_part(out, p->identity.name.len ? p->identity.name : BYTES("-"));
+    buf_format(out, "|%s:", via_name[v->kind]);
+    put_part(out, v->kind == VIA_DIRECT ? domain : v->kind == VIA_CAPTURE ? v->dir : v->host);
+    if (v->kind != VIA_CAPTURE) buf_format(out, ":%d", v->port);
+    buf_format(out, "|%s", tls_level_name[p->tls]);
+    if (v->implicit_tls) buf_addz(out, "+implicit");
+    if (v->user.len) {
+        buf_byte(out, '|');
+        buf_add(out, bytes_first(v->user, 60));
+    }
+    // An identity that a reload has changed must not find itself on connections of its old address.
+    if (p->identity.source4.len || p->identity.source6.len || p->identity.helo.len) {
+        struct buf rest = {0};
+        struct jsonl j = jsonl_begin(&rest);
+        put_identity(&j, &p->identity);
+        buf_format(out, "|%08x", (unsigned)bytes_hash(buf_bytes(&rest)));
+        buf_release(&rest);
+    }
+    bug_if(out->len > LANE_MAX);
+}
+
+// ---- making one
+
+static void copy(struct arena *a, struct bytes *text) {
+    if (text->len) *text = arena_copy(a, *text);
+    else *text = BYTES("");
+}
+
+static void copy_parts(struct arena *a, struct plan *p) {
+    struct bytes *texts[] = {&p->origin.version, &p->origin.where, &p->origin.because,  &p->via.host,
+                             &p->via.user,       &p->via.secret,   &p->via.dir,         &p->identity.name,
+                             &p->identity.helo,  &p->identity.return_path};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        copy(a, texts[i]);
+    struct sign_key *const *from = p->identity.keys;
+    if (!p->identity.key_count) return;
+    struct sign_key **keys = arena_alloc(a, p->identity.key_count * sizeof(struct sign_key *));
+    for (size_t i = 0; i < p->identity.key_count; i++)
+        keys[i] = sign_key_ref(from[i]);
+    p->identity.keys = keys;
+}
+
+const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
+    struct counted *c = must_alloc(sizeof *c);
+    c->refs = 1;
+    c->plan = *draft;
+    copy_parts(&c->arena, &c->plan);
+    struct buf text = {0};
+    put_plan(&text, &c->plan, false);
+    c->plan.json = arena_copy(&c->arena, buf_bytes(&text));
+    c->plan.lane = BYTES("");
+    buf_reset(&text);
+    put_plan(&text, &c->plan, true);
+    if (draft->kind == PLAN_SEND) {
+        struct buf lane = {0};
+        put_lane(&lane, &c->plan, domain);
+        c->plan.lane = arena_copy(&c->arena, buf_bytes(&lane));
+        buf_release(&lane);
+        buf_add(&text, c->plan.lane);
+    }
+    c->plan.same = bytes_hash(buf_bytes(&text));
+    buf_release(&text);
+    return &c->plan;
+}

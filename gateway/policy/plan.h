@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+// plan: makes plans: immutable, counted, each with its canonical text, its lane and its hash.
+#pragma once
+
+#include "policy/answer.h"
+
+// Copies everything out of `draft` (its keys are counted up). domain: the recipient's, for the lane of VIA_DIRECT.
+// draft's json, lane and same are not looked at: they are made here.
+const struct plan *plan_make(const struct plan *draft, struct bytes domain);

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// wall: what the rooms of this folder share: the inside of a generation and of a ticket. For this folder only.
+#pragma once
+
+#include "base/arena.h"
+#include "policy/answer.h"
+#include "policy/facts.h"
+#include "policy/generation.h"
+#include "policy/hooks.h"
+#include "script/lua.h"
+#include "script/vm.h"
+
+enum hook { HOOK_CONNECT, HOOK_AUTHENTICATE, HOOK_SENDER, HOOK_RECIPIENT, HOOK_MESSAGE, HOOK_ROUTE, HOOK_RETRY, HOOK_SETTLE, HOOKS };
+extern const char *const hook_name[HOOKS + 1]; // NULL-terminated
+
+struct generation {
+    int refs;
+    struct bundle *bundle;
+    struct generation_options options; // texts copied into the arena
+    struct arena arena;
+    struct vm *vm;
+    int hooks[HOOKS];            // registry references of the functions, LUA_NOREF where there is none
+    bool defined[HOOKS];         // by the policy itself
+    bool loading;                // identities may be defined
+    struct hook_ticket *idle;    // tickets are used again
+    struct hook_ticket *done, **done_end; // answered, the asker not yet told
+    struct task task;            // tells them
+    bool posted;
+    struct buf scratch;          // for texts that are made and copied at once
+    struct generation_stats stats;
+};
+
+// All that a hook may be told. Texts are lent while it runs at a stretch, and copied when it has to wait.
+struct hook_facts {
+    bool has_session, has_message;
+    struct session_facts session;
+    struct login_facts login;
+    struct address_facts address;
+    struct message_facts message;
+    struct recipient_facts recipient;
+    struct outcome_facts outcome;
+    struct bytes event;
+};
+
+enum ticket_state { TICKET_IDLE, TICKET_RUNNING, TICKET_WAITING, TICKET_DONE, TICKET_TELLING };
+
+struct hook_ticket {
+    struct hook_ticket *next;
+    struct generation *g; // NULL while idle
+    enum ticket_state state;
+    enum hook hook;
+    uint64_t serial; // what scripts hold of an earlier use of this ticket has another one, and is stale
+    lua_State *co;
+    struct vm_budget budget;
+    int64_t deadline_us;
+    struct timer *timer;
+    struct dns_ticket *dns;
+    const struct dns_answer *dns_answer; // during the resume that brings it
+    struct hook_facts facts;
+    struct arena arena; // of the answer and of copied facts
+    bool answered;
+    union {
+        struct answer answer;
+        struct verdict verdict;
+    };
+    const struct plan *plan; // one reference
+    union {
+        answer_fn on_answer;
+        plan_fn on_plan;
+        verdict_fn on_verdict;
+    };
+    void *arg;
+};
+
+struct generation *generation_of(lua_State *l);
+void generation_post(struct generation *g);      // tickets_tell will be called from the loop
+void tickets_tell(struct generation *g);         // calls back for what is done
+void ticket_release_memory(struct hook_ticket *t); // of an idle one
+struct hook_ticket *ticket_of(lua_State *l);     // of the hook that runs; raises while the scripts load
+void ticket_go_on(struct hook_ticket *t);        // what it waited for is there
+
+// bind_facts: pushes what scripts see as session, message, ...
+void facts_open(lua_State *l);
+void facts_push_session(lua_State *l, struct hook_ticket *t);
+void facts_push_login(lua_State *l, struct hook_ticket *t);
+void facts_push_address(lua_State *l, struct hook_ticket *t);
+void facts_push_message(lua_State *l, struct hook_ticket *t);
+void facts_push_recipient(lua_State *l, struct hook_ticket *t);
+void facts_push_outcome(lua_State *l, struct hook_ticket *t);
+void facts_push_event(lua_State *l, struct hook_ticket *t);
+void facts_keep(struct hook_facts *f, struct arena *arena); // copies all texts
+
+// The tables that scripts see; each opener leaves its table on the stack. "core.*" is for the shipped library.
+int open_answer(lua_State *l);   // core.answer
+int open_route(lua_State *l);    // core.route
+int open_retry(lua_State *l);    // core.retry
+int open_identity(lua_State *l); // core.identity
+int open_clock(lua_State *l);
+int open_crypto(lua_State *l);
+int open_dns(lua_State *l);
+int open_json(lua_State *l);
+int open_log(lua_State *l);
+int open_re(lua_State *l);
+
+// The value a hook returned, at the top of the stack, as data. Raises with words where it is none.
+void answer_read(lua_State *l, struct hook_ticket *t);
+void plan_read(lua_State *l, struct hook_ticket *t);
+void verdict_read(lua_State *l, struct hook_ticket *t);
+struct origin origin_at(lua_State *l, struct hook_ticket *t, struct arena *arena, int i, struct bytes because);
+
+// The identity at stack index i, lent: texts and keys are those of the value there.
+extern const char identity_kind[];
+void identity_lend(lua_State *l, int i, struct identity *out);

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+-- retry: what the retry hook returns, and the ladder for those who have none.
+--
+--   retry.wait(600, "why")          again in so many seconds
+--   retry.elsewhere("why")          at once, by the next way that route names
+--   retry.give_up("why")            the sender gets a report with what the peer said
+--   retry.give_up("why", "550 5.4.1 nobody there")   ... or with this
+--
+--   retry.default(message, recipient, outcome)       the hook itself
+--   retry.ladder{ 60, 300, 3600 }                 the same hook with steps of your own
+local core = require "core.retry"
+
+local retry = {
+  wait = core.wait,
+  elsewhere = core.elsewhere,
+  give_up = core.give_up,
+}
+
+-- Seconds before the second attempt, the third, ...; the last one stays.
+local STEPS = { 300, 600, 1200, 2400, 3600, 7200, 14400 }
+
+-- A share of the step, up or down, that is always the same for this recipient and attempt: messages that failed
+-- together come back apart, and what was announced does not change when it is asked again.
+local function jitter(message, recipient, step)
+  local seed = message.id .. "/" .. recipient.number .. "/" .. recipient.attempts
+  local sum = crypto.sha256(seed)
+  local share = (sum:byte(1) * 256 + sum:byte(2)) / 65535 -- 0 to 1
+  return math.floor(step * (0.9 + 0.2 * share))
+end
+
+local function climb(steps, message, recipient, outcome)
+  if outcome.permanent then return retry.give_up("a permanent refusal") end
+  local attempt = math.max(outcome.attempt, 1)
+  local step = steps[math.min(attempt, #steps)]
+  local wait = math.max(1, jitter(message, recipient, step))
+  if outcome.expires_at and clock.now() + wait >= outcome.expires_at then
+    local left = math.floor(outcome.expires_at - clock.now())
+    -- One last attempt near the end, if there is time for it.
+    if left < 60 then return retry.give_up("no success before it expired") end
+    wait = math.max(1, left - 30)
+  end
+  return retry.wait(wait, "attempt " .. attempt .. " failed, next in " .. wait .. " s")
+end
+
+function retry.ladder(steps)
+  if type(steps) ~= "table" or #steps == 0 then error("retry.ladder: a list of seconds is expected", 2) end
+  local own = {}
+  for i, step in ipairs(steps) do
+    if math.type(step) ~= "integer" or step < 1 then
+      error("retry.ladder: step " .. i .. ": a whole number of seconds is expected", 2)
+    end
+    own[i] = step
+  end
+  return function(message, recipient, outcome) return climb(own, message, recipient, outcome) end
+end
+
+function retry.default(message, recipient, outcome) return climb(STEPS, message, recipient, outcome) end
+
+return retry
