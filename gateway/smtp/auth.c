@@ -25,7 +25,8 @@ static bool split_plain(struct auth *a) {
     struct bytes rest = buf_bytes(&a->text);
     if (!utf8_is_valid(rest)) return false;
     size_t nuls = 0;
-    for (size_t i = 0; i < rest.len; i++) nuls += rest.at[i] == 0;
+    for (size_t i = 0; i < rest.len; i++)
+        nuls += rest.at[i] == 0;
     if (nuls != 2) return false;
     a->login.authzid = bytes_cut(&rest, 0);
     a->login.user = bytes_cut(&rest, 0);

@@ -24,10 +24,14 @@ void capability_line(void *capability, struct bytes line) {
         struct bytes name;
         bool *offered;
     } plain[] = {
-        {BYTES("PIPELINING"), &c->pipelining}, {BYTES("8BITMIME"), &c->eightbitmime},
-        {BYTES("SMTPUTF8"), &c->smtputf8},     {BYTES("DSN"), &c->dsn},
-        {BYTES("STARTTLS"), &c->starttls},     {BYTES("CHUNKING"), &c->chunking},
-        {BYTES("SIZE"), &c->size},             {BYTES("ENHANCEDSTATUSCODES"), &c->enhanced},
+        {BYTES("PIPELINING"), &c->pipelining},
+        {BYTES("8BITMIME"), &c->eightbitmime},
+        {BYTES("SMTPUTF8"), &c->smtputf8},
+        {BYTES("DSN"), &c->dsn},
+        {BYTES("STARTTLS"), &c->starttls},
+        {BYTES("CHUNKING"), &c->chunking},
+        {BYTES("SIZE"), &c->size},
+        {BYTES("ENHANCEDSTATUSCODES"), &c->enhanced},
     };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (bytes_equal_nocase(word, plain[i].name)) *plain[i].offered = true;

@@ -4,10 +4,9 @@
 #include "base/arena.h"
 #include "base/base64.h"
 #include "base/bug.h"
-#include "base/utf8.h"
 #include "smtp/dot.h"
+#include "smtp/envelope.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
@@ -45,7 +44,8 @@ struct client {
     struct client_options options;
     enum state state;
     struct buf out;
-    struct buf queue;        // commands that leave once nothing is awaited: whoever talks before that talks out of turn
+    struct buf
+        queue; // commands that leave once nothing is awaited: whoever talks before that talks out of turn
     size_t awaiting, queued; // replies owed for what has left; for what is in the queue
     struct reply_reader reader;
     struct capability offered;
@@ -63,7 +63,7 @@ struct client {
     int step;
     size_t at; // the recipient whose reply comes next, in envelope and (LMTP) verdict
     size_t accepted;
-    bool sender_refused, utf8; // utf8: goes out with SMTPUTF8
+    bool sender_refused;
     struct dot_writer dots;
 };
 
@@ -80,22 +80,24 @@ static void quit_said(struct client *c, const struct reply *r);
 enum { ANYWHERE = TO(AT_DONE) | TO(AT_CLOSING) };
 static const struct {
     const char *name;
-    enum client_next want;      // while nothing has come
+    enum client_next want; // while nothing has come
     enum client_stage stage;
-    int timeout_ms;             // RFC 5321 4.5.3.2, where it names one
+    int timeout_ms;                                        // RFC 5321 4.5.3.2, where it names one
     void (*said)(struct client *c, const struct reply *r); // what a reply does
-    uint32_t edges;             // beside ANYWHERE
+    uint32_t edges;                                        // beside ANYWHERE
 } table[STATES] = {
     [AT_GREETING] = {"greeting", CLIENT_READ, STAGE_GREETING, 5 * MINUTE, greeting_said, TO(AT_HELLO)},
     [AT_HELLO] = {"hello", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, NULL, TO(AT_EHLO)},
     [AT_EHLO] = {"ehlo", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, ehlo_said,
                  TO(AT_HELO) | TO(AT_STARTTLS) | TO(AT_AUTH) | TO(AT_READY)},
     [AT_HELO] = {"helo", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, helo_said, TO(AT_READY)},
-    [AT_STARTTLS] = {"starttls", CLIENT_READ, STAGE_TLS, 5 * MINUTE, starttls_said, TO(AT_TLS) | TO(AT_AUTH) | TO(AT_READY)},
+    [AT_STARTTLS] = {"starttls", CLIENT_READ, STAGE_TLS, 5 * MINUTE, starttls_said,
+                     TO(AT_TLS) | TO(AT_AUTH) | TO(AT_READY)},
     [AT_TLS] = {"tls", CLIENT_TLS, STAGE_TLS, MINUTE, NULL, TO(AT_HELLO)},
     [AT_AUTH] = {"auth", CLIENT_READ, STAGE_AUTH, 5 * MINUTE, auth_said, TO(AT_READY)},
     [AT_READY] = {"ready", CLIENT_READY, STAGE_MAIL, 0, NULL, TO(AT_ENVELOPE) | TO(AT_QUIT)},
-    [AT_ENVELOPE] = {"envelope", CLIENT_READ, STAGE_MAIL, 5 * MINUTE, envelope_said, TO(AT_CONTENT) | TO(AT_VERDICT)},
+    [AT_ENVELOPE] = {"envelope", CLIENT_READ, STAGE_MAIL, 5 * MINUTE, envelope_said,
+                     TO(AT_CONTENT) | TO(AT_VERDICT)},
     [AT_CONTENT] = {"content", CLIENT_BODY, STAGE_CONTENT, 3 * MINUTE, NULL, TO(AT_VERDICT)},
     [AT_VERDICT] = {"verdict", CLIENT_READ, STAGE_CONTENT, 10 * MINUTE, verdict_said, 0},
     [AT_DONE] = {"done", CLIENT_DONE, STAGE_CONTENT, 0, NULL, TO(AT_READY)},
@@ -120,12 +122,17 @@ static int timeout_of(const struct client *c) {
     return c->options.timeout_ms && ms > c->options.timeout_ms ? c->options.timeout_ms : ms;
 }
 
-static bool is_good(const struct reply *r) { return r->code >= 200 && r->code < 300; }
-static bool is_refusal(const struct reply *r) { return r->code >= 400; }
+static bool is_good(const struct reply *r) {
+    return r->code >= 200 && r->code < 300;
+}
+static bool is_refusal(const struct reply *r) {
+    return r->code >= 400;
+}
 
-// ---- fates ------------------------------------------------------------------------------------------------------
+// ---- fates --------------------------------------------------------------------------------------
 
-static const struct client_result *result_new(struct client *c, const struct reply *r, enum client_stage stage, bool local) {
+static const struct client_result *result_new(struct client *c, const struct reply *r,
+                                              enum client_stage stage, bool local) {
     struct client_result *result = arena_alloc(&c->arena, sizeof *result);
     *result = (struct client_result){.reply = *r, .stage = stage, .local = local};
     return result;
@@ -187,25 +194,23 @@ static void fail_by_reply(struct client *c, const struct reply *r) {
     fail_quoting(c, "4.5.0", "Peer answered out of protocol", r);
 }
 
-// ---- commands ---------------------------------------------------------------------------------------------------
+// ---- commands -----------------------------------------------------------------------------------
 
-// A control character would end our command early and let a name speak SMTP.
-static bool is_sendable(struct bytes b) {
-    for (size_t i = 0; i < b.len; i++)
-        if ((unsigned char)b.at[i] < 32 || b.at[i] == 127) return false;
-    return true;
+// The end of a command that has been put into the queue, but for its CRLF.
+static void end_command(struct client *c) {
+    buf_add(&c->queue, BYTES("\r\n"));
+    c->queued++;
 }
 
 static void command_text(struct client *c, struct bytes text) {
     buf_add(&c->queue, text);
-    buf_add(&c->queue, BYTES("\r\n"));
-    c->queued++;
+    end_command(c);
 }
 #define COMMAND(c, literal) command_text((c), BYTES(literal))
 
 static void say_hello(struct client *c, const char *verb) {
     struct bytes name = bytes_of(c->options.helo && *c->options.helo ? c->options.helo : "localhost");
-    if (!is_sendable(name)) {
+    if (!envelope_is_sendable(name)) {
         fail_locally(c, 451, "4.3.5", "The HELO name has control characters");
         return;
     }
@@ -213,7 +218,7 @@ static void say_hello(struct client *c, const char *verb) {
     command_text(c, name);
 }
 
-// ---- the session ------------------------------------------------------------------------------------------------
+// ---- the session --------------------------------------------------------------------------------
 
 static void greeting_said(struct client *c, const struct reply *r) {
     if (!is_good(r)) {
@@ -238,12 +243,14 @@ static void start_auth(struct client *c) {
     bool oauth = c->options.login == LOGIN_XOAUTH2;
     enter(c, AT_AUTH);
     if (!c->secured && !c->options.login_plaintext_ok) {
-        fail_locally(c, 451, "4.7.11", "A login is configured, and the connection is not encrypted: not sent in the clear");
+        fail_locally(c, 451, "4.7.11",
+                     "A login is configured, and the connection is not encrypted: not sent in the clear");
     } else if (oauth ? c->offered.auth_xoauth2 : c->offered.auth_plain) {
         buf_addz(&c->queue, oauth ? "AUTH XOAUTH2 " : "AUTH PLAIN ");
         add_credentials(c, &c->queue);
-        command_text(c, BYTES(""));
-        if (c->queue.len > AUTH_LINE) fail_locally(c, 451, "4.5.6", "The login's secret is too long to be sent");
+        end_command(c);
+        if (c->queue.len > AUTH_LINE)
+            fail_locally(c, 451, "4.5.6", "The login's secret is too long to be sent");
     } else if (!oauth && c->offered.auth_login) {
         COMMAND(c, "AUTH LOGIN");
     } else {
@@ -261,7 +268,8 @@ static void go_on(struct client *c) {
 
 static void ehlo_said(struct client *c, const struct reply *r) {
     if (is_good(r)) {
-        if (c->secured || c->options.tls == CLIENT_TLS_NONE || (!c->offered.starttls && c->options.tls == CLIENT_TLS_MAY)) {
+        if (c->secured || c->options.tls == CLIENT_TLS_NONE ||
+            (!c->offered.starttls && c->options.tls == CLIENT_TLS_MAY)) {
             go_on(c);
         } else if (c->offered.starttls) {
             COMMAND(c, "STARTTLS");
@@ -317,7 +325,7 @@ static void answer_challenge(struct client *c) {
         base64_encode(&c->queue, bytes_of(turn == 0 ? c->options.user : c->options.secret));
     else if (c->options.login == LOGIN_PASSWORD)
         add_credentials(c, &c->queue);
-    command_text(c, BYTES(""));
+    end_command(c);
 }
 
 static void auth_said(struct client *c, const struct reply *r) {
@@ -336,57 +344,25 @@ static void quit_said(struct client *c, const struct reply *r) {
     enter(c, AT_CLOSING);
 }
 
-// ---- the envelope -----------------------------------------------------------------------------------------------
-
-static void add_mail(struct client *c) {
-    const struct client_message *m = c->message;
-    const struct capability *o = &c->offered;
-    struct buf *q = &c->queue;
-    buf_add(q, BYTES("MAIL FROM:<"));
-    buf_add(q, m->sender);
-    buf_byte(q, '>');
-    if (o->size) buf_format(q, " SIZE=%" PRIu64, m->size);
-    if (m->has_8bit && o->eightbitmime) buf_add(q, BYTES(" BODY=8BITMIME"));
-    if (c->utf8) buf_add(q, BYTES(" SMTPUTF8"));
-    if (o->dsn && m->ret) buf_addz(q, m->ret == 1 ? " RET=FULL" : " RET=HDRS");
-    if (o->dsn && m->envid.len) {
-        buf_add(q, BYTES(" ENVID="));
-        buf_add(q, m->envid);
-    }
-    command_text(c, BYTES(""));
-}
-
-static void add_notify(struct buf *q, uint32_t notify) {
-    static const char *const words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY"}; // bit 0 to 3
-    const char *before = " NOTIFY=";
-    for (int i = 0; i < 4; i++) {
-        if (!(notify & 1u << i)) continue;
-        buf_addz(q, before);
-        buf_addz(q, words[i]);
-        before = ",";
-    }
-}
-
-static void add_rcpt(struct client *c, const struct client_recipient *r) {
-    struct buf *q = &c->queue;
-    buf_add(q, BYTES("RCPT TO:<"));
-    buf_add(q, r->address);
-    buf_byte(q, '>');
-    if (c->offered.dsn) add_notify(q, r->notify);
-    if (c->offered.dsn && r->orcpt.len) {
-        buf_add(q, BYTES(" ORCPT="));
-        buf_add(q, r->orcpt);
-    }
-    command_text(c, BYTES(""));
-}
+// ---- the envelope -------------------------------------------------------------------------------
 
 // The command whose reply is the one `step` waits for.
 static void say_step(struct client *c) {
     switch (c->step) {
-    case STEP_RSET: COMMAND(c, "RSET"); break;
-    case STEP_MAIL: add_mail(c); break;
-    case STEP_RCPT: add_rcpt(c, &c->message->recipients[c->at]); break;
-    default: COMMAND(c, "DATA"); break;
+    case STEP_RSET:
+        COMMAND(c, "RSET");
+        break;
+    case STEP_MAIL:
+        envelope_mail(&c->queue, c->message, &c->offered);
+        c->queued++;
+        break;
+    case STEP_RCPT:
+        envelope_rcpt(&c->queue, &c->message->recipients[c->at], &c->offered);
+        c->queued++;
+        break;
+    default:
+        COMMAND(c, "DATA");
+        break;
     }
 }
 
@@ -408,30 +384,6 @@ static void say_envelope(struct client *c) {
     c->at = 0;
 }
 
-// What speaks against sending this message here, before any byte of it.
-static bool is_refused_here(struct client *c, struct reply *why) {
-    const struct client_message *m = c->message;
-    const struct capability *o = &c->offered;
-    bool clean = is_sendable(m->sender) && is_sendable(m->envid);
-    c->utf8 = m->smtputf8 || !utf8_is_ascii(m->sender);
-    for (size_t i = 0; i < m->count; i++) {
-        c->utf8 = c->utf8 || !utf8_is_ascii(m->recipients[i].address);
-        clean = clean && is_sendable(m->recipients[i].address) && is_sendable(m->recipients[i].orcpt);
-    }
-    if (!clean)
-        *why = reply_make(553, "5.1.3", "An address has control characters");
-    else if (o->size && o->size_max && m->size > o->size_max)
-        *why = reply_make(552, "5.3.4", "Message is larger than the peer takes: %" PRIu64 " of %" PRIu64 " bytes", m->size,
-                          o->size_max);
-    else if (c->utf8 && !o->smtputf8)
-        *why = reply_make(553, "5.6.7", "Message needs SMTPUTF8, and the peer does not offer it");
-    else if (m->has_8bit && !o->eightbitmime && !c->options.send_8bit_anyway)
-        *why = reply_make(554, "5.6.3", "Message has 8-bit content, and the peer does not offer 8BITMIME");
-    else
-        return false;
-    return true;
-}
-
 // All replies of the envelope are there, or none of the rest matters.
 static void end_envelope(struct client *c) {
     c->dirty = true;
@@ -448,7 +400,8 @@ static void data_said(struct client *c, const struct reply *r) {
         c->dots = (struct dot_writer){0};
         enter(c, AT_CONTENT);
     } else if (c->options.lmtp) {
-        fail_locally(c, 451, "4.5.0", "Peer wants content without a recipient"); // and would owe no reply to it
+        fail_locally(c, 451, "4.5.0",
+                     "Peer wants content without a recipient"); // and would owe no reply to it
     } else {
         c->dirty = true;
         COMMAND(c, "."); // RFC 2920 3.1: it said 354 and has nobody to give it to
@@ -481,9 +434,15 @@ static void envelope_said(struct client *c, const struct reply *r) {
     case STEP_RSET:
         if (!is_good(r)) fail_locally(c, 451, "4.5.0", "Peer refused RSET");
         break;
-    case STEP_MAIL: sender_said(c, r); break;
-    case STEP_RCPT: recipient_said(c, r); break;
-    default: data_said(c, r); return;
+    case STEP_MAIL:
+        sender_said(c, r);
+        break;
+    case STEP_RCPT:
+        recipient_said(c, r);
+        break;
+    default:
+        data_said(c, r);
+        return;
     }
     if (c->failed) return;
     next_step(c);
@@ -504,7 +463,8 @@ static void verdict_said(struct client *c, const struct reply *r) {
         return;
     }
     if (c->options.lmtp) {
-        while (c->results[c->at]) c->at++;
+        while (c->results[c->at])
+            c->at++;
         settle(c, c->at, result_new(c, r, STAGE_CONTENT, false));
     } else {
         settle_rest(c, r, STAGE_CONTENT, false);
@@ -514,9 +474,11 @@ static void verdict_said(struct client *c, const struct reply *r) {
     end_message(c);
 }
 
-// ---- turns ------------------------------------------------------------------------------------------------------
+// ---- turns --------------------------------------------------------------------------------------
 
-static bool has_input(const struct client *c, struct bytes input) { return input.len || c->reader.lines; }
+static bool has_input(const struct client *c, struct bytes input) {
+    return input.len || c->reader.lines;
+}
 
 // Nothing was asked, and the peer speaks. True: it has been dealt with; false: not all of it is there.
 static bool hear_unasked(struct client *c, struct bytes *input) {
@@ -551,9 +513,13 @@ static bool hear(struct client *c, struct bytes *input) {
     }
     bool hello = c->state == AT_EHLO;
     switch (reply_read(&c->reader, input, hello ? capability_line : NULL, hello ? &c->offered : NULL)) {
-    case REPLY_MORE: return false;
-    case REPLY_BAD: fail_locally(c, 451, "4.5.0", "Peer's answer is not SMTP, or endless"); return true;
-    case REPLY_DONE: break;
+    case REPLY_MORE:
+        return false;
+    case REPLY_BAD:
+        fail_locally(c, 451, "4.5.0", "Peer's answer is not SMTP, or endless");
+        return true;
+    case REPLY_DONE:
+        break;
     }
     c->awaiting--;
     if (c->reader.reply.code == 421 && c->state != AT_QUIT)
@@ -583,7 +549,7 @@ enum client_next client_next(struct client *c, struct bytes *input, struct clien
     return CLIENT_DONE;
 }
 
-// ---- the face ---------------------------------------------------------------------------------------------------
+// ---- the face -----------------------------------------------------------------------------------
 
 struct client *client_new(const struct client_options *options) {
     struct client *c = must_alloc(sizeof *c);
@@ -613,7 +579,9 @@ void client_secured(struct client *c) {
     enter(c, AT_HELLO);
 }
 
-void client_lost(struct client *c, const struct reply *why) { fail(c, why, true); }
+void client_lost(struct client *c, const struct reply *why) {
+    fail(c, why, true);
+}
 
 void client_send(struct client *c, const struct client_message *m) {
     bug_if(c->state != AT_READY || m->count == 0);
@@ -628,7 +596,7 @@ void client_send(struct client *c, const struct client_message *m) {
     enter(c, AT_ENVELOPE);
     struct reply why;
     c->step = c->dirty ? STEP_RSET : STEP_MAIL;
-    if (is_refused_here(c, &why)) {
+    if (envelope_is_refused(m, &c->offered, c->options.send_8bit_anyway, &why)) {
         settle_rest(c, &why, STAGE_MAIL, true);
         end_message(c);
         return;
@@ -662,10 +630,18 @@ void client_quit(struct client *c) {
     }
 }
 
-struct buf *client_output(struct client *c) { return &c->out; }
-const struct client_result *client_failure(const struct client *c) { return c->failed ? &c->failure : NULL; }
-size_t client_messages(const struct client *c) { return c->messages; }
-const struct capability *client_capability(const struct client *c) { return &c->offered; }
+struct buf *client_output(struct client *c) {
+    return &c->out;
+}
+const struct client_result *client_failure(const struct client *c) {
+    return c->failed ? &c->failure : NULL;
+}
+size_t client_messages(const struct client *c) {
+    return c->messages;
+}
+const struct capability *client_capability(const struct client *c) {
+    return &c->offered;
+}
 
 const struct client_result *client_result(const struct client *c, size_t i) {
     bug_if(i >= c->count || !c->results[i]);
@@ -676,9 +652,10 @@ bool client_has_dsn(const struct client *c) { return c->offered.dsn; }
 
 const char *client_stage_name(enum client_stage stage) {
     static const char *const names[] = {
-        [STAGE_DNS] = "dns",   [STAGE_CONNECT] = "connect", [STAGE_GREETING] = "greeting", [STAGE_EHLO] = "ehlo",
-        [STAGE_TLS] = "tls",   [STAGE_AUTH] = "auth",       [STAGE_MAIL] = "mail",         [STAGE_RCPT] = "rcpt",
-        [STAGE_DATA] = "data", [STAGE_CONTENT] = "content", [STAGE_QUIT] = "quit",
+        [STAGE_DNS] = "dns",         [STAGE_CONNECT] = "connect", [STAGE_GREETING] = "greeting",
+        [STAGE_EHLO] = "ehlo",       [STAGE_TLS] = "tls",         [STAGE_AUTH] = "auth",
+        [STAGE_MAIL] = "mail",       [STAGE_RCPT] = "rcpt",       [STAGE_DATA] = "data",
+        [STAGE_CONTENT] = "content", [STAGE_QUIT] = "quit",
     };
     return names[stage];
 }

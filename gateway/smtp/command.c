@@ -4,7 +4,12 @@
 #include "base/utf8.h"
 #include "mail/address.h"
 
-enum { ENVID_MAX = 100, ORCPT_MAX = 500, NAME_MAX_LEN = 255, MECHANISM_MAX = 20 }; // RFC 3461 4.2, 4.4; RFC 4422 3.1
+enum {
+    ENVID_MAX = 100,
+    ORCPT_MAX = 500,
+    NAME_MAX_LEN = 255,
+    MECHANISM_MAX = 20
+}; // RFC 3461 4.2, 4.4; RFC 4422 3.1
 
 static bool fail(struct reply *fault, int code, const char *enhanced, const char *text) {
     *fault = reply_make(code, enhanced, "%s", text);
@@ -16,9 +21,13 @@ static bool fail_syntax(struct reply *fault, const char *usage) {
     return false;
 }
 
-static bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
+static bool is_hex(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
+}
 
-static int hex_value(char c) { return c <= '9' ? c - '0' : c - 'A' + 10; }
+static int hex_value(char c) {
+    return c <= '9' ? c - '0' : c - 'A' + 10;
+}
 
 bool xtext_is_valid(struct bytes t) {
     for (size_t i = 0; i < t.len; i++) {
@@ -91,7 +100,8 @@ static bool drop_route(struct bytes *mailbox) {
     return true;
 }
 
-// Parameters of MAIL and RCPT: each row checks its value and keeps it. `value` has a NULL at where no '=' was given.
+// Parameters of MAIL and RCPT: each row checks its value and keeps it. `value` has a NULL at where no '=' was
+// given.
 struct parameter {
     struct bytes name;
     enum verb verb;
@@ -120,7 +130,9 @@ static bool take_smtputf8(struct server_path *path, struct bytes value, bool utf
 
 static bool take_ret(struct server_path *path, struct bytes value, bool utf8_allowed) {
     (void)utf8_allowed;
-    path->ret = bytes_equal_nocase(value, BYTES("FULL")) ? 1 : bytes_equal_nocase(value, BYTES("HDRS")) ? 2 : 0;
+    path->ret = bytes_equal_nocase(value, BYTES("FULL"))   ? 1
+                : bytes_equal_nocase(value, BYTES("HDRS")) ? 2
+                                                           : 0;
     return path->ret != 0;
 }
 
@@ -130,7 +142,8 @@ static bool take_envid(struct server_path *path, struct bytes value, bool utf8_a
     return value.len > 0 && value.len <= ENVID_MAX && xtext_is_valid(value);
 }
 
-// RFC 4954 section 5: who submitted it first. Checked, and not believed: nothing here trusts its clients with it.
+// RFC 4954 section 5: who submitted it first. Checked, and not believed: nothing here trusts its clients with
+// it.
 static bool take_auth(struct server_path *path, struct bytes value, bool utf8_allowed) {
     (void)path, (void)utf8_allowed;
     return bytes_equal(value, BYTES("<>")) || (value.len > 0 && xtext_is_valid(value));
@@ -138,9 +151,14 @@ static bool take_auth(struct server_path *path, struct bytes value, bool utf8_al
 
 static bool take_notify(struct server_path *path, struct bytes value, bool utf8_allowed) {
     (void)utf8_allowed;
-    static const struct { struct bytes name; uint32_t bit; } words[] = {
-        {{"NEVER", 5}, NOTIFY_NEVER}, {{"SUCCESS", 7}, NOTIFY_SUCCESS},
-        {{"FAILURE", 7}, NOTIFY_FAILURE}, {{"DELAY", 5}, NOTIFY_DELAY},
+    static const struct {
+        struct bytes name;
+        uint32_t bit;
+    } words[] = {
+        {{"NEVER", 5}, NOTIFY_NEVER},
+        {{"SUCCESS", 7}, NOTIFY_SUCCESS},
+        {{"FAILURE", 7}, NOTIFY_FAILURE},
+        {{"DELAY", 5}, NOTIFY_DELAY},
     };
     if (value.len == 0 || value.at[value.len - 1] == ',') return false;
     while (value.len) {
@@ -160,10 +178,10 @@ static bool take_orcpt(struct server_path *path, struct bytes value, bool utf8_a
 }
 
 static const struct parameter parameters[] = {
-    {{"SIZE", 4}, VERB_MAIL, take_size},     {{"BODY", 4}, VERB_MAIL, take_body},
+    {{"SIZE", 4}, VERB_MAIL, take_size},         {{"BODY", 4}, VERB_MAIL, take_body},
     {{"SMTPUTF8", 8}, VERB_MAIL, take_smtputf8}, {{"RET", 3}, VERB_MAIL, take_ret},
-    {{"ENVID", 5}, VERB_MAIL, take_envid},   {{"AUTH", 4}, VERB_MAIL, take_auth},
-    {{"NOTIFY", 6}, VERB_RCPT, take_notify}, {{"ORCPT", 5}, VERB_RCPT, take_orcpt},
+    {{"ENVID", 5}, VERB_MAIL, take_envid},       {{"AUTH", 4}, VERB_MAIL, take_auth},
+    {{"NOTIFY", 6}, VERB_RCPT, take_notify},     {{"ORCPT", 5}, VERB_RCPT, take_orcpt},
 };
 enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 
@@ -197,8 +215,8 @@ static bool take_parameters(struct bytes text, bool utf8_allowed, struct command
 static bool check_mailbox(struct command *out, bool utf8_allowed, struct reply *fault) {
     struct bytes mailbox = out->path.address;
     bool mail = out->verb == VERB_MAIL;
-    if (mail && mailbox.len == 0) return true;                                       // null sender
-    if (!mail && bytes_equal_nocase(mailbox, BYTES("postmaster"))) return true;      // RFC 5321 4.5.1
+    if (mail && mailbox.len == 0) return true;                                  // null sender
+    if (!mail && bytes_equal_nocase(mailbox, BYTES("postmaster"))) return true; // RFC 5321 4.5.1
     if (!utf8_allowed && !utf8_is_ascii(mailbox))
         return fail(fault, 553, "5.6.7", "Address needs SMTPUTF8"); // RFC 6531 3.5
     struct address address;
@@ -227,8 +245,8 @@ static bool parse_path(struct bytes text, bool utf8_allowed, struct command *out
     return check_mailbox(out, mail ? out->path.smtputf8 : utf8_allowed, fault);
 }
 
-// A name goes into our Received field and into logs: one printable word, without what could open or end a comment
-// or a string there. What it claims is not checked (RFC 5321 4.1.4 forbids to refuse for that).
+// A name goes into our Received field and into logs: one printable word, without what could open or end a
+// comment or a string there. What it claims is not checked (RFC 5321 4.1.4 forbids to refuse for that).
 static bool parse_name(struct bytes text, struct command *out, struct reply *fault) {
     bool good = text.len > 0 && text.len <= NAME_MAX_LEN;
     for (size_t i = 0; good && i < text.len; i++) {
@@ -242,7 +260,8 @@ static bool parse_name(struct bytes text, struct command *out, struct reply *fau
 static bool parse_chunk(struct bytes text, struct command *out, struct reply *fault) {
     struct bytes size = bytes_cut(&text, ' ');
     out->last = bytes_equal_nocase(text, BYTES("LAST"));
-    if (!bytes_to_u64(size, &out->chunk) || (text.len && !out->last)) return fail_syntax(fault, "BDAT size [LAST]");
+    if (!bytes_to_u64(size, &out->chunk) || (text.len && !out->last))
+        return fail_syntax(fault, "BDAT size [LAST]");
     return true;
 }
 
@@ -261,11 +280,14 @@ static const struct {
     enum verb verb;
     enum argument argument;
 } verbs[] = {
-    {"RCPT", VERB_RCPT, A_PATH},       {"MAIL", VERB_MAIL, A_PATH},        {"DATA", VERB_DATA, NO_ARGUMENT},
-    {"BDAT", VERB_BDAT, A_CHUNK},      {"EHLO", VERB_EHLO, A_NAME},        {"QUIT", VERB_QUIT, NO_ARGUMENT},
-    {"RSET", VERB_RSET, NO_ARGUMENT},  {"HELO", VERB_HELO, A_NAME},        {"LHLO", VERB_LHLO, A_NAME},
-    {"NOOP", VERB_NOOP, ANY_ARGUMENT}, {"AUTH", VERB_AUTH, A_MECHANISM},   {"STARTTLS", VERB_STARTTLS, NO_ARGUMENT},
-    {"VRFY", VERB_VRFY, SOME_ARGUMENT}, {"EXPN", VERB_EXPN, SOME_ARGUMENT}, {"HELP", VERB_HELP, ANY_ARGUMENT},
+    {"RCPT", VERB_RCPT, A_PATH},        {"MAIL", VERB_MAIL, A_PATH},
+    {"DATA", VERB_DATA, NO_ARGUMENT},   {"BDAT", VERB_BDAT, A_CHUNK},
+    {"EHLO", VERB_EHLO, A_NAME},        {"QUIT", VERB_QUIT, NO_ARGUMENT},
+    {"RSET", VERB_RSET, NO_ARGUMENT},   {"HELO", VERB_HELO, A_NAME},
+    {"LHLO", VERB_LHLO, A_NAME},        {"NOOP", VERB_NOOP, ANY_ARGUMENT},
+    {"AUTH", VERB_AUTH, A_MECHANISM},   {"STARTTLS", VERB_STARTTLS, NO_ARGUMENT},
+    {"VRFY", VERB_VRFY, SOME_ARGUMENT}, {"EXPN", VERB_EXPN, SOME_ARGUMENT},
+    {"HELP", VERB_HELP, ANY_ARGUMENT},
 };
 
 static int find_verb(struct bytes line) {
@@ -273,7 +295,9 @@ static int find_verb(struct bytes line) {
     struct bytes word = space < 0 ? line : bytes_first(line, (size_t)space);
     if (word.len == 0) return -1;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (((word.at[0] ^ verbs[i].name[0]) & ~0x20) == 0 && bytes_equal_nocase(word, bytes_of(verbs[i].name))) return (int)i;
+        if (((word.at[0] ^ verbs[i].name[0]) & ~0x20) == 0 &&
+            bytes_equal_nocase(word, bytes_of(verbs[i].name)))
+            return (int)i;
     return -1;
 }
 
@@ -291,15 +315,21 @@ static bool has_controls(struct bytes line) {
 static bool parse_argument(enum argument kind, struct bytes text, bool utf8_allowed, struct command *out,
                            struct reply *fault) {
     switch (kind) {
-    case A_PATH: return parse_path(text, utf8_allowed, out, fault);
-    case A_NAME: return parse_name(text, out, fault);
-    case A_CHUNK: return parse_chunk(text, out, fault);
-    case A_MECHANISM: return parse_auth(text, out, fault);
-    case NO_ARGUMENT: return text.len == 0 || fail(fault, 501, "5.5.4", "No argument is expected");
+    case A_PATH:
+        return parse_path(text, utf8_allowed, out, fault);
+    case A_NAME:
+        return parse_name(text, out, fault);
+    case A_CHUNK:
+        return parse_chunk(text, out, fault);
+    case A_MECHANISM:
+        return parse_auth(text, out, fault);
+    case NO_ARGUMENT:
+        return text.len == 0 || fail(fault, 501, "5.5.4", "No argument is expected");
     case SOME_ARGUMENT:
         if (text.len == 0) return fail(fault, 501, "5.5.4", "An argument is expected");
         break;
-    case ANY_ARGUMENT: break;
+    case ANY_ARGUMENT:
+        break;
     }
     out->argument = text;
     return true;
@@ -307,7 +337,8 @@ static bool parse_argument(enum argument kind, struct bytes text, bool utf8_allo
 
 bool command_parse(struct bytes line, bool utf8_allowed, struct command *out, struct reply *fault) {
     memset(out, 0, sizeof *out);
-    while (line.len && line.at[line.len - 1] == ' ') line.len--; // RFC 5321 4.1.1: trailing white space is tolerated
+    while (line.len && line.at[line.len - 1] == ' ')
+        line.len--; // RFC 5321 4.1.1: trailing white space is tolerated
     int row = find_verb(line);
     if (row >= 0) out->verb = verbs[row].verb;
     if (has_controls(line)) return fail(fault, 500, "5.5.2", "Control characters in a command");

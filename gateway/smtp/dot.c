@@ -7,7 +7,8 @@ static bool has_eight(const char *p, size_t n) {
         memcpy(&word, p, sizeof word);
         any |= word;
     }
-    for (; n; n--) any |= (uint8_t)*p++;
+    for (; n; n--)
+        any |= (uint8_t)*p++;
     return any & 0x8080808080808080u;
 }
 
@@ -40,8 +41,9 @@ static void note_line(struct dot_reader *r, const char *p, const char *to) {
     if (crlf) r->line = 0;
 }
 
-// Goes over content from inside a line or from a line start that has no dot, line by line. Returns the length that
-// can be handed out as it is: all of it, or up to a line that starts with a dot, where dots are to be undone.
+// Goes over content from inside a line or from a line start that has no dot, line by line. Returns the length
+// that can be handed out as it is: all of it, or up to a line that starts with a dot, where dots are to be
+// undone.
 static size_t note_lines(struct dot_reader *r, struct bytes in, bool dots) {
     const char *p = in.at, *end = in.at + in.len;
     while (p < end) {
@@ -54,8 +56,8 @@ static size_t note_lines(struct dot_reader *r, struct bytes in, bool dots) {
     return (size_t)(p - in.at);
 }
 
-// At a dot that starts a line: drops it, holds back a CR behind it until the next byte tells. Returns the CR where it
-// proves to be content.
+// At a dot that starts a line: drops it, holds back a CR behind it until the next byte tells. Returns the CR
+// where it proves to be content.
 static struct bytes read_dot(struct dot_reader *r, struct bytes *input, bool *ended) {
     struct bytes none = {input->at, 0};
     if (r->state == DOT_LINE_START) {

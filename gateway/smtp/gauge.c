@@ -45,7 +45,9 @@ void gauge_note(struct gauge *g, struct bytes run) {
     count(g, run);
 }
 
-bool gauge_note_end(struct gauge *g) { return dot_note_end(&g->dots); }
+bool gauge_note_end(struct gauge *g) {
+    return dot_note_end(&g->dots);
+}
 
 enum gauge_fault gauge_fault(const struct gauge *g, const struct gauge_limits *l) {
     if (l->size && g->size > l->size) return GAUGE_TOO_BIG;

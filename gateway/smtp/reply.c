@@ -86,7 +86,8 @@ bool reply_from_text(struct bytes text, struct reply *out, struct err *err) {
     struct bytes rest = bytes_trim(text);
     *out = (struct reply){0};
     if (!take_code(&rest, &out->code) || (rest.len && rest.at[0] != ' '))
-        return err_set(err, "a reply starts with a code from 200 to 599 and a space, as \"550 5.7.1 not today\"");
+        return err_set(err,
+                       "a reply starts with a code from 200 to 599 and a space, as \"550 5.7.1 not today\"");
     rest = bytes_trim(rest);
     if (!take_status(&rest, out->code, out->status) && rest.len > 3 && isdigit((unsigned char)rest.at[0]) &&
         rest.at[1] == '.' && isdigit((unsigned char)rest.at[2]) && rest.at[0] != '0' + out->code / 100)
@@ -106,7 +107,8 @@ static size_t fitting(struct bytes line, size_t room) {
     if (line.len <= room) return line.len;
     ptrdiff_t space = bytes_find_last(bytes_first(line, room), ' ');
     if (space > 0) return (size_t)space + 1;
-    while (room > 1 && ((unsigned char)line.at[room] & 0xc0) == 0x80) room--;
+    while (room > 1 && ((unsigned char)line.at[room] & 0xc0) == 0x80)
+        room--;
     return room;
 }
 
@@ -140,11 +142,13 @@ void reply_text(const struct reply *r, struct buf *out) {
     buf_format(out, "%d", r->code);
     if (r->status[0]) buf_format(out, " %d.%d.%d", r->status[0], r->status[1], r->status[2]);
     if (r->text[0]) buf_byte(out, ' ');
-    for (const char *p = r->text; *p; p++) buf_byte(out, *p == '\n' ? ' ' : *p);
+    for (const char *p = r->text; *p; p++)
+        buf_byte(out, *p == '\n' ? ' ' : *p);
 }
 
 // One line of a reply, without its end. MORE: another follows.
-static enum reply_result read_line(struct reply_reader *r, struct bytes line, reply_line_fn *each_line, void *arg) {
+static enum reply_result read_line(struct reply_reader *r, struct bytes line, reply_line_fn *each_line,
+                                   void *arg) {
     int code;
     if (!take_code(&line, &code)) return REPLY_BAD;
     if (r->lines++ > 0 && code != r->reply.code) return REPLY_BAD;
@@ -155,7 +159,8 @@ static enum reply_result read_line(struct reply_reader *r, struct bytes line, re
     if (each_line) each_line(arg, line);
 
     int status[3];
-    if (take_status(&line, code, status) && r->reply.status[0] == 0) memcpy(r->reply.status, status, sizeof status);
+    if (take_status(&line, code, status) && r->reply.status[0] == 0)
+        memcpy(r->reply.status, status, sizeof status);
     if (r->lines > 1) r->text_len = put_text(&r->reply, r->text_len, BYTES("\n"));
     r->text_len = put_text(&r->reply, r->text_len, bytes_trim(line));
     return last ? REPLY_DONE : REPLY_MORE;
@@ -182,7 +187,8 @@ enum reply_result reply_read(struct reply_reader *r, struct bytes *in, reply_lin
     return result;
 }
 
-enum reply_result reply_parse(struct bytes in, size_t *used, struct reply *out, reply_line_fn *each_line, void *arg) {
+enum reply_result reply_parse(struct bytes in, size_t *used, struct reply *out, reply_line_fn *each_line,
+                              void *arg) {
     struct reply_reader reader = {0};
     struct bytes rest = in;
     enum reply_result result = reply_read(&reader, &rest, each_line, arg);

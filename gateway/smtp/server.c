@@ -5,21 +5,21 @@
 #include "smtp/auth.h"
 #include "smtp/command.h"
 #include "smtp/line.h"
+#include "smtp/transaction.h"
 
 #include <stdlib.h>
 
 enum {
-    LINE_DEFAULT = 512,          // RFC 5321 4.5.3.1.4
-    MAIL_MORE = 800,             // SIZE 26, BODY 17, SMTPUTF8 10, RET and ENVID 125, AUTH 500, and spaces
-    RCPT_MORE = 700,             // NOTIFY 36, ORCPT 500 (600 where RFC 6533 doubles some of it)
-    AUTH_LINE = 12288,           // RFC 4954 section 4
-    SMALL_CHUNK = 1024,          // a BDAT below it counts as a command: it moves nothing forward
-    IDLE_MEMORY = 4096,          // what a session without a transaction may hold on to
-    GO_ON = -1,                  // beside enum server_next: nothing to want yet
+    LINE_DEFAULT = 512, // RFC 5321 4.5.3.1.4
+    MAIL_MORE = 800,    // SIZE 26, BODY 17, SMTPUTF8 10, RET and ENVID 125, AUTH 500, and spaces
+    RCPT_MORE = 700,    // NOTIFY 36, ORCPT 500 (600 where RFC 6533 doubles some of it)
+    AUTH_LINE = 12288,  // RFC 4954 section 4
+    SMALL_CHUNK = 1024, // a BDAT below it counts as a command: it moves nothing forward
+    GO_ON = -1,         // beside enum server_next: nothing to want yet
 };
 
-// As drawn in the header. From AT_FRESH to AT_CHUNKS commands are read, and the order is that of a transaction: a row
-// of the table names the first and the last state where its verb is legal.
+// As drawn in the header. From AT_FRESH to AT_CHUNKS commands are read, and the order is that of a
+// transaction: a row of the table names the first and the last state where its verb is legal.
 enum state {
     AT_NEW,
     AT_GREETING, // asked: connect
@@ -42,8 +42,8 @@ enum state {
 };
 
 static const char *const state_names[STATES] = {
-    "new",   "greeting", "unwanted", "fresh",     "idle", "mail",  "rcpt",    "chunks", "login",
-    "vouching", "sender", "recipient", "data", "chunk", "verdict", "tls",    "closing",
+    "new",      "greeting", "unwanted",  "fresh", "idle",  "mail",    "rcpt", "chunks",  "login",
+    "vouching", "sender",   "recipient", "data",  "chunk", "verdict", "tls",  "closing",
 };
 
 #define TO(state) (1u << (state))
@@ -78,14 +78,8 @@ struct server {
     struct line_reader lines;
     struct auth auth;
 
-    // The transaction.
-    struct arena arena;
-    struct server_path sender, pending; // pending: the path that was asked about
-    struct server_path *recipients;
-    size_t count, room;
-    bool refused_recipient, reset_due;
-    struct buf spoilt; // from server_spoil, as it goes out
-    struct gauge gauge;
+    struct transaction now;
+    bool reset_due; // its end has not been told yet
 
     // BDAT.
     uint64_t chunk_left;
@@ -101,9 +95,12 @@ static void enter(struct server *s, enum state to) {
     s->state = to;
 }
 
-#define LINE(literal) {literal "\r\n", sizeof literal + 1} // where a constant is needed
+#define LINE(literal)                                                                                        \
+    { literal "\r\n", sizeof literal + 1 } // where a constant is needed
 
-static void say(struct server *s, struct bytes line) { buf_add(&s->out, line); }
+static void say(struct server *s, struct bytes line) {
+    buf_add(&s->out, line);
+}
 #define SAY(s, literal) say((s), BYTES(literal "\r\n"))
 
 static int complain(struct server *s, struct bytes line) {
@@ -128,13 +125,15 @@ static int ask(struct server *s, struct server_want *want, enum server_ask quest
 }
 
 static bool is_asking(const struct server *s) {
-    return s->state == AT_GREETING || s->state == AT_VOUCHING || s->state == AT_SENDER || s->state == AT_RECIPIENT ||
-           s->state == AT_VERDICT;
+    return s->state == AT_GREETING || s->state == AT_VOUCHING || s->state == AT_SENDER ||
+           s->state == AT_RECIPIENT || s->state == AT_VERDICT;
 }
 
-static bool is_lmtp(const struct server *s) { return s->options.protocol == SERVER_LMTP; }
+static bool is_lmtp(const struct server *s) {
+    return s->options.protocol == SERVER_LMTP;
+}
 
-// ---- the transaction --------------------------------------------------------------------------------------------
+// ---- the transaction ----------------------------------------------------------------------------
 
 // The driver hears of it as SERVER_RESET; until then the transaction can still be looked at.
 static void end_transaction(struct server *s) {
@@ -142,71 +141,33 @@ static void end_transaction(struct server *s) {
     enter(s, AT_IDLE);
 }
 
-static void forget_transaction(struct server *s) {
-    s->reset_due = s->refused_recipient = false;
-    s->sender = s->pending = (struct server_path){0};
-    s->count = 0;
-    if (s->room * sizeof *s->recipients > IDLE_MEMORY) {
-        free(s->recipients);
-        s->recipients = NULL;
-        s->room = 0;
-    }
-    if (s->arena.total > IDLE_MEMORY)
-        arena_release(&s->arena);
-    else
-        arena_reset(&s->arena);
-    buf_release(&s->spoilt);
-    s->gauge = (struct gauge){0};
-}
-
 static void abandon_transaction(struct server *s) {
     if (s->state > AT_IDLE) end_transaction(s);
 }
 
-static void keep_pending(struct server *s, const struct server_path *path) {
-    s->pending = *path;
-    s->pending.address = arena_copy(&s->arena, path->address);
-    s->pending.envid = arena_copy(&s->arena, path->envid);
-    s->pending.orcpt = arena_copy(&s->arena, path->orcpt);
-}
-
-static void add_recipient(struct server *s) {
-    if (s->count == s->room) {
-        s->room = s->room ? s->room * 2 : 4;
-        s->recipients = must_realloc(s->recipients, s->room * sizeof *s->recipients);
-    }
-    s->recipients[s->count++] = s->pending;
-}
-
 // What is said after the content: once, or in LMTP for each recipient (RFC 2033 section 4.2).
 static void say_verdict(struct server *s, struct bytes line) {
-    for (size_t i = is_lmtp(s) ? s->count : 1; i; i--) say(s, line);
+    for (size_t i = is_lmtp(s) ? s->now.count : 1; i; i--)
+        say(s, line);
 }
 
-static struct bytes fault_line(const struct server *s) {
-    static const struct bytes lines[] = {
-        [GAUGE_GOOD] = {"", 0},
-        [GAUGE_TOO_BIG] = LINE("552 5.3.4 Message is larger than this server takes"),
-        [GAUGE_HEADER_TOO_BIG] = LINE("552 5.3.4 Message header is larger than this server takes"),
-        [GAUGE_LOOP] = LINE("554 5.4.6 Too many Received fields: mail loop"),
-        [GAUGE_NUL] = LINE("550 5.6.0 Message contains NUL"),
-        [GAUGE_BARE] = LINE("550 5.6.0 Message contains a bare CR or LF: lines end with CRLF (RFC 5321 2.3.8)"),
-        [GAUGE_LONG_LINE] = LINE("554 5.6.0 Message contains a line that is too long (RFC 5321 4.5.3.1.6)"),
-    };
-    return lines[gauge_fault(&s->gauge, &s->limits)];
+static struct bytes fault_of(const struct server *s) {
+    return transaction_fault(&s->now, &s->limits);
 }
 
 // All content is there.
 static int judge(struct server *s, struct server_want *want) {
-    struct bytes fault = fault_line(s);
-    if (fault.len == 0 && s->spoilt.len == 0) return ask(s, want, ASK_MESSAGE, AT_VERDICT);
+    struct bytes fault = fault_of(s);
+    if (fault.len == 0 && s->now.spoilt.len == 0) return ask(s, want, ASK_MESSAGE, AT_VERDICT);
     s->errors += fault.len > 0;
-    say_verdict(s, fault.len ? fault : buf_bytes(&s->spoilt));
+    say_verdict(s, fault.len ? fault : buf_bytes(&s->now.spoilt));
     end_transaction(s);
     return GO_ON;
 }
 
-static bool is_wanted(const struct server *s) { return s->spoilt.len == 0 && fault_line(s).len == 0; }
+static bool is_wanted(const struct server *s) {
+    return s->now.spoilt.len == 0 && fault_of(s).len == 0;
+}
 
 static int hand_out(struct server *s, struct bytes run, struct server_want *want) {
     if (run.len == 0 || !is_wanted(s)) return GO_ON;
@@ -217,27 +178,27 @@ static int hand_out(struct server *s, struct bytes run, struct server_want *want
 static int read_content(struct server *s, struct bytes *input, struct server_want *want) {
     bool ended;
     if (input->len == 0) return SERVER_READ;
-    struct bytes run = gauge_undot(&s->gauge, input, &ended);
+    struct bytes run = gauge_undot(&s->now.gauge, input, &ended);
     return ended ? judge(s, want) : hand_out(s, run, want);
 }
 
-// ---- BDAT -------------------------------------------------------------------------------------------------------
+// ---- BDAT ---------------------------------------------------------------------------------------
 
 static int end_chunk(struct server *s, struct server_want *want) {
     if (s->chunk_refused.len) {
         enter(s, s->chunk_back);
         return complain(s, s->chunk_refused);
     }
-    struct bytes fault = fault_line(s);
+    struct bytes fault = fault_of(s);
     if (s->chunk_last) {
-        if (s->gauge.size == 0 || !gauge_note_end(&s->gauge)) return judge(s, want);
-        gauge_note(&s->gauge, BYTES("\r\n")); // judged in the next round
+        if (s->now.gauge.size == 0 || !gauge_note_end(&s->now.gauge)) return judge(s, want);
+        gauge_note(&s->now.gauge, BYTES("\r\n")); // judged in the next round
         return hand_out(s, BYTES("\r\n"), want);
     }
     enter(s, AT_CHUNKS);
     if (fault.len) return complain(s, fault);
-    if (s->spoilt.len)
-        say(s, buf_bytes(&s->spoilt));
+    if (s->now.spoilt.len)
+        say(s, buf_bytes(&s->now.spoilt));
     else
         SAY(s, "250 2.0.0 Ok");
     return GO_ON;
@@ -250,11 +211,12 @@ static int read_chunk(struct server *s, struct bytes *input, struct server_want 
     *input = bytes_skip(*input, run.len);
     s->chunk_left -= run.len;
     if (s->chunk_refused.len) return GO_ON;
-    gauge_note(&s->gauge, run);
+    gauge_note(&s->now.gauge, run);
     return hand_out(s, run, want);
 }
 
-static int obey_bdat(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_bdat(struct server *s, const struct command *c, struct bytes *input,
+                     struct server_want *want) {
     (void)input, (void)want;
     uint64_t size_max = s->options.size_max;
     if (size_max && c->chunk / 4 > size_max)
@@ -266,27 +228,31 @@ static int obey_bdat(struct server *s, const struct command *c, struct bytes *in
     // Refused, its bytes still come: a client may send them without waiting (RFC 3030 section 2).
     if (s->state < AT_MAIL) s->chunk_refused = BYTES("503 5.5.1 No transaction: MAIL first\r\n");
     if (s->state == AT_MAIL)
-        s->chunk_refused = s->refused_recipient && !is_lmtp(s) ? BYTES("554 5.5.1 No valid recipients\r\n")
-                                                               : BYTES("503 5.5.1 No recipients: RCPT first\r\n");
+        s->chunk_refused = s->now.refused_recipient && !is_lmtp(s)
+                               ? BYTES("554 5.5.1 No valid recipients\r\n")
+                               : BYTES("503 5.5.1 No recipients: RCPT first\r\n");
     enter(s, AT_CHUNK);
     return GO_ON;
 }
 
-// ---- commands ---------------------------------------------------------------------------------------------------
+// ---- commands -----------------------------------------------------------------------------------
 
 static int say_extensions(struct server *s) {
     const struct server_options *o = &s->options;
-    buf_format(&s->out, "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n", o->hostname, (unsigned long long)o->size_max);
+    buf_format(&s->out, "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n", o->hostname,
+               (unsigned long long)o->size_max);
     if (o->starttls && !s->secured) SAY(s, "250-STARTTLS");
     if (o->auth && s->secured && s->user.len == 0) SAY(s, "250-AUTH PLAIN LOGIN");
     SAY(s, "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES");
     return GO_ON;
 }
 
-static int obey_hello(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_hello(struct server *s, const struct command *c, struct bytes *input,
+                      struct server_want *want) {
     (void)input, (void)want;
     if ((c->verb == VERB_LHLO) != is_lmtp(s))
-        return is_lmtp(s) ? COMPLAIN(s, "500 5.5.1 This is LMTP: say LHLO") : COMPLAIN(s, "500 5.5.1 This is SMTP: say EHLO");
+        return is_lmtp(s) ? COMPLAIN(s, "500 5.5.1 This is LMTP: say LHLO")
+                          : COMPLAIN(s, "500 5.5.1 This is SMTP: say EHLO");
     abandon_transaction(s);
     enter(s, AT_IDLE);
     buf_reset(&s->helo);
@@ -297,7 +263,8 @@ static int obey_hello(struct server *s, const struct command *c, struct bytes *i
     return GO_ON;
 }
 
-static int obey_starttls(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_starttls(struct server *s, const struct command *c, struct bytes *input,
+                         struct server_want *want) {
     (void)c, (void)want;
     if (!s->options.starttls) return COMPLAIN(s, "502 5.5.1 STARTTLS is not offered");
     if (s->secured) return COMPLAIN(s, "503 5.5.1 TLS is active already");
@@ -308,55 +275,72 @@ static int obey_starttls(struct server *s, const struct command *c, struct bytes
     return SERVER_TLS;
 }
 
-static int obey_mail(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_mail(struct server *s, const struct command *c, struct bytes *input,
+                     struct server_want *want) {
     (void)input;
     const struct server_options *o = &s->options;
     if (o->tls_required && !s->secured) return COMPLAIN(s, "530 5.7.0 Say STARTTLS first");
     if (o->auth_required && s->user.len == 0) return COMPLAIN(s, "530 5.7.0 Authentication required");
     if (o->messages_max && s->messages >= o->messages_max)
         return FINISH(s, "421 4.7.0 Enough messages for one connection, connect again", SERVER_END_MESSAGES);
-    if (o->size_max && c->path.size > o->size_max) return COMPLAIN(s, "552 5.3.4 Message is larger than this server takes");
-    keep_pending(s, &c->path);
-    want->path = s->pending;
+    if (o->size_max && c->path.size > o->size_max)
+        return COMPLAIN(s, "552 5.3.4 Message is larger than this server takes");
+    transaction_ask(&s->now, &c->path);
+    want->path = s->now.pending;
     return ask(s, want, ASK_SENDER, AT_SENDER);
 }
 
-static int obey_rcpt(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_rcpt(struct server *s, const struct command *c, struct bytes *input,
+                     struct server_want *want) {
     (void)input;
-    if (s->options.recipients_max && s->count >= (size_t)s->options.recipients_max) {
+    if (s->options.recipients_max && s->now.count >= (size_t)s->options.recipients_max) {
         SAY(s, "452 4.5.3 Too many recipients, send the rest in another transaction"); // RFC 5321 4.5.3.1.10
         return GO_ON;
     }
-    keep_pending(s, &c->path);
-    want->path = s->pending;
+    transaction_ask(&s->now, &c->path);
+    want->path = s->now.pending;
     return ask(s, want, ASK_RECIPIENT, AT_RECIPIENT);
 }
 
-static int obey_data(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_data(struct server *s, const struct command *c, struct bytes *input,
+                     struct server_want *want) {
     (void)c, (void)input, (void)want;
     if (s->state == AT_MAIL)
-        return s->refused_recipient && !is_lmtp(s) ? COMPLAIN(s, "554 5.5.1 No valid recipients")
-                                                   : COMPLAIN(s, "503 5.5.1 No recipients: RCPT first");
+        return s->now.refused_recipient && !is_lmtp(s) ? COMPLAIN(s, "554 5.5.1 No valid recipients")
+                                                       : COMPLAIN(s, "503 5.5.1 No recipients: RCPT first");
     SAY(s, "354 End data with <CR><LF>.<CR><LF>");
     enter(s, AT_DATA);
     return GO_ON;
 }
 
-static int obey_simple(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_simple(struct server *s, const struct command *c, struct bytes *input,
+                       struct server_want *want) {
     (void)input, (void)want;
     switch (c->verb) {
-    case VERB_RSET: abandon_transaction(s); SAY(s, "250 2.0.0 Ok"); break;
-    case VERB_NOOP: SAY(s, "250 2.0.0 Ok"); break;
-    case VERB_VRFY: SAY(s, "252 2.0.0 Not verified here: send the mail and see"); break;
-    case VERB_HELP: SAY(s, "214 2.0.0 See RFC 5321"); break;
-    case VERB_EXPN: return COMPLAIN(s, "502 5.5.1 EXPN is not offered");
-    case VERB_QUIT: return FINISH(s, "221 2.0.0 Bye", SERVER_END_QUIT);
-    default: bug_if(true);
+    case VERB_RSET:
+        abandon_transaction(s);
+        SAY(s, "250 2.0.0 Ok");
+        break;
+    case VERB_NOOP:
+        SAY(s, "250 2.0.0 Ok");
+        break;
+    case VERB_VRFY:
+        SAY(s, "252 2.0.0 Not verified here: send the mail and see");
+        break;
+    case VERB_HELP:
+        SAY(s, "214 2.0.0 See RFC 5321");
+        break;
+    case VERB_EXPN:
+        return COMPLAIN(s, "502 5.5.1 EXPN is not offered");
+    case VERB_QUIT:
+        return FINISH(s, "221 2.0.0 Bye", SERVER_END_QUIT);
+    default:
+        bug_if(true);
     }
     return GO_ON;
 }
 
-// ---- AUTH -------------------------------------------------------------------------------------------------------
+// ---- AUTH ---------------------------------------------------------------------------------------
 
 static int auth_said(struct server *s, enum auth_result result, struct server_want *want) {
     if (result == AUTH_MORE) {
@@ -374,7 +358,8 @@ static int auth_said(struct server *s, enum auth_result result, struct server_wa
                                     : COMPLAIN(s, "501 5.5.2 Malformed authentication data");
 }
 
-static int obey_auth(struct server *s, const struct command *c, struct bytes *input, struct server_want *want) {
+static int obey_auth(struct server *s, const struct command *c, struct bytes *input,
+                     struct server_want *want) {
     (void)input;
     if (!s->options.auth) return COMPLAIN(s, "502 5.5.1 AUTH is not offered");
     if (!s->secured) return COMPLAIN(s, "538 5.7.11 Authentication needs encryption: say STARTTLS first");
@@ -384,7 +369,7 @@ static int obey_auth(struct server *s, const struct command *c, struct bytes *in
     return auth_said(s, c->initial.at ? auth_feed(&s->auth, c->initial) : auth_ask(&s->auth), want);
 }
 
-// ---- the table --------------------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 #define EARLY_HELLO LINE("503 5.5.1 Say EHLO first")
 #define EARLY_MAIL LINE("503 5.5.1 MAIL first")
@@ -392,8 +377,8 @@ static int obey_auth(struct server *s, const struct command *c, struct bytes *in
 #define LATE_CHUNKS LINE("503 5.5.1 Only BDAT goes on from here")
 
 static const struct row {
-    enum state first, last;    // legal from .. to
-    struct bytes early, late;  // said outside of that
+    enum state first, last;   // legal from .. to
+    struct bytes early, late; // said outside of that
     int (*obey)(struct server *s, const struct command *c, struct bytes *input, struct server_want *want);
 } table[] = {
     [VERB_HELO] = {AT_FRESH, AT_CHUNKS, {0}, {0}, obey_hello},
@@ -413,16 +398,20 @@ static const struct row {
     [VERB_QUIT] = {AT_UNWANTED, AT_CHUNKS, {0}, {0}, obey_simple},
 };
 
-// ---- lines ------------------------------------------------------------------------------------------------------
+// ---- lines --------------------------------------------------------------------------------------
 
 static size_t line_limit(const struct server *s, struct bytes input) {
     size_t limit = s->options.line_max ? (size_t)s->options.line_max : LINE_DEFAULT;
     if (s->state == AT_LOGIN) return AUTH_LINE;
     switch (command_verb(bytes_first(input, limit))) {
-    case VERB_MAIL: return limit + MAIL_MORE;
-    case VERB_RCPT: return limit + RCPT_MORE;
-    case VERB_AUTH: return AUTH_LINE;
-    default: return limit;
+    case VERB_MAIL:
+        return limit + MAIL_MORE;
+    case VERB_RCPT:
+        return limit + RCPT_MORE;
+    case VERB_AUTH:
+        return AUTH_LINE;
+    default:
+        return limit;
     }
 }
 
@@ -440,11 +429,17 @@ static int take_line(struct server *s, struct bytes *input, struct bytes *line) 
     struct bytes found;
     line->at = NULL;
     switch (line_take(&s->lines, input, limit, &found)) {
-    case LINE_WHOLE: *line = found; break;
-    case LINE_PART: return SERVER_READ;
-    case LINE_SKIPPED: break;
-    case LINE_BARE: return refuse_line(s, BYTES("500 5.5.2 Lines end with CRLF, not with LF\r\n"));
-    case LINE_ENDLESS: return FINISH(s, "421 4.7.0 Endless line", SERVER_END_ENDLESS_LINE);
+    case LINE_WHOLE:
+        *line = found;
+        break;
+    case LINE_PART:
+        return SERVER_READ;
+    case LINE_SKIPPED:
+        break;
+    case LINE_BARE:
+        return refuse_line(s, BYTES("500 5.5.2 Lines end with CRLF, not with LF\r\n"));
+    case LINE_ENDLESS:
+        return FINISH(s, "421 4.7.0 Endless line", SERVER_END_ENDLESS_LINE);
     case LINE_LONG:
         return refuse_line(s, limit == AUTH_LINE ? BYTES("500 5.5.6 Line too long\r\n")
                                                  : BYTES("500 5.5.2 Line too long\r\n"));
@@ -453,18 +448,19 @@ static int take_line(struct server *s, struct bytes *input, struct bytes *line) 
 }
 
 static bool is_http(struct bytes line) {
-    static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "PATCH ",
-                                          "TRACE ", "PRI * HTTP/2"};
+    static const char *const methods[] = {"GET ",     "POST ",    "HEAD ",  "PUT ",   "DELETE ",
+                                          "CONNECT ", "OPTIONS ", "PATCH ", "TRACE ", "PRI * HTTP/2"};
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (bytes_starts(line, bytes_of(methods[i]))) return true;
     return false;
 }
 
-static int refuse_command(struct server *s, const struct command *c, const struct reply *fault, struct bytes line) {
+static int refuse_command(struct server *s, const struct command *c, const struct reply *fault,
+                          struct bytes line) {
     if (c->verb == VERB_UNKNOWN && is_http(line)) return FINISH(s, "554 5.5.1 This is SMTP", SERVER_END_HTTP);
     s->errors++;
     reply_write(&s->out, fault, true);
-    if (c->verb == VERB_RCPT) s->refused_recipient = true;
+    if (c->verb == VERB_RCPT) s->now.refused_recipient = true;
     if (c->verb != VERB_BDAT) return GO_ON;
     s->end = SERVER_END_BDAT; // how much of what follows is content, nobody can tell
     enter(s, AT_CLOSING);
@@ -484,13 +480,14 @@ static int read_command(struct server *s, struct bytes *input, struct server_wan
         return FINISH(s, "554 5.5.1 TLS is not spoken here from the start", SERVER_END_TLS_HELLO);
     int next = take_line(s, input, &line);
     if (!line.at) return next;
-    bool utf8 = s->state == AT_MAIL || s->state == AT_RCPT ? s->sender.smtputf8 : s->esmtp;
+    bool utf8 = s->state == AT_MAIL || s->state == AT_RCPT ? s->now.sender.smtputf8 : s->esmtp;
     if (!command_parse(line, utf8, &c, &fault)) return refuse_command(s, &c, &fault, line);
     s->commands += counts(&c);
     if (s->options.commands_max && s->commands > s->options.commands_max)
         return FINISH(s, "421 4.7.0 Too many commands", SERVER_END_COMMANDS);
     const struct row *row = &table[c.verb];
-    if (s->state == AT_UNWANTED && row->first != AT_UNWANTED) return COMPLAIN(s, "503 5.5.1 No service for you here: say QUIT");
+    if (s->state == AT_UNWANTED && row->first != AT_UNWANTED)
+        return COMPLAIN(s, "503 5.5.1 No service for you here: say QUIT");
     if (s->state < row->first) return complain(s, row->early);
     if (s->state > row->last) return complain(s, row->late);
     return row->obey(s, &c, input, want);
@@ -503,7 +500,7 @@ static int read_login(struct server *s, struct bytes *input, struct server_want 
     return auth_said(s, auth_feed(&s->auth, line), want);
 }
 
-// ---- the face ---------------------------------------------------------------------------------------------------
+// ---- the face -----------------------------------------------------------------------------------
 
 struct server *server_new(const struct server_options *options) {
     struct server *s = must_alloc(sizeof *s);
@@ -524,13 +521,11 @@ void server_free(struct server **at) {
     *at = NULL;
     if (!s) return;
     auth_wipe(&s->auth);
-    arena_release(&s->arena);
-    free(s->recipients);
+    transaction_release(&s->now);
     buf_release(&s->out);
     buf_release(&s->helo);
     buf_release(&s->user);
     buf_release(&s->farewell);
-    buf_release(&s->spoilt);
     free(s);
 }
 
@@ -547,13 +542,20 @@ static int step(struct server *s, struct bytes *input, struct server_want *want)
     case AT_IDLE:
     case AT_MAIL:
     case AT_RCPT:
-    case AT_CHUNKS: return read_command(s, input, want);
-    case AT_LOGIN: return read_login(s, input, want);
-    case AT_DATA: return read_content(s, input, want);
-    case AT_CHUNK: return read_chunk(s, input, want);
-    case AT_TLS: return SERVER_TLS;
-    case AT_CLOSING: return SERVER_CLOSE;
-    default: return SERVER_READ; // a question is open
+    case AT_CHUNKS:
+        return read_command(s, input, want);
+    case AT_LOGIN:
+        return read_login(s, input, want);
+    case AT_DATA:
+        return read_content(s, input, want);
+    case AT_CHUNK:
+        return read_chunk(s, input, want);
+    case AT_TLS:
+        return SERVER_TLS;
+    case AT_CLOSING:
+        return SERVER_CLOSE;
+    default:
+        return SERVER_READ; // a question is open
     }
 }
 
@@ -561,10 +563,12 @@ enum server_next server_next(struct server *s, struct bytes *input, struct serve
     memset(want, 0, sizeof *want);
     while (!is_asking(s)) {
         if (s->reset_due) {
-            forget_transaction(s);
+            s->reset_due = false;
+            transaction_forget(&s->now);
             return SERVER_RESET;
         }
-        if (s->state != AT_CLOSING && s->farewell.len) finish(s, buf_bytes(&s->farewell), SERVER_END_DISMISSED);
+        if (s->state != AT_CLOSING && s->farewell.len)
+            finish(s, buf_bytes(&s->farewell), SERVER_END_DISMISSED);
         if (s->state != AT_CLOSING && s->options.errors_max && s->errors > s->options.errors_max)
             FINISH(s, "421 4.7.0 Too many errors", SERVER_END_ERRORS);
         int next = step(s, input, want);
@@ -594,7 +598,8 @@ static void greet(struct server *s, const struct reply *reply) {
         return;
     }
     const char *words = s->options.greeting ? s->options.greeting : "";
-    buf_format(&s->out, "220 %s %s%s%s\r\n", s->options.hostname, is_lmtp(s) ? "LMTP" : "ESMTP", *words ? " " : "", words);
+    buf_format(&s->out, "220 %s %s%s%s\r\n", s->options.hostname, is_lmtp(s) ? "LMTP" : "ESMTP",
+               *words ? " " : "", words);
     enter(s, AT_FRESH);
 }
 
@@ -611,16 +616,16 @@ static void open_transaction(struct server *s, const struct reply *reply) {
         end_transaction(s);
         return;
     }
-    s->sender = s->pending;
+    transaction_open(&s->now);
     enter(s, AT_MAIL);
 }
 
 static void answer_recipient(struct server *s, const struct reply *reply) {
     if (say_answer(s, reply, BYTES("250 2.1.5 Ok\r\n")))
-        add_recipient(s);
+        transaction_add(&s->now);
     else
-        s->refused_recipient = true;
-    enter(s, s->count ? AT_RCPT : AT_MAIL);
+        s->now.refused_recipient = true;
+    enter(s, s->now.count ? AT_RCPT : AT_MAIL);
 }
 
 static void answer_message(struct server *s, const struct reply *reply) {
@@ -640,12 +645,23 @@ static void answer_message(struct server *s, const struct reply *reply) {
 
 void server_answer(struct server *s, const struct reply *reply) {
     switch (s->state) {
-    case AT_GREETING: greet(s, reply); break;
-    case AT_VOUCHING: vouch(s, reply); break;
-    case AT_SENDER: open_transaction(s, reply); break;
-    case AT_RECIPIENT: answer_recipient(s, reply); break;
-    case AT_VERDICT: answer_message(s, reply); break;
-    default: bug_if("server_answer without a question" && true);
+    case AT_GREETING:
+        greet(s, reply);
+        break;
+    case AT_VOUCHING:
+        vouch(s, reply);
+        break;
+    case AT_SENDER:
+        open_transaction(s, reply);
+        break;
+    case AT_RECIPIENT:
+        answer_recipient(s, reply);
+        break;
+    case AT_VERDICT:
+        answer_message(s, reply);
+        break;
+    default:
+        bug_if("server_answer without a question" && true);
     }
     if (!reply || (reply->code != 421 && reply->code != 521)) return;
     s->end = SERVER_END_REFUSED;
@@ -662,37 +678,58 @@ void server_secured(struct server *s) {
 }
 
 void server_spoil(struct server *s, const struct reply *reply) {
-    if (s->spoilt.len == 0) reply_write(&s->spoilt, reply, true);
+    if (s->now.spoilt.len == 0) reply_write(&s->now.spoilt, reply, true);
 }
 
 void server_dismiss(struct server *s, const struct reply *reply) {
     if (s->farewell.len == 0) reply_write(&s->farewell, reply, true);
 }
 
-struct buf *server_output(struct server *s) { return &s->out; }
+struct buf *server_output(struct server *s) {
+    return &s->out;
+}
 
 bool server_is_between(const struct server *s) {
     return s->state == AT_FRESH || s->state == AT_IDLE || s->state == AT_UNWANTED || s->state == AT_LOGIN;
 }
 
-bool server_is_esmtp(const struct server *s) { return s->esmtp; }
-struct bytes server_helo(const struct server *s) { return buf_bytes(&s->helo); }
-bool server_is_secured(const struct server *s) { return s->secured; }
-struct bytes server_user(const struct server *s) { return buf_bytes(&s->user); }
-const struct server_path *server_sender(const struct server *s) { return &s->sender; }
-size_t server_recipient_count(const struct server *s) { return s->count; }
-const struct gauge *server_gauge(const struct server *s) { return &s->gauge; }
-bool server_spoke_early(const struct server *s) { return s->early; }
-enum server_end server_end(const struct server *s) { return s->end; }
+bool server_is_esmtp(const struct server *s) {
+    return s->esmtp;
+}
+struct bytes server_helo(const struct server *s) {
+    return buf_bytes(&s->helo);
+}
+bool server_is_secured(const struct server *s) {
+    return s->secured;
+}
+struct bytes server_user(const struct server *s) {
+    return buf_bytes(&s->user);
+}
+const struct server_path *server_sender(const struct server *s) {
+    return &s->now.sender;
+}
+size_t server_recipient_count(const struct server *s) {
+    return s->now.count;
+}
+const struct gauge *server_gauge(const struct server *s) {
+    return &s->now.gauge;
+}
+bool server_spoke_early(const struct server *s) {
+    return s->early;
+}
+enum server_end server_end(const struct server *s) {
+    return s->end;
+}
 
 const struct server_path *server_recipient(const struct server *s, size_t i) {
-    bug_if(i >= s->count);
-    return &s->recipients[i];
+    bug_if(i >= s->now.count);
+    return &s->now.recipients[i];
 }
 
 const char *server_end_name(enum server_end end) {
-    static const char *const names[] = {"none",     "quit",      "refused", "dismissed", "errors", "commands",
-                                        "messages", "injection", "http",    "tls-hello", "bdat",   "endless-line"};
+    static const char *const names[] = {"none",   "quit",      "refused",  "dismissed",
+                                        "errors", "commands",  "messages", "injection",
+                                        "http",   "tls-hello", "bdat",     "endless-line"};
     return names[end];
 }
 
@@ -705,5 +742,5 @@ const char *server_protocol_name(const struct server *s) {
         {"UTF8LMTP", "UTF8LMTPA", "UTF8LMTPS", "UTF8LMTPSA"},
     };
     if (!s->esmtp) return "SMTP";
-    return names[is_lmtp(s) + 2 * s->sender.smtputf8][(s->user.len > 0) + 2 * s->secured];
+    return names[is_lmtp(s) + 2 * s->now.sender.smtputf8][(s->user.len > 0) + 2 * s->secured];
 }

@@ -32,7 +32,6 @@
 // bare_newline; it never ends anything). Lines, recipients, commands, errors and size are bounded, each with its own reply.
 #pragma once
 
-#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/log.h"
 #include "smtp/gauge.h"
