@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // conf: the configuration file, as values. [conf/tidegate.lua]
 //
-// The file returns one Lua table, evaluated in an empty environment. One table of rows in conf.c describes every key: kind, default,
-// bounds, whether a reload applies it, and its help; the reference (conf/README.md, `tidegate check --keys`) is made from it.
+// The file returns one Lua table, evaluated in an empty environment (script/values.h). The table of rows in conf_key.c
+// describes every key: kind, default, bounds, whether a reload applies it, and its help; the reference (conf/README.md,
+// `tidegate check --keys`) is made from it.
 // Unknown keys, wrong kinds and values out of bounds are all listed, each with file, key and the nearest right name.
 // Relative paths start at the folder that holds conf/ (the file's folder, or its parent when that folder is named "conf").
 #pragma once
@@ -84,7 +85,10 @@ struct conf {
 // On faults returns NULL after `fault` was called for each: "conf/tidegate.lua: limits.recipents: unknown key (did you mean 'recipients'?)".
 struct conf *conf_load(const char *file, void (*fault)(void *arg, const char *text), void *arg);
 void conf_free(struct conf **conf);
-const char *conf_find(void); // $TIDEGATE_CONF, ./conf/tidegate.lua, /etc/tidegate/tidegate.lua: the first that exists; or NULL
+const char *conf_find(void); // lives as long as the environment; $TIDEGATE_CONF, ./conf/tidegate.lua, /etc/tidegate/tidegate.lua: the first that exists; or NULL
 // Keys that differ and that a reload cannot apply, one call each.
 void conf_fixed_changes(const struct conf *was, const struct conf *now, void (*key)(void *arg, const char *name), void *arg);
-void conf_reference(struct buf *out); // Markdown of all keys, from the table of rows
+// Appends the control socket's path as far as it can be known, whatever faults the file has: a broken configuration must
+// not keep anyone from the gateway that still runs.
+void conf_peek_control(const char *file, struct buf *out);
+bool conf_peek_users(const char *file, struct buf *out); // the users file's path in the same way; false: it has none

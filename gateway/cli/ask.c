@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include "cli/ask.h"
+
+#include "base/clock.h"
+#include "cli/tool.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 64 << 20, STEP = 65536 };
+
+struct ask {
+    const struct call *call;
+    int fd;
+    struct buf path;
+    struct buf in;
+    size_t taken; // bytes of `in` that are done with
+};
+
+static int connect_to(const struct call *call, const char *path, int *code) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof to.sun_path) {
+        *code = tool_fail(call, EX_CONFIG, "%s: longer than the path of a socket may be (%zu bytes)", path,
+                          sizeof to.sun_path - 1);
+        return -1;
+    }
+    strcpy(to.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
+    if (errno == EACCES || errno == EPERM)
+        *code = tool_fail(call, EX_NOPERM,
+                          "%s: not allowed (join the group that owns the socket, or become its user)", path);
+    else if (errno == ENOENT || errno == ECONNREFUSED)
+        *code = tool_fail(call, EX_UNAVAILABLE, "no gateway answers at %s: is `tidegate run` running?", path);
+    else
+        *code = tool_fail(call, EX_UNAVAILABLE, "no gateway answers at %s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+struct ask *ask_open(const struct call *call, int *code) {
+    struct buf path = {0};
+    int fd = tool_socket(call, &path, code) ? connect_to(call, buf_z(&path), code) : -1;
+    if (fd < 0) {
+        buf_release(&path);
+        return NULL;
+    }
+    struct ask *ask = must_alloc(sizeof *ask);
+    *ask = (struct ask){.call = call, .fd = fd, .path = path};
+    return ask;
+}
+
+void ask_close(struct ask **ask) {
+    struct ask *gone = *ask;
+    *ask = NULL;
+    if (!gone) return;
+    close(gone->fd);
+    buf_release(&gone->path);
+    buf_release(&gone->in);
+    free(gone);
+}
+
+int64_t ask_now(void) {
+    static const struct clock machine;
+    return clock_ms(&machine);
+}
+
+static bool send_all(int fd, struct bytes what) {
+    while (what.len) {
+        ssize_t n = send(fd, what.at, what.len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return false;
+        what = bytes_skip(what, (size_t)n);
+    }
+    return true;
+}
+
+// Waits for more input. 0, or the exit code after it was said why.
+static int receive(struct ask *ask, int wait_s) {
+    struct pollfd ready = {.fd = ask->fd, .events = POLLIN};
+    int n;
+    do
+        n = poll(&ready, 1, wait_s ? wait_s * 1000 : -1);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return tool_fail(ask->call, EX_TEMPFAIL, "the gateway at %s says nothing for %d s", ask->path.at,
+                         wait_s);
+    buf_reserve(&ask->in, STEP);
+    ssize_t got = n < 0 ? -1 : recv(ask->fd, ask->in.at + ask->in.len, STEP, 0);
+    if (got < 0 && errno == EINTR) return 0;
+    if (got < 0) return tool_fail(ask->call, EX_IOERR, "%s: %s", ask->path.at, strerror(errno));
+    if (got == 0)
+        return tool_fail(ask->call, EX_UNAVAILABLE, "the gateway at %s closed the connection: did it stop?",
+                         ask->path.at);
+    ask->in.len += (size_t)got;
+    return 0;
+}
+
+// The next line, without its LF; good until the next call.
+static int next_line(struct ask *ask, int wait_s, struct bytes *line) {
+    size_t searched = 0;
+    for (;;) {
+        struct bytes rest = bytes_skip(buf_bytes(&ask->in), ask->taken);
+        ptrdiff_t end = bytes_find(bytes_skip(rest, searched), '\n');
+        if (end >= 0) {
+            *line = bytes_first(rest, searched + (size_t)end);
+            ask->taken += line->len + 1;
+            return 0;
+        }
+        searched = rest.len;
+        if (rest.len > LINE_MAX_BYTES)
+            return tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer has a line without end");
+        buf_drop(&ask->in, ask->taken);
+        ask->taken = 0;
+        int code = receive(ask, wait_s);
+        if (code) return code;
+    }
+}
+
+static int report_error(struct ask *ask, const struct json *answer) {
+    struct bytes words;
+    int64_t code = EX_SOFTWARE;
+    if (!json_text(json_get(answer, "error"), &words))
+        words = BYTES("the gateway's answer is not one of its protocol");
+    json_int(json_get(answer, "code"), &code);
+    return tool_fail(ask->call, code > 0 && code < 126 ? (int)code : EX_SOFTWARE, "%.*s", BYTES_FMT(words));
+}
+
+// The text of the row inside {"row":...}: the gateway writes exactly this frame.
+static struct bytes row_text(struct bytes line, const struct json *row, struct buf *scratch) {
+    static const struct bytes head = {"{\"row\":", 7};
+    if (bytes_starts(line, head) && line.at[line.len - 1] == '}')
+        return bytes_range(line.at + head.len, line.len - head.len - 1);
+    buf_reset(scratch);
+    json_write(row, scratch);
+    return buf_bytes(scratch);
+}
+
+int ask_run(struct ask *ask, struct bytes request, int wait_s, ask_row_fn row, void *arg,
+            struct json **done) {
+    if (done) *done = NULL;
+    if (!send_all(ask->fd, request))
+        return tool_fail(ask->call, EX_UNAVAILABLE, "%s: %s", ask->path.at, strerror(errno));
+    struct buf scratch = {0};
+    int code = 0;
+    for (bool more = true; more && code == 0;) {
+        struct bytes line;
+        code = next_line(ask, wait_s, &line);
+        if (code) break;
+        struct err err;
+        struct json *answer = json_parse(line, &err);
+        const struct json *content = json_get(answer, "row");
+        if (!answer) {
+            code = tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer is not JSON: %s", err.text);
+        } else if (content) {
+            more = !row || row(arg, content, row_text(line, content, &scratch));
+        } else if (json_get(answer, "done")) {
+            more = false;
+            if (done) {
+                *done = answer;
+                answer = NULL;
+            }
+        } else {
+            code = report_error(ask, answer);
+        }
+        json_free(&answer);
+    }
+    buf_release(&scratch);
+    return code;
+}

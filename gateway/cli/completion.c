@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// completion: a bash script made from the table of verbs, so that it knows every verb, option and choice
+// there is.
+
+#include "cli/tool.h"
+#include "cli/verbs.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+static void put_words(struct buf *out, const struct verb *verb) {
+    for (const struct verb *v = verb->verbs; v && v->name; v++)
+        buf_format(out, "%s ", v->name);
+    const struct option_row *const *const both[] = {verb->options,
+                                                    verb == &verbs_tool ? NULL : verbs_tool.options};
+    for (int i = 0; i < 2; i++)
+        for (int g = 0; both[i] && both[i][g]; g++)
+            for (const struct option_row *row = both[i][g]; row->name; row++)
+                buf_format(out, "--%s ", row->name);
+    buf_addz(out, "--help");
+}
+
+// One case for each verb: the words that may follow it.
+static void put_verb_case(struct buf *out, const char *path, const struct verb *verb) {
+    buf_format(out, "    '%s') words='", path);
+    put_words(out, verb);
+    buf_addz(out, "' ;;\n");
+    for (const struct verb *v = verb->verbs; v && v->name; v++) {
+        struct buf longer = {0};
+        buf_format(&longer, "%s%s%s", path, path[0] ? " " : "", v->name);
+        put_verb_case(out, buf_z(&longer), v);
+        buf_release(&longer);
+    }
+}
+
+// One case for each option with a value, within its verb: what the value may be.
+static void put_value_cases(struct buf *out, const char *path, const struct verb *verb) {
+    for (int g = 0; verb->options && verb->options[g]; g++) {
+        for (const struct option_row *row = verb->options[g]; row->name; row++) {
+            if (row->kind == OPTION_FLAG) continue;
+            const char *before = verb == &verbs_tool ? "*" : path;
+            if (row->kind == OPTION_CHOICE) {
+                buf_format(out, "    '%s --%s') words='", path, row->name);
+                for (struct bytes rest = bytes_of(row->argument); rest.len;)
+                    buf_format(out, "%.*s ", BYTES_FMT(bytes_cut(&rest, '|')));
+                buf_addz(out, "' value=1 ;;\n");
+            } else {
+                const char *quote = before[0] == '*' ? "" : "'";
+                buf_format(out, "    %s%s%s' --%s') value=1%s ;;\n", quote, before, quote[0] ? "'" : "",
+                           row->name, row->kind == OPTION_FILE ? " files=1" : "");
+            }
+        }
+    }
+    for (const struct verb *v = verb->verbs; v && v->name; v++) {
+        struct buf longer = {0};
+        buf_format(&longer, "%s%s%s", path, path[0] ? " " : "", v->name);
+        put_value_cases(out, buf_z(&longer), v);
+        buf_release(&longer);
+    }
+}
+
+static void put_bash(struct buf *out) {
+    buf_addz(out, "# bash completion of tidegate, made by `tidegate completion bash`\n"
+                  "_tidegate() {\n"
+                  "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} path= words= "
+                  "value= files= i word\n"
+                  "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+                  "    word=${COMP_WORDS[i]}\n"
+                  "    case \"${path:+$path }$word\" in\n      ");
+    const char *bar = "";
+    for (const struct verb *v = verbs_tool.verbs; v->name; v++, bar = "|") {
+        buf_format(out, "%s'%s'", bar, v->name);
+        for (const struct verb *w = v->verbs; w && w->name; w++)
+            buf_format(out, "|'%s %s'", v->name, w->name);
+    }
+    buf_addz(out, ") path=\"${path:+$path }$word\" ;;\n"
+                  "    esac\n"
+                  "  done\n"
+                  "  case \"$path $prev\" in\n");
+    put_value_cases(out, "", &verbs_tool);
+    buf_addz(out, "  esac\n"
+                  "  if [[ -z $value ]]; then case \"$path\" in\n");
+    put_verb_case(out, "", &verbs_tool);
+    buf_addz(out, "  esac; fi\n"
+                  "  if [[ -n $files ]]; then COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+                  "  else COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); fi\n"
+                  "}\n"
+                  "complete -F _tidegate tidegate build/tidegate ./build/tidegate\n");
+}
+
+int verb_completion(const struct call *call) {
+    if (strcmp(call->arguments[0], "bash") != 0)
+        return tool_fail(call, EX_USAGE, "'%s' is not a shell it can speak for (bash)", call->arguments[0]);
+    struct buf out = {0};
+    put_bash(&out);
+    fwrite(out.at, 1, out.len, stdout);
+    buf_release(&out);
+    return EX_OK;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "base/jsonl.h"
+#include "cli/ask.h"
+#include "cli/show.h"
+#include "cli/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+static void put_request(struct buf *out, const struct call *call) {
+    struct jsonl j = jsonl_begin(out);
+    jsonl_textz(&j, "verb", "log");
+    jsonl_int(&j, "n", call_number(call, "lines", 20));
+    if (call_has(call, "follow")) jsonl_bool(&j, "follow", true);
+    if (call_has(call, "id")) jsonl_textz(&j, "id", call_text(call, "id"));
+    if (call_has(call, "type")) jsonl_textz(&j, "type", call_text(call, "type"));
+    jsonl_end(&j);
+}
+
+static void put(struct buf *out, const struct json *event, const char *name, const char *before) {
+    const struct json *value = json_get(event, name);
+    struct bytes text;
+    if (!value || (json_text(value, &text) && text.len == 0)) return;
+    buf_addz(out, before);
+    show_value(out, name, value);
+}
+
+// Time, type, id, who to whom, by which way, what was said, why.
+static void put_event(struct buf *out, const struct json *event) {
+    put(out, event, "time", "");
+    put(out, event, "type", "  ");
+    put(out, event, "id", " ");
+    put(out, event, "sender", " from ");
+    put(out, event, "recipient", " to ");
+    put(out, event, "recipients", " to ");
+    put(out, event, "identity", " as ");
+    put(out, event, "lane", " by ");
+    put(out, event, "hook", " in ");
+    put(out, event, "reply", ": ");
+    put(out, event, "due", "; next ");
+    put(out, event, "because", " - ");
+    put(out, event, "where", " at ");
+}
+
+static bool print_event(void *arg, const struct json *event, struct bytes text) {
+    const struct call *call = arg;
+    if (call_has(call, "json")) {
+        printf("%.*s\n", BYTES_FMT(text));
+    } else {
+        struct buf line = {0};
+        put_event(&line, event);
+        printf("%s\n", buf_z(&line));
+        buf_release(&line);
+    }
+    return fflush(stdout) == 0; // whoever reads along is gone: so are we
+}
+
+int verb_log(const struct call *call) {
+    int code = EX_OK;
+    struct ask *ask = ask_open(call, &code);
+    if (!ask) return code;
+    struct buf request = {0};
+    put_request(&request, call);
+    code =
+        ask_run(ask, buf_bytes(&request), call_has(call, "follow") ? 0 : 60, print_event, (void *)call, NULL);
+    buf_release(&request);
+    ask_close(&ask);
+    return code;
+}

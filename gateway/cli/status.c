@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "cli/ask.h"
+#include "cli/show.h"
+#include "cli/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+struct field {
+    const char *name, *before, *after; // a field of the row, and the words around its value
+};
+
+// One line: a title, and those of its fields that the row has.
+struct line {
+    const char *title;
+    struct field fields[10]; // ends where the name is NULL
+};
+
+static const struct line lines[] = {
+    {"gateway",
+     {{"version", "tidegate ", ""},
+      {"hostname", "on ", ""},
+      {"pid", "pid ", ""},
+      {"uptime_s", "up ", ""},
+      {"workers", "", " workers"},
+      {"memory_rss", "", " of memory"}}},
+    {"state", {{"draining", "draining: ", ""}, {"stopping", "stopping: ", ""}, {"now", "at ", ""}}},
+    {"policy",
+     {{"policy", "", ""},
+      {"previous_policy", "before it ", ""},
+      {"hooks", "", " hooks asked"},
+      {"faults", "", " faults"},
+      {"script_memory", "", " of memory"}}},
+    {"queue",
+     {{"messages", "", " messages"},
+      {"recipients", "", " recipients"},
+      {"due", "", " due"},
+      {"parked", "", " parked"},
+      {"held", "", " held"},
+      {"lanes", "", " lanes"},
+      {"in_memory", "", " in memory"}}},
+    {"connections",
+     {{"connections", "", " in"},
+      {"connections_out", "", " out"},
+      {"memory_in_flight", "", " being received"}}},
+    {"so far",
+     {{"accepted", "", " accepted"},
+      {"refused", "", " refused"},
+      {"delivered", "", " delivered"},
+      {"deferred", "", " deferred"},
+      {"bounced", "", " bounced"},
+      {"expired", "", " expired"}}},
+};
+enum { LINES = sizeof lines / sizeof *lines };
+
+static bool is_empty(const struct json *value) {
+    struct bytes text;
+    return json_kind(value) == JSON_NOTHING || (json_text(value, &text) && text.len == 0);
+}
+
+static void print_line(const struct json *row, const struct line *line) {
+    struct buf out = {0};
+    for (const struct field *f = line->fields; f->name; f++) {
+        const struct json *value = json_get(row, f->name);
+        if (is_empty(value)) continue;
+        if (out.len) buf_addz(&out, ", ");
+        buf_addz(&out, f->before);
+        show_value(&out, f->name, value);
+        buf_addz(&out, f->after);
+    }
+    if (out.len) printf("%-12s %s\n", line->title, buf_z(&out));
+    buf_release(&out);
+}
+
+static void print_listeners(const struct json *listeners) {
+    for (size_t i = 0; i < json_count(listeners); i++) {
+        const struct json *one = json_item(listeners, i);
+        struct buf line = {0};
+        buf_format(&line, "%-12s ", i ? "" : "listeners");
+        show_value(&line, "name", json_get(one, "name"));
+        buf_addz(&line, " at ");
+        show_value(&line, "address", json_get(one, "address"));
+        printf("%s\n", buf_z(&line));
+        buf_release(&line);
+    }
+}
+
+static bool is_shown(struct bytes name) {
+    for (int i = 0; i < LINES; i++)
+        for (const struct field *f = lines[i].fields; f->name; f++)
+            if (bytes_equal(bytes_of(f->name), name)) return true;
+    return bytes_equal(name, BYTES("listeners"));
+}
+
+// What this version of the tool does not know by name is shown all the same.
+static void print_rest(const struct json *row) {
+    void *at = NULL;
+    struct bytes name;
+    const struct json *value;
+    while (json_next(row, &at, &name, &value)) {
+        if (is_shown(name) || is_empty(value)) continue;
+        char *z = bytes_dupz(name);
+        struct buf line = {0};
+        buf_format(&line, "%-12s ", z);
+        show_value(&line, z, value);
+        printf("%s\n", buf_z(&line));
+        buf_release(&line);
+        free(z);
+    }
+}
+
+static bool print_status(void *arg, const struct json *row, struct bytes text) {
+    const struct call *call = arg;
+    if (call_has(call, "json")) {
+        printf("%.*s\n", BYTES_FMT(text));
+        return true;
+    }
+    for (int i = 0; i < LINES; i++) {
+        print_line(row, &lines[i]);
+        if (i == 0) print_listeners(json_get(row, "listeners"));
+    }
+    print_rest(row);
+    return true;
+}
+
+int verb_status(const struct call *call) {
+    int code = EX_OK;
+    struct ask *ask = ask_open(call, &code);
+    if (!ask) return code;
+    code = ask_run(ask, BYTES("{\"verb\":\"status\"}\n"), 30, print_status, (void *)call, NULL);
+    ask_close(&ask);
+    return code;
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+#include "cli/verbs.h"
+
+#include <sysexits.h>
+
+static const struct option_row tool_rows[] = {
+    {"conf", 'c', OPTION_FILE, "FILE",
+     "the configuration [$TIDEGATE_CONF, conf/tidegate.lua, /etc/tidegate/tidegate.lua]", false},
+    {"socket", 'S', OPTION_FILE, "PATH",
+     "the gateway's control socket [$TIDEGATE_SOCKET, what the configuration says]", false},
+    {"json", 'j', OPTION_FLAG, NULL, "print one JSON object a line, for programs", false},
+    {0},
+};
+
+static const struct option_row run_rows[] = {
+    {"virtual-clock", 0, OPTION_FLAG, NULL, "let the control socket move the gateway's clock: for tests only",
+     false},
+    {0},
+};
+
+static const struct option_row check_rows[] = {
+    {"keys", 'k', OPTION_FLAG, NULL, "print every key of the configuration with its default, and stop",
+     false},
+    {"store", 0, OPTION_FLAG, NULL,
+     "check the queue on disk too, record by record; the gateway must not be running", false},
+    {0},
+};
+
+static const struct option_row send_rows[] = {
+    {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
+     false},
+    {"from", 'f', OPTION_TEXT, "ADDRESS", "the envelope sender; <> for none [the user, or you at this host]",
+     false},
+    {"to", 't', OPTION_TEXT, "ADDRESS", "a recipient", true},
+    {"user", 'u', OPTION_TEXT, "NAME", "log in with AUTH", false},
+    {"password", 'p', OPTION_TEXT, "PASSWORD", "its password [$TIDEGATE_PASSWORD, or asked for]", false},
+    {"tls", 0, OPTION_CHOICE, "starttls|implicit|none",
+     "how to be private [implicit on port 465 and 2465, else starttls]", false},
+    {"insecure", 'k', OPTION_FLAG, NULL, "take any certificate [the default for a server on loopback]",
+     false},
+    {"subject", 0, OPTION_TEXT, "TEXT", "the Subject field [a test from ...]", false},
+    {"header", 'H', OPTION_TEXT, "'NAME: TEXT'", "one more header field", true},
+    {"body", 'b', OPTION_TEXT, "TEXT", "the text of the message", false},
+    {"file", 'F', OPTION_FILE, "FILE", "send this message as it is, header and all; - is stdin", false},
+    {"lmtp", 0, OPTION_FLAG, NULL, "speak LMTP", false},
+    {"count", 'n', OPTION_NUMBER, "N", "send it so many times over one connection [1]", false},
+    {"timeout", 0, OPTION_DURATION, "TIME", "how long to wait for the server at each step [60s]", false},
+    {"verbose", 'v', OPTION_FLAG, NULL, "print the dialogue", false},
+    {0},
+};
+
+static const struct option_row filter_rows[] = {
+    {"id", 'i', OPTION_TEXT, "ID", "this message", true},
+    {"sender", 'f', OPTION_TEXT, "PATTERN", "envelope sender: an address, @domain, or with * as wildcard",
+     false},
+    {"recipient", 't', OPTION_TEXT, "PATTERN", "recipient, in the same way", false},
+    {"domain", 'd', OPTION_TEXT, "DOMAIN", "domain of the recipient", false},
+    {"identity", 0, OPTION_TEXT, "NAME", "identity chosen by the last decision", false},
+    {"lane", 'l', OPTION_TEXT, "LANE", "lane in which it waits, or was tried last: its whole key", false},
+    {"state", 's', OPTION_CHOICE, "due|parked|held", "state of the recipient", false},
+    {"older-than", 'o', OPTION_DURATION, "TIME", "received longer ago than this: 90s, 30m, 2h, 5d", false},
+    {"tag", 0, OPTION_PAIR, "KEY=VALUE", "tag the policy gave the message", true},
+    {0},
+};
+
+static const struct option_row list_rows[] = {
+    {"limit", 'n', OPTION_NUMBER, "N", "print no more than this; 0: all [100]", false},
+    {"count", 0, OPTION_FLAG, NULL, "only say how many there are", false},
+    {0},
+};
+
+static const struct option_row change_rows[] = {
+    {"yes", 'y', OPTION_FLAG, NULL, "do not ask", false},
+    {"all", 0, OPTION_FLAG, NULL, "the whole queue: needed where no filter and no ID is given", false},
+    {0},
+};
+
+static const struct option_row log_rows[] = {
+    {"lines", 'n', OPTION_NUMBER, "N", "so many of the last events [20]", false},
+    {"follow", 'f', OPTION_FLAG, NULL, "go on with what happens, until Ctrl-C", false},
+    {"id", 'i', OPTION_TEXT, "ID", "only of this message", false},
+    {"type", 't', OPTION_TEXT, "TYPE",
+     "only of this type: received, delivered, deferred, bounced, held, fault, reloaded, ...", false},
+    {0},
+};
+
+static const struct option_row passwd_rows[] = {
+    {"users", 'U', OPTION_FILE, "FILE", "the users file [what the configuration says]", false},
+    {"set", 's', OPTION_PAIR, "KEY=VALUE",
+     "a fact scripts will see, such as from=*@example.org; replaces all that were there", true},
+    {"lock", 'L', OPTION_FLAG, NULL, "keep the user but let no password fit", false},
+    {"delete", 'D', OPTION_FLAG, NULL, "take the user out of the file", false},
+    {0},
+};
+
+static const struct option_row *const tool_options[] = {tool_rows, NULL};
+static const struct option_row *const run_options[] = {run_rows, NULL};
+static const struct option_row *const check_options[] = {check_rows, NULL};
+static const struct option_row *const send_options[] = {send_rows, NULL};
+static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
+static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
+static const struct option_row *const log_options[] = {log_rows, NULL};
+static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
+
+static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM, EX_CONFIG, 0};
+static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
+static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
+                                 EX_CONFIG,  0};
+static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
+
+#define CHANGE(name_, summary_, about_, example_)                                                            \
+    {                                                                                                        \
+        .name = name_, .summary = summary_, .arguments = "[ID...]", .most = -1, .options = change_options,   \
+        .run = verb_queue_change, .about = about_ CHANGE_ABOUT, .examples = example_, .exits = exits_control \
+    }
+#define CHANGE_ABOUT                                                                                         \
+    "\n\nIt says how many recipients it would touch and asks; without a terminal it needs --yes, and "       \
+    "otherwise stops "                                                                                       \
+    "with exit code 64 and the number. All filters that are given must hold. The change is on disk when "    \
+    "the verb ends."
+
+static const struct verb queue_verbs[] = {
+    {.name = "list",
+     .summary = "what waits, one line a recipient",
+     .arguments = "",
+     .options = list_options,
+     .run = verb_queue_list,
+     .about = "Lists recipients that wait, oldest message first. All filters that are given must hold.",
+     .examples = "  tidegate queue list --domain example.net --older-than 2h\n"
+                 "  tidegate queue list --state held --json --limit 0\n"
+                 "  tidegate queue list --identity acme --count",
+     .exits = exits_control},
+    {.name = "show",
+     .summary = "all that is known of one message",
+     .arguments = "ID",
+     .least = 1,
+     .most = 1,
+     .run = verb_queue_show,
+     .about = "Prints the message's envelope and header, each recipient that still waits with its last "
+              "outcome, and the journal: every "
+              "decision, with its reason and the version of the policy that made it.",
+     .examples = "  tidegate queue show 0065a4f81c008003",
+     .exits = (const int[]){EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0}},
+    CHANGE("hold", "stop delivering them until they are released",
+           "Held recipients stay in the queue and are not tried; their time of "
+           "expiry goes on.",
+           "  tidegate queue hold --sender @news.example.org\n  tidegate queue hold 0065a4f81c008003 --yes"),
+    CHANGE("release", "end a hold: try them now", "",
+           "  tidegate queue release --state held --domain example.net"),
+    CHANGE("retry", "try them now, whatever time they were given",
+           "The `route` hook is asked again at once. Held ones stay held.",
+           "  tidegate queue retry --domain example.net"),
+    CHANGE("bounce", "give up on them: report to the sender",
+           "Each sender gets one report (RFC 3464); a null sender never does.",
+           "  tidegate queue bounce --recipient nobody@example.net --yes"),
+    CHANGE("delete", "drop them without a word to anyone", "",
+           "  tidegate queue delete --sender '*@spam.example' --older-than 1d"),
+    {0},
+};
+
+static const struct verb table[] = {
+    {.name = "run",
+     .summary = "the gateway, in the foreground",
+     .arguments = "",
+     .options = run_options,
+     .run = verb_run,
+     .about = "Starts the gateway and stays until it is told to stop. SIGTERM or SIGINT: finishes or gives "
+              "back what is under way, then "
+              "ends; a second one ends at once. SIGHUP: as `tidegate reload`. Nothing that was acknowledged "
+              "is ever lost by stopping.",
+     .examples = "  tidegate run\n  tidegate run --conf /etc/tidegate/tidegate.lua",
+     .exits = exits_run},
+    {.name = "check",
+     .summary = "are the configuration and the scripts right?",
+     .arguments = "",
+     .options = check_options,
+     .run = verb_check,
+     .about = "Reads the configuration, the users file and the certificates, loads the scripts as the "
+              "gateway would, and lists every fault with "
+              "file, key or line, and what would be right. Changes nothing.",
+     .examples =
+         "  tidegate check && tidegate reload\n  tidegate check --keys > keys.md\n  tidegate check --store",
+     .exits = exits_check},
+    {.name = "send",
+     .summary = "send a message to a server: a small client, for trying things",
+     .arguments = "",
+     .options = send_options,
+     .run = verb_send,
+     .about = "Sends one message by SMTP and prints what the server said, and the id under which a Tidegate "
+              "queued it. Without --body and "
+              "--file, a text on stdin is the body; with a terminal there, a short text is made up.\n\n"
+              "A header is made (Date, From, To, Subject, Message-ID) unless --file brings its own.",
+     .examples = "  tidegate send --user demo --password demo --to someone@example.net\n"
+                 "  tidegate send --server mx.example.net:25 --tls starttls --from a@example.org --to "
+                 "b@example.net -v\n"
+                 "  tidegate send --to b@example.net --file message.eml --count 100",
+     .exits = exits_send},
+    {.name = "status",
+     .summary = "how the gateway is doing",
+     .arguments = "",
+     .run = verb_status,
+     .about = "One look at the running gateway: version and policy, listeners, connections, the queue by "
+              "state, counters, the store.",
+     .examples = "  tidegate status\n  tidegate status --json | jq .recipients",
+     .exits = exits_control},
+    {.name = "queue",
+     .summary = "look at what waits, and change it",
+     .arguments = "",
+     .verbs = queue_verbs,
+     .about = "Everything here works on recipients: a message to three people waits three times.",
+     .examples =
+         "  tidegate queue list\n  tidegate queue show 0065a4f81c008003\n  tidegate queue hold --domain "
+         "example.net",
+     .exits = exits_control},
+    {.name = "reload",
+     .summary = "bring in changed scripts, configuration, users and certificates",
+     .arguments = "",
+     .run = verb_reload,
+     .about =
+         "All of it or nothing: a fault changes nothing and is printed with file and line. No connection is "
+         "dropped; what has begun "
+         "ends on the version it began on. Says which version runs now, what changed and how long it took.",
+     .examples = "  tidegate reload",
+     .exits = exits_control},
+    {.name = "rollback",
+     .summary = "go back to the scripts that ran before",
+     .arguments = "",
+     .run = verb_rollback,
+     .about = "The scripts of the version before take over again, from the store; the files in the scripts "
+              "folder are left alone, and the next "
+              "reload or start reads them again.",
+     .examples = "  tidegate rollback",
+     .exits = exits_control},
+    {.name = "drain",
+     .summary = "take no new mail, go on delivering",
+     .arguments = "",
+     .run = verb_drain,
+     .about = "New connections hear 421; those that are open may finish their message. `tidegate resume` "
+              "ends it; so does a restart.",
+     .examples = "  tidegate drain",
+     .exits = exits_control},
+    {.name = "resume",
+     .summary = "end a drain: take mail again",
+     .arguments = "",
+     .run = verb_resume,
+     .about = "Ends what `tidegate drain` began.",
+     .examples = "  tidegate resume",
+     .exits = exits_control},
+    {.name = "log",
+     .summary = "what happened to mail",
+     .arguments = "",
+     .options = log_options,
+     .run = verb_log,
+     .about = "Prints events, oldest first: one for each fate of a message. With --json the lines are those "
+              "of the events file.",
+     .examples = "  tidegate log --follow\n  tidegate log -n 100 --type deferred\n  tidegate "
+                 "log --id 0065a4f81c008003 --json",
+     .exits = exits_control},
+    {.name = "passwd",
+     .summary = "add a user, or change a password",
+     .arguments = "NAME",
+     .least = 1,
+     .most = 1,
+     .options = passwd_options,
+     .run = verb_passwd,
+     .about = "Asks for the password twice, or reads it from stdin where that is not a terminal, and writes "
+              "its yescrypt hash into the users "
+              "file. The user's other facts stay as they are unless --set gives new ones. The running "
+              "gateway sees it after `tidegate reload`.",
+     .examples = "  tidegate passwd ann --set from=*@example.org\n  echo secret | tidegate passwd printer "
+                 "--set from=scans@example.org --set role=device\n"
+                 "  tidegate passwd ann --lock",
+     .exits = exits_passwd},
+    {.name = "completion",
+     .summary = "a script by which the shell completes all this",
+     .arguments = "SHELL",
+     .least = 1,
+     .most = 1,
+     .run = verb_completion,
+     .about = "SHELL is bash. The script goes to stdout.",
+     .examples = "  tidegate completion bash > /etc/bash_completion.d/tidegate\n"
+                 "  source <(build/tidegate completion bash)"},
+    {.name = "version",
+     .summary = "which Tidegate this is",
+     .arguments = "",
+     .run = verb_version,
+     .about = "Prints the version.",
+     .examples = "  tidegate version"},
+    {.name = "help",
+     .summary = "this list, or the page of a verb",
+     .arguments = "[VERB...]",
+     .most = 2,
+     .run = verb_help,
+     .about = "The same as `tidegate VERB --help`.",
+     .examples = "  tidegate help queue list"},
+    {0},
+};
+
+const struct verb verbs_tool = {
+    .name = "tidegate",
+    .summary = "an outbound mail gateway",
+    .arguments = "",
+    .options = tool_options,
+    .verbs = table,
+    .about = "`tidegate help VERB` has each verb's page, with examples and exit codes. The verbs that talk "
+             "to the running gateway find it "
+             "by the same configuration it runs with.",
+    .examples = "  tidegate run",
+};

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// verbs: the one table of what `tidegate` can do; help, completion and parsing are made from it.
+//
+// Each function lives in the file that bears its verb's name, gets a checked call and gives the exit code.
+#pragma once
+
+#include "cli/options.h"
+
+extern const struct verb verbs_tool; // the verb above all verbs: its `verbs` are the table
+
+int verb_run(const struct call *call);
+int verb_check(const struct call *call);
+int verb_send(const struct call *call);
+int verb_status(const struct call *call);
+int verb_queue_list(const struct call *call);
+int verb_queue_show(const struct call *call);
+int verb_queue_change(const struct call *call); // hold, release, retry, bounce, delete
+int verb_reload(const struct call *call);
+int verb_rollback(const struct call *call);
+int verb_drain(const struct call *call);
+int verb_resume(const struct call *call);
+int verb_log(const struct call *call);
+int verb_passwd(const struct call *call);
+int verb_completion(const struct call *call);
+int verb_version(const struct call *call);
+int verb_help(const struct call *call);
