@@ -291,6 +291,49 @@ static void bulk_goes_through(void **state) {
     buf_release(&bulk);
 }
 
+// One record, more than the input holds, and nothing after it: what is left of it is inside OpenSSL, and no
+// event of the socket will ever tell.
+static void send_one_record(struct room *r, struct end reader) {
+    char record[16000] = {0};
+    join(r, 10000);
+    secure_both(r);
+    r->client.stop_at = r->server.stop_at = "secured";
+    while (!r->client.secured || !r->server.secured)
+        run(r->loop);
+    r->client.stop_at = NULL;
+    struct conn *c = r->server.conn;
+    r->server = reader;
+    r->server.loop = r->loop;
+    r->server.conn = c;
+    conn_write(r->client.conn, bytes_range(record, sizeof record));
+}
+
+static void pause_there(struct end *e, char at) {
+    if (at == 'r') conn_pause(e->conn, true);
+}
+
+static void rest_of_a_record(void **state) {
+    struct room *r = *state;
+    send_one_record(r, (struct end){.stop_bytes = 16000});
+    run(r->loop);
+    assert_true(r->server.readable > 1);
+
+    send_one_record(r, (struct end){.keep = true});
+    run_for(r->loop, 5);
+    assert_int_equal(conn_peek(r->server.conn).len, 10000);
+    r->server.keep = false;
+    r->server.stop_bytes = 6000;
+    conn_take(r->server.conn, 10000);
+    run(r->loop);
+
+    send_one_record(r, (struct end){.then = pause_there});
+    run_for(r->loop, 5);
+    assert_int_equal(r->server.got.len, 10000);
+    r->server.stop_bytes = 16000;
+    conn_pause(r->server.conn, false);
+    run(r->loop);
+}
+
 static void pause_under_tls(void **state) {
     struct room *r = *state;
     join(r, 1000);
@@ -338,6 +381,24 @@ static void on_raw_drain(void *arg, int what) {
     if (n > 0) return;
     raw->shutdown = SSL_get_shutdown(raw->ssl);
     loop_stop(raw->loop);
+}
+
+// The client's first command may come in one packet with the end of its handshake.
+static void command_behind_finished(void **state) {
+    struct room *r = *state;
+    int fds[2];
+    tcp_open(fds);
+    end_on(&r->server, r->loop, fds[0], 1000);
+    SSL *ssl = raw_client(fds[1]);
+    assert_true(conn_secure_server(r->server.conn, r->kit->server));
+    assert_int_equal(SSL_connect(ssl), -1);
+    run_for(r->loop, 20);
+    assert_int_equal(SSL_connect(ssl), 1);
+    assert_int_equal(SSL_write(ssl, "EHLO x\r\n", 8), 8);
+    r->server.stop_bytes = 8;
+    run(r->loop);
+    SSL_free(ssl);
+    close(fds[1]);
 }
 
 // Finished with megabytes to go: all of it arrives, then close_notify, then FIN.
@@ -481,7 +542,9 @@ int main(void) {
         in_room(peer_gone_in_handshake),
         in_room(back_pressure),
         in_room(bulk_goes_through),
+        in_room(rest_of_a_record),
         in_room(pause_under_tls),
+        in_room(command_behind_finished),
         in_room(finish_says_goodbye),
         in_room(truncation),
         in_room(garbage_after_handshake),
