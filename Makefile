@@ -168,6 +168,23 @@ THREADED := $(filter %/net_loop_test %/store_store_test %/store_compact_test %/s
 unit-threads: $(THREADED)
 	@tests/setup/run-units $(THREADED)
 
+# ---- measuring -------------------------------------------------------------------------------------------------
+
+MICRO   := $(patsubst tests/bench/%.c,build/bench/%,$(sort $(wildcard tests/bench/micro_*.c)))
+BENCHES := build/bench/load build/bench/sink $(MICRO)
+
+build/bench/micro_%: tests/bench/micro_%.c tests/bench/micro.h build/plain/libtidegate.a
+	@mkdir -p $(@D)
+	@echo '  cc $<'
+	$(Q)$(CC) $(COMMON) -O2 $(LIB_CFLAGS) -o $@ $< build/plain/libtidegate.a $(LIB_LIBS)
+
+build/bench/%: tests/bench/%.c tests/bench/kit.c tests/bench/kit.h build/.deps
+	@mkdir -p $(@D)
+	@echo '  cc $<'
+	$(Q)$(CC) $(COMMON) -O2 -o $@ $< tests/bench/kit.c -lssl -lcrypto
+
+benches: $(BENCHES)
+
 ## clean        remove build/ (var/ with its queue is left alone)
 clean:
 	rm -rf build
