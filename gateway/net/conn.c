@@ -19,7 +19,8 @@ enum state {
 };
 
 enum {
-    READ_STEP = 16384,      // how much the input buffer grows by when bytes wait in it
+    LEFT_OVER = 4096,       // so much untaken input is copied sooner than given a buffer to grow in
+    READ_STEP = 16384,      // how much that buffer grows by
     SEND_ROUNDS = 4,        // how often in one turn `drained` may be answered by more output
     LINGER_BYTES = 1048576, // how much is listened to from a peer that talks on after our end
 };
@@ -322,14 +323,16 @@ void conn_flush(struct conn *c) {
 
 // ---- input ----
 
-// Where bytes are read to: nothing waits, so the loop's scratch; or behind what waits.
-static char *landing(struct conn *c, size_t *size) {
+// Where bytes are read to: the loop's scratch, in which the little that waits moves along, or behind what
+// waits.
+static char *landing(struct conn *c, bool lent, size_t *size) {
+    struct bytes left = unread(c);
     *size = room(c);
-    if (unread(c).len == 0) {
-        buf_release(&c->in);
-        c->in_at = 0;
-        if (*size > LOOP_SCRATCH) *size = LOOP_SCRATCH;
-        return loop_scratch(c->loop);
+    if (lent) {
+        if (*size > LOOP_SCRATCH - left.len) *size = LOOP_SCRATCH - left.len;
+        char *scratch = loop_scratch(c->loop);
+        if (left.len) memcpy(scratch, left.at, left.len);
+        return scratch + left.len;
     }
     if (*size > READ_STEP) *size = READ_STEP;
     buf_drop(&c->in, c->in_at);
@@ -340,14 +343,17 @@ static char *landing(struct conn *c, size_t *size) {
 
 // Bytes came: the owner hears of them; what it leaves moves from the scratch to the conn. False: the conn is
 // gone.
-static bool arrive(struct conn *c, const char *at, size_t got) {
+static bool arrive(struct conn *c, bool lent, const char *at, size_t got) {
+    size_t left = unread(c).len;
     touch(c);
     c->bytes_in += got;
-    if (c->in.len == 0)
-        c->view = bytes_range(at, got);
-    else
-        c->in.len += got;
     c->announce = false;
+    if (lent) {
+        c->view = bytes_range(at - left, left + got);
+        buf_release(&c->in);
+        c->in_at = 0;
+    } else
+        c->in.len += got;
     if (!tell(c, c->events->readable)) return false;
     if (c->view.len && c->owned) buf_add(&c->in, c->view);
     c->view = (struct bytes){0};
@@ -377,11 +383,12 @@ static bool pull(struct conn *c) {
         set_watch(c);
         return true;
     }
-    char *into = landing(c, &size);
+    bool lent = unread(c).len <= LEFT_OVER;
+    char *into = landing(c, lent, &size);
     enum tls_result result = wire_receive(c->fd, c->tls, into, size, &got, &err);
     c->again = c->tls && got && (result == TLS_CLOSED || (result == TLS_DONE && tls_has_pending(c->tls)));
     c->read_needs_write = result == TLS_WANT_WRITE;
-    if (got && !arrive(c, into, got)) return false;
+    if (got && !arrive(c, lent, into, got)) return false;
     if (c->state != OPEN) return true;
     if (result == TLS_FAILED || (result == TLS_CLOSED && !got)) {
         input_ends(c, result, &err);
