@@ -55,11 +55,19 @@ static int go_on(lua_State *l, lua_State *co, int arguments, bool wrapped) {
     return results + !wrapped;
 }
 
+static const char *obstacle(lua_State *l, lua_State *co) {
+    if (co == l) return "cannot resume non-suspended coroutine";
+    if (lua_status(co) > LUA_YIELD || (lua_status(co) == LUA_OK && lua_gettop(co) == 0))
+        return "cannot resume dead coroutine";
+    return NULL;
+}
+
 static int start(lua_State *l, lua_State *co, int arguments, bool wrapped) {
-    if (co == l || lua_status(co) > LUA_YIELD || (lua_status(co) == LUA_OK && lua_gettop(co) == 0)) {
-        if (wrapped) return luaL_error(l, "cannot resume a dead coroutine");
+    const char *why_not = obstacle(l, co);
+    if (why_not) {
+        if (wrapped) return luaL_error(l, "%s", why_not);
         lua_pushboolean(l, 0);
-        lua_pushliteral(l, "cannot resume a dead coroutine");
+        lua_pushstring(l, why_not);
         return 2;
     }
     if (!lua_checkstack(co, arguments)) return luaL_error(l, "too many arguments to resume");

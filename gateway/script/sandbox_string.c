@@ -5,6 +5,8 @@
 #include "script/lua.h"
 #include "script/pattern.h"
 
+#include <stdio.h>
+
 enum { CALL_STEPS = 2 * 1000 * 1000, STEPS_PER_CHARGE = 4 };
 
 static struct bytes check_bytes(lua_State *l, int i) {
@@ -15,10 +17,14 @@ static struct bytes check_bytes(lua_State *l, int i) {
 
 // One call's matching. Charges the run for what it took and raises on a fault.
 static bool settle(lua_State *l, struct pattern *p, enum pattern_result result, int64_t before, const char *who) {
-    if (result == PATTERN_DEAR)
+    if (result == PATTERN_DEAR || result == PATTERN_BAD) {
+        char pattern[64]; // as much of it as tells which one it is
+        snprintf(pattern, sizeof pattern, "%.*s%s", p->text.len > 60 ? 57 : (int)p->text.len, p->text.at,
+                 p->text.len > 60 ? "..." : "");
+        if (result == PATTERN_BAD) return luaL_error(l, "string.%s: pattern '%s' %s", who, pattern, p->fault);
         return luaL_error(l, "string.%s: pattern '%s' takes too many steps on this text of %d bytes (use re.%s)", who,
-                          p->text.at, (int)p->subject.len, who);
-    if (result == PATTERN_BAD) return luaL_error(l, "string.%s: pattern '%s' %s", who, p->text.at, p->fault);
+                          pattern, (int)p->subject.len, who);
+    }
     vm_charge(l, (uint64_t)(before - p->steps) / STEPS_PER_CHARGE);
     return result == PATTERN_YES;
 }
