@@ -15,6 +15,7 @@ enum {
     FETCH_PAUSE_MS = 20,
     FETCH_MAX = 512,
     LINE_MIN = 4,                 // attempts in line for each connection, however little room there is
+    UNPROVEN_MAX = 2,             // connections while none has ever stood: each that fails costs its message an attempt
 };
 
 enum lane_state { LANE_OPEN, LANE_RESTING, LANE_PROBING };
@@ -38,6 +39,7 @@ struct lane {
     bool parked;             // there may be recipients in the store under our key
     int64_t fetched_ms;
     struct reply why;        // of the last failure
+    bool proven;             // a session has stood since the last rest
     uint64_t taken;          // attempts given to couriers, ever
     struct timer *timer;
 };
@@ -255,6 +257,7 @@ struct attempt *lane_take(struct lane *lane, uint64_t same) {
 static size_t connections_allowed(struct lane *lane) {
     if (lane->state == LANE_PROBING) return 1;
     size_t planned = lane->plan && lane->plan->connections > 0 ? (size_t)lane->plan->connections : 1;
+    if (!lane->proven && planned > UNPROVEN_MAX) planned = UNPROVEN_MAX;
     if (lane->narrow && now_ms(lane) >= lane->narrow_until_ms) lane->narrow = 0;
     return lane->narrow && lane->narrow < planned ? lane->narrow : planned;
 }
@@ -315,6 +318,7 @@ void lane_left(struct lane *lane, struct courier *c) {
 void lane_succeeded(struct lane *lane) {
     if (lane->state != LANE_OPEN) log_info(&lane->lanes->worker->gateway->log, "lane %s: works again", lane->key);
     lane->state = LANE_OPEN;
+    lane->proven = true;
     lane->failures = 0;
     touch(lane);
 }
@@ -339,6 +343,7 @@ void lane_failed(struct lane *lane, const struct reply *why) {
     if (rest > REST_LONGEST_MS) rest = REST_LONGEST_MS;
     lane->failures++;
     lane->state = LANE_RESTING;
+    lane->proven = false;
     lane->rest_until_ms = now_ms(lane) + rest;
     log_note(&lane->lanes->worker->gateway->log, "lane %s: rests for %lld s: %d %s", lane->key, (long long)rest / 1000,
              why->code, why->text);
