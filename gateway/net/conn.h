@@ -2,8 +2,12 @@
 // conn: one byte stream over a socket, plain or TLS, with buffers that have an end.
 //
 // The owner gets events and moves bytes; the conn moves them over the network. Events never come from inside a
-// conn_ function, and none comes after conn_free. After `closed` the conn is dead: only conn_peek, conn_take,
-// the facts and conn_free are of use. TCP_NODELAY is set on both sides.
+// conn_ function, and none comes after conn_free or conn_finish; each may be NULL, and each may free or finish its
+// conn. After `closed` the conn is dead: only conn_peek, conn_take, the facts and conn_free are of use, the rest does
+// nothing. TCP_NODELAY is set on both sides (by listener_open for those accepted).
+//
+// An end of the stream is told when it is met, even with input untaken: who must not lose sight of input while it waits
+// for an answer (QUIT behind a message that is being stored) pauses, and meets the end after it has resumed.
 // Input stops being read from the socket while input_max bytes wait unread (back-pressure); output is never
 // refused, the owner looks at conn_unsent before it adds bulk and waits for `drained`.
 #pragma once
