@@ -629,14 +629,16 @@ static void answer_recipient(struct server *s, const struct reply *reply) {
 }
 
 static void answer_message(struct server *s, const struct reply *reply) {
-    struct reply ok = reply_make(250, "2.0.0", "Ok");
     struct buf line = {0};
-    if (!reply || reply->code < 200 || (reply->code >= 300 && reply->code < 400)) reply = &ok;
-    reply_write(&line, reply, true);
+    if (reply && (reply->code < 200 || reply->code / 100 == 3)) reply = NULL;
+    if (reply)
+        reply_write(&line, reply, true);
+    else
+        buf_addz(&line, "250 2.0.0 Ok\r\n");
     say_verdict(s, buf_bytes(&line));
     buf_release(&line);
     s->messages++;
-    if (reply->code < 300)
+    if (!reply || reply->code < 300)
         s->errors = s->commands = 0;
     else if (reply->code >= 500)
         s->errors++;
