@@ -33,24 +33,32 @@ static void put_verb_case(struct buf *out, const char *path, const struct verb *
     }
 }
 
-// One case for each option with a value, within its verb: what the value may be.
-static void put_value_cases(struct buf *out, const char *path, const struct verb *verb) {
-    for (int g = 0; verb->options && verb->options[g]; g++) {
-        for (const struct option_row *row = verb->options[g]; row->name; row++) {
-            if (row->kind == OPTION_FLAG) continue;
-            const char *before = verb == &verbs_tool ? "*" : path;
-            if (row->kind == OPTION_CHOICE) {
-                buf_format(out, "    '%s --%s') words='", path, row->name);
-                for (struct bytes rest = bytes_of(row->argument); rest.len;)
-                    buf_format(out, "%.*s ", BYTES_FMT(bytes_cut(&rest, '|')));
-                buf_addz(out, "' value=1 ;;\n");
-            } else {
-                const char *quote = before[0] == '*' ? "" : "'";
-                buf_format(out, "    %s%s%s' --%s') value=1%s ;;\n", quote, before, quote[0] ? "'" : "",
-                           row->name, row->kind == OPTION_FILE ? " files=1" : "");
-            }
-        }
+static void put_choices(struct buf *out, const char *choices) {
+    for (struct bytes rest = bytes_of(choices); rest.len;) {
+        struct bytes one = bytes_cut(&rest, '|');
+        buf_format(out, "%.*s ", BYTES_FMT(one));
     }
+}
+
+// What the value of an option may be. The tool's own options may follow any verb.
+static void put_value_case(struct buf *out, const char *path, const struct option_row *row, bool anywhere) {
+    if (anywhere)
+        buf_format(out, "    *' --%s') value=1", row->name);
+    else
+        buf_format(out, "    '%s --%s') value=1", path, row->name);
+    if (row->kind == OPTION_FILE) buf_addz(out, " files=1");
+    if (row->kind == OPTION_CHOICE) {
+        buf_addz(out, " words='");
+        put_choices(out, row->argument);
+        buf_byte(out, '\'');
+    }
+    buf_addz(out, " ;;\n");
+}
+
+static void put_value_cases(struct buf *out, const char *path, const struct verb *verb) {
+    for (int g = 0; verb->options && verb->options[g]; g++)
+        for (const struct option_row *row = verb->options[g]; row->name; row++)
+            if (row->kind != OPTION_FLAG) put_value_case(out, path, row, verb == &verbs_tool);
     for (const struct verb *v = verb->verbs; v && v->name; v++) {
         struct buf longer = {0};
         buf_format(&longer, "%s%s%s", path, path[0] ? " " : "", v->name);

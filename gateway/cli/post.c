@@ -143,8 +143,10 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
     char text[ADDR_TEXT];
     if (!p->client) {
         addr_text(&p->o->addresses[p->address], text);
-        err_set(p->err, "%s: %s%s", text, p->opened ? "TLS: " : "",
-                how == CONN_TIMEOUT ? "no answer in time" : words);
+        if (how == CONN_TIMEOUT)
+            err_set(p->err, "%s: no answer in time", text);
+        else
+            err_set(p->err, "%s%s", p->opened ? "TLS: " : "", words); // names the address itself
         conn_free(&p->conn);
         p->opened = false;
         if (++p->address < p->o->address_count) return dial(p);

@@ -106,9 +106,14 @@ static void cell(struct table *t, const char *name, const struct json *value) {
 static void time_cell(struct listing *l, const struct json *value) {
     struct buf text = {0};
     int64_t ms;
-    if (show_when(value, &ms) && ms) show_relative(&text, ms, l->now);
+    if (value && show_when(value, &ms) && ms) show_relative(&text, ms, l->now);
     table_cell(l->table, buf_bytes(&text));
     buf_release(&text);
+}
+
+static bool is_held(const struct json *row) {
+    struct bytes state;
+    return json_text(json_get(row, "state"), &state) && bytes_equal(state, BYTES("held"));
 }
 
 // What the peer said last, or else what the policy said.
@@ -138,7 +143,8 @@ static bool print_recipient(void *arg, const struct json *row, struct bytes text
     cell(l->table, "size", json_get(row, "size"));
     cell(l->table, "sender", json_get(row, "sender"));
     cell(l->table, "recipient", json_get(row, "recipient"));
-    time_cell(l, json_get(row, "due"));
+    // Of a held one it is the time of its expiry, which is not what comes next.
+    time_cell(l, is_held(row) ? NULL : json_get(row, "due"));
     cell(l->table, "attempts", json_get(row, "attempts"));
     cell(l->table, "lane", json_get(row, "lane"));
     table_cell(l->table, buf_bytes(&why));
@@ -187,6 +193,7 @@ int verb_queue_list(const struct call *call) {
 
 static void print_line(const char *name, const struct json *value) {
     struct buf text = {0};
+    if (show_is_empty(value) && strcmp(name, "sender") != 0) return;
     show_value(&text, name, value);
     printf("  %-14s %s\n", name, buf_z(&text));
     buf_release(&text);
@@ -198,23 +205,30 @@ static void print_head(const struct json *value) {
     printf("  header\n");
     while (head.len) {
         struct buf line = {0};
-        show_clean(&line, bytes_trim(bytes_cut(&head, '\n')));
+        struct bytes text = bytes_cut(&head, '\n');
+        while (text.len && text.at[text.len - 1] == '\r')
+            text.len--;
+        show_clean(&line, text);
         printf("    %s\n", buf_z(&line));
         buf_release(&line);
     }
 }
 
-static void print_all(const struct json *row, const char *const *first) {
+static bool is_in(const char *const *names, struct bytes name) {
+    for (; *names; names++)
+        if (bytes_equal(bytes_of(*names), name)) return true;
+    return false;
+}
+
+// A line for each field: those of `first` in their order, then what else there is but for `skipped`.
+static void print_all(const struct json *row, const char *const *first, const char *const *skipped) {
     for (const char *const *name = first; *name; name++)
-        if (json_get(row, *name)) print_line(*name, json_get(row, *name));
+        print_line(*name, json_get(row, *name));
     void *at = NULL;
     struct bytes name;
     const struct json *value;
     while (json_next(row, &at, &name, &value)) {
-        bool done = bytes_equal(name, BYTES("head"));
-        for (const char *const *known = first; *known && !done; known++)
-            done = bytes_equal(name, bytes_of(*known));
-        if (done) continue;
+        if (is_in(first, name) || is_in(skipped, name)) continue;
         char *z = bytes_dupz(name);
         print_line(z, value);
         free(z);
@@ -222,6 +236,7 @@ static void print_all(const struct json *row, const char *const *first) {
 }
 
 static void print_journal(const struct json *event) {
+    static const char *const first[] = {"because", "where", "policy", "reply", "peer", NULL};
     static const char *const skipped[] = {"time", "type", "id", "sender", "recipient", "n", NULL};
     struct buf line = {0};
     show_value(&line, "time", json_get(event, "time"));
@@ -233,19 +248,7 @@ static void print_journal(const struct json *event) {
     }
     printf("%s\n", buf_z(&line));
     buf_release(&line);
-    void *at = NULL;
-    struct bytes name;
-    const struct json *value;
-    while (json_next(event, &at, &name, &value)) {
-        bool skip = json_kind(value) == JSON_NOTHING;
-        for (const char *const *s = skipped; *s && !skip; s++)
-            skip = bytes_equal(name, bytes_of(*s));
-        struct bytes text;
-        if (skip || (json_text(value, &text) && text.len == 0)) continue;
-        char *z = bytes_dupz(name);
-        print_line(z, value);
-        free(z);
-    }
+    print_all(event, first, skipped);
 }
 
 static bool print_row(void *arg, const struct json *row, struct bytes text) {
@@ -253,6 +256,7 @@ static bool print_row(void *arg, const struct json *row, struct bytes text) {
                                              "size", "policy", "tags", NULL};
     static const char *const of_recipient[] = {"n",    "recipient", "state", "due", "attempts",
                                                "lane", "because",   "last",  NULL};
+    static const char *const headless[] = {"head", NULL}, *const without_id[] = {"id", NULL};
     const struct call *call = arg;
     const struct json *journal = json_get(row, "journal");
     if (call_has(call, "json")) {
@@ -261,10 +265,10 @@ static bool print_row(void *arg, const struct json *row, struct bytes text) {
         print_journal(journal);
     } else if (json_get(row, "recipient")) {
         printf("recipient\n");
-        print_all(row, of_recipient);
+        print_all(row, of_recipient, without_id);
     } else {
         printf("message\n");
-        print_all(row, of_message);
+        print_all(row, of_message, headless);
         print_head(json_get(row, "head"));
     }
     return true;

@@ -154,6 +154,11 @@ bool show_when(const struct json *value, int64_t *ms) {
     return json_int(value, ms);
 }
 
+bool show_is_empty(const struct json *value) {
+    struct bytes text;
+    return json_kind(value) == JSON_NOTHING || (json_text(value, &text) && text.len == 0);
+}
+
 // ---- any value
 // ---------------------------------------------------------------------------------------------
 
@@ -200,15 +205,17 @@ static void show_map(struct buf *out, const struct json *value) {
     void *at = NULL;
     struct bytes name;
     const struct json *item;
-    bool first = true;
+    const char *comma = "";
     if (show_reply(out, value)) return;
     while (json_next(value, &at, &name, &item)) {
-        if (!first) buf_addz(out, ", ");
-        first = false;
-        show_clean(out, name);
-        buf_byte(out, '=');
+        bool inner = json_kind(item) == JSON_MAP;
         char *z = bytes_dupz(name);
+        buf_addz(out, comma);
+        show_clean(out, name);
+        buf_addz(out, inner ? "=(" : "=");
         show_value(out, z, item);
+        if (inner) buf_byte(out, ')');
+        comma = ", ";
         free(z);
     }
 }
@@ -239,12 +246,13 @@ void show_value(struct buf *out, const char *name, const struct json *value) {
         if (json_number(value, &real)) buf_format(out, "%.6g", real);
         break;
     case JSON_TEXT:
-        if (json_text(value, &text)) {
-            if (read_iso(text, &n))
-                show_time(out, n);
-            else
-                show_clean(out, text);
-        }
+        if (!json_text(value, &text)) break;
+        if (read_iso(text, &n))
+            show_time(out, n);
+        else if (text.len == 0 && name && strcmp(name, "sender") == 0)
+            buf_addz(out, "<>");
+        else
+            show_clean(out, text);
         break;
     case JSON_LIST:
         show_list(out, name, value);

@@ -16,6 +16,7 @@ int show_terminal_width(void); // of stdout; 0: it is not a terminal, nothing ne
 void show_time(struct buf *out, int64_t ms);                     // "2026-11-22 15:04:05", local
 void show_relative(struct buf *out, int64_t ms, int64_t now_ms); // "in 4m 10s", "3h ago", "now"
 bool show_when(const struct json *value, int64_t *ms);           // an ISO 8601 text in UTC, or milliseconds
+bool show_is_empty(const struct json *value); // nothing, null or ""
 // Any value for people: texts as they are, lists joined by commas, maps as name=value. `name` may tell the
 // unit:
 // *_s a duration, *_ms, *_us; *_bytes, size and memory a size. A time in ISO form is shown as local time, a reply as it was said.

@@ -54,16 +54,11 @@ static const struct line lines[] = {
 };
 enum { LINES = sizeof lines / sizeof *lines };
 
-static bool is_empty(const struct json *value) {
-    struct bytes text;
-    return json_kind(value) == JSON_NOTHING || (json_text(value, &text) && text.len == 0);
-}
-
 static void print_line(const struct json *row, const struct line *line) {
     struct buf out = {0};
     for (const struct field *f = line->fields; f->name; f++) {
         const struct json *value = json_get(row, f->name);
-        if (is_empty(value)) continue;
+        if (show_is_empty(value)) continue;
         if (out.len) buf_addz(&out, ", ");
         buf_addz(&out, f->before);
         show_value(&out, f->name, value);
@@ -99,7 +94,7 @@ static void print_rest(const struct json *row) {
     struct bytes name;
     const struct json *value;
     while (json_next(row, &at, &name, &value)) {
-        if (is_shown(name) || is_empty(value)) continue;
+        if (is_shown(name) || show_is_empty(value)) continue;
         char *z = bytes_dupz(name);
         struct buf line = {0};
         buf_format(&line, "%-12s ", z);
