@@ -277,6 +277,7 @@ static const struct script scripts[] = {
      "E: done 451 4.5.0 Peer spoke out of turn @rcpt local\nE: close 451 4.5.0 Peer spoke out of turn @rcpt local\n"},
     {"spoke before EHLO", {0}, true, "S: 220 mx\nS: 250 mx\nE: close 451 4.5.0 Peer spoke out of turn @ehlo local\n"},
     {"spoke while idle", {0}, false, PIPE_PEER "S: 250 hm\nE: close 451 4.5.0 Peer spoke out of turn @mail local\n"},
+    {"refused while idle, for good", {0}, false, PIPE_PEER "S: 550 5.1.1 nobody asked\nE: close 451 4.5.0 Peer spoke out of turn @mail local\n"},
     {"an extra reply shifts nothing into an acceptance", {0}, false,
      PIPE_PEER PIPE_ONE "S: 250\nS: 250\nS: 250\nE: done 451 4.5.0 Peer answered out of protocol: 250 @data local\nE: close 451 4.5.0 Peer answered out of protocol: 250 @data local\n"},
     {"354 to everything", {0}, false,

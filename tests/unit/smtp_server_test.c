@@ -461,6 +461,7 @@ static void names_its_protocol(void **state) {
     drain(s, "STARTTLS\r\n");
     assert_true(server_is_secured(s));
     assert_int_equal(server_helo(s).len, 0);
+    assert_false(server_is_esmtp(s)); // all as at the start
     drain(s, "EHLO z\r\n");
     assert_string_equal(server_protocol_name(s), "ESMTPS");
     drain(s, "AUTH PLAIN AGEAYg==\r\n");

@@ -37,8 +37,9 @@ static void forgets_all_and_keeps_little(void **state) {
             transaction_add(&t);
         }
         t.gauge.dots.bare = t.refused_recipient = true;
+        buf_addz(&t.spoilt, "452 full\r\n");
         transaction_forget(&t);
-        assert_true(t.count == 0 && !t.refused_recipient && !t.gauge.dots.bare && t.sender.address.len == 0);
+        assert_true(t.count == 0 && t.spoilt.cap == 0 && !t.refused_recipient && !t.gauge.dots.bare && t.sender.address.len == 0);
         assert_true(t.arena.total <= 4096 && t.room * sizeof *t.recipients <= 4096);
     }
     transaction_release(&t);
