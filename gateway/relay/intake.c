@@ -168,6 +168,7 @@ struct intake *intake_new(struct worker *w) {
     for (size_t i = 0; i < in->door_count; i++) {
         in->doors[i] = (struct door){.intake = in, .index = i};
         in->doors[i].listener = listener_new(w->loop, w->gateway->listen_fds[i], on_accepted, &in->doors[i]);
+        listener_log(in->doors[i].listener, &w->gateway->log);
     }
     return in;
 }

@@ -403,6 +403,9 @@ static void start_tls(struct session *s) {
     }
 }
 
+// For an answer: of a hook, the password check or the store.
+static bool is_waiting(const struct session *s) { return s->hook || s->password || s->submitted; }
+
 // One want of the machine. True: ask it for the next.
 static bool obey(struct session *s, enum server_next next, const struct server_want *want) {
     switch (next) {
@@ -418,6 +421,8 @@ static bool obey(struct session *s, enum server_next next, const struct server_w
     case SERVER_ASK:
         write_output(s);
         ask(s, want);
+        // A client that says all it has and half-closes still hears its 250: its end is noticed after the answer.
+        if (is_waiting(s)) conn_pause(s->conn, true);
         return false;
     case SERVER_TLS:
         write_output(s);
@@ -436,7 +441,7 @@ static void drive(struct session *s) {
     if (s->driving) return; // an answer given from within: the outer loop goes on with it
     s->driving = true;
     bool more = true;
-    while (more && !s->ended && !s->hook && !s->password && !s->submitted) {
+    while (more && !s->ended && !is_waiting(s)) {
         struct server_want want;
         struct bytes input = conn_peek(s->conn);
         size_t had = input.len;
@@ -447,7 +452,7 @@ static void drive(struct session *s) {
             conn_take(s->conn, had - input.len);
         } else {
             conn_take(s->conn, had - input.len);
-            more = obey(s, next, &want) || (next == SERVER_ASK && !s->hook && !s->password && !s->submitted);
+            more = obey(s, next, &want) || (next == SERVER_ASK && !is_waiting(s));
         }
     }
     s->driving = false;
@@ -458,12 +463,13 @@ static void drive(struct session *s) {
 
 static void on_readable(void *arg) {
     struct session *s = arg;
-    if (s->hook || s->password || s->submitted) return; // it waits in the buffer until the answer is there
+    if (is_waiting(s)) return; // it waits in the buffer until the answer is there
     drive(s);
 }
 
 static void on_drained(void *arg) {
     struct session *s = arg;
+    if (is_waiting(s)) return;
     conn_pause(s->conn, false);
     drive(s);
 }
@@ -579,5 +585,5 @@ void session_dismiss(struct session *s, const struct reply *reply) {
         return end(s);
     }
     server_dismiss(s->server, reply);
-    if (!s->hook && !s->password && !s->submitted) drive(s);
+    if (!is_waiting(s)) drive(s);
 }
