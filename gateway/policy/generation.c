@@ -64,6 +64,8 @@ static void run_file(lua_State *l, const char *file, struct bytes text) {
     char chunk[160];
     snprintf(chunk, sizeof chunk, "@%s", file);
     vm_charge(l, text.len);
+    if (bytes_starts(text, BYTES("\xef\xbb\xbf"))) text = bytes_skip(text, 3); // some editors begin with a mark
+    if (bytes_starts(text, BYTES("\033"))) luaL_error(l, "%s: a binary chunk; scripts are text", file);
     if (luaL_loadbufferx(l, text.at, text.len, chunk, "t") != LUA_OK) lua_error(l);
     lua_call(l, 0, 1);
     if (lua_isnil(l, -1) || lua_isboolean(l, -1)) luaL_error(l, "%s: the file returns nothing; end it with 'return'", file);
