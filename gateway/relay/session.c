@@ -13,7 +13,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { INPUT_MAX = 64 * 1024, OUTPUT_SLOW = 256 * 1024, FAREWELL_MS = 5000 };
+enum {
+    INPUT_MAX = 64 * 1024,
+    OUTPUT_SLOW = 256 * 1024,
+    FAREWELL_MS = 5000,
+    LEAVE_MS = 10000,     // after session_dismiss a transaction under way has so long to end
+    BACKSTOP_MS = 60000,  // behind the limits that are answered with words: the peer does not even read
+};
 
 struct session {
     struct worker *worker;
@@ -38,6 +44,11 @@ struct session {
     bool submitted;
     bool spoilt;                    // content could not be kept; the machine swallows the rest
     bool driving, ended;
+
+    struct timer *patience;         // looks from time to time whether a limit of time has passed
+    int64_t heard_ms, began_ms;     // loop time
+    int64_t leave_by_ms;            // session_dismiss: 0 while nobody asked
+    struct reply farewell;
 };
 
 static void drive(struct session *s);
@@ -62,6 +73,7 @@ void session_free(struct session **at) {
     password_cancel(&s->password);
     forget_transaction(s);
     arena_release(&s->transaction);
+    timer_free(&s->patience);
     if (s->conn) conn_free(&s->conn);
     server_free(&s->server);
     arena_release(&s->arena);
@@ -413,8 +425,14 @@ static bool obey(struct session *s, enum server_next next, const struct server_w
     case SERVER_RESET: forget_transaction(s); return true;
     case SERVER_READ:
         write_output(s);
-        if (server_is_between(s->server) && !s->accept) generation_free(&s->generation);
-        conn_idle_limit(s->conn, want->timeout_ms);
+        if (server_is_between(s->server) && !s->accept) {
+            generation_free(&s->generation);
+            if (s->leave_by_ms) {
+                server_dismiss(s->server, &s->farewell);
+                s->leave_by_ms = 0;
+                return true;
+            }
+        }
         // A client that sends commands and never reads the replies gets no more read from it until it does.
         conn_pause(s->conn, conn_unsent(s->conn) > OUTPUT_SLOW);
         return false;
@@ -463,6 +481,7 @@ static void drive(struct session *s) {
 
 static void on_readable(void *arg) {
     struct session *s = arg;
+    s->heard_ms = loop_now_ms(s->worker->loop);
     if (is_waiting(s)) return; // it waits in the buffer until the answer is there
     drive(s);
 }
@@ -471,6 +490,37 @@ static void on_drained(void *arg) {
     struct session *s = arg;
     if (is_waiting(s)) return;
     conn_pause(s->conn, false);
+    drive(s);
+}
+
+// ---- limits of time ------------------------------------------------------------------------------------------------
+
+// One timer that looks rather than one that is set anew with every byte.
+static void look_later(struct session *s) {
+    const struct conf_limits *l = &s->site->conf->limits;
+    int64_t now = loop_now_ms(s->worker->loop);
+    int64_t next = s->heard_ms + (int64_t)l->idle_s * 1000;
+    int64_t total = s->began_ms + (int64_t)l->session_s * 1000;
+    if (total < next) next = total;
+    if (s->leave_by_ms && s->leave_by_ms < next) next = s->leave_by_ms;
+    timer_set(s->patience, next > now ? next - now : 100);
+}
+
+static void on_patience(void *arg) {
+    struct session *s = arg;
+    const struct conf_limits *l = &s->site->conf->limits;
+    int64_t now = loop_now_ms(s->worker->loop);
+    struct reply why = {0};
+    if (s->leave_by_ms && now >= s->leave_by_ms) why = s->farewell;
+    else if (now - s->began_ms >= (int64_t)l->session_s * 1000) why = reply_make(421, "4.4.2", "The session has taken too long");
+    else if (now - s->heard_ms >= (int64_t)l->idle_s * 1000) why = reply_make(421, "4.4.2", "Idle for too long");
+    if (!why.code || is_waiting(s)) return look_later(s);
+    log_info(&s->worker->gateway->log, "%.*s: %.*s: %s", BYTES_FMT(s->facts.id), BYTES_FMT(s->facts.client_ip), why.text);
+    if (!s->server) { // still in its first handshake
+        s->ended = true;
+        return end(s);
+    }
+    server_dismiss(s->server, &why);
     drive(s);
 }
 
@@ -568,8 +618,11 @@ struct session *session_new(struct worker *w, int fd, const struct addr *peer, c
     s->arg = arg;
     start_facts(s, peer, local);
     s->conn = conn_adopt(w->loop, fd, INPUT_MAX, &session_events, s);
-    conn_deadline(s->conn, (int64_t)s->site->conf->limits.session_s * 1000);
-    conn_idle_limit(s->conn, (int64_t)s->site->conf->limits.idle_s * 1000);
+    conn_deadline(s->conn, (int64_t)s->site->conf->limits.session_s * 1000 + BACKSTOP_MS);
+    conn_idle_limit(s->conn, (int64_t)s->site->conf->limits.idle_s * 1000 + BACKSTOP_MS);
+    s->patience = timer_new(w->loop, on_patience, s);
+    s->began_ms = s->heard_ms = loop_now_ms(w->loop);
+    look_later(s);
     if (s->listener->kind == LISTENER_SUBMISSIONS) {
         bug_if(!conn_secure_server(s->conn, s->tls)); // nothing has been read yet
         return s;
@@ -584,6 +637,11 @@ void session_dismiss(struct session *s, const struct reply *reply) {
         s->ended = true; // still in its first handshake
         return end(s);
     }
-    server_dismiss(s->server, reply);
-    if (!is_waiting(s)) drive(s);
+    s->farewell = *reply;
+    if (server_is_between(s->server) && !is_waiting(s)) {
+        server_dismiss(s->server, reply);
+        return drive(s);
+    }
+    s->leave_by_ms = loop_now_ms(s->worker->loop) + LEAVE_MS;
+    look_later(s);
 }
