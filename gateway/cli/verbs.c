@@ -213,6 +213,15 @@ static const struct verb table[] = {
          "  tidegate queue list\n  tidegate queue show 0065a4f81c008003\n  tidegate queue hold --domain "
          "example.net",
      .exits = exits_control},
+    {.name = "lane",
+     .summary = "the ways out that have work just now",
+     .arguments = "",
+     .run = verb_lane,
+     .about =
+         "Lists the lanes in use: one for each identity, next hop and demand for TLS. A lane rests after "
+         "its peer could not be reached or pushed back; why is what was said.",
+     .examples = "  tidegate lane\n  tidegate queue list --lane KEY",
+     .exits = exits_control},
     {.name = "reload",
      .summary = "bring in changed scripts, configuration, users and certificates",
      .arguments = "",

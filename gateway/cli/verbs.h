@@ -12,6 +12,7 @@ int verb_run(const struct call *call);
 int verb_check(const struct call *call);
 int verb_send(const struct call *call);
 int verb_status(const struct call *call);
+int verb_lane(const struct call *call);
 int verb_queue_list(const struct call *call);
 int verb_queue_show(const struct call *call);
 int verb_queue_change(const struct call *call); // hold, release, retry, bounce, delete
