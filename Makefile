@@ -102,6 +102,7 @@ build/.deps-test: tests/setup/deps-test tests/setup/peers build/.deps
 lint: build/.deps
 	@tests/lint/floors --self-test
 	@tests/lint/floors
+	@tests/lint/map
 
 FUZZ    := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 REPLAYS := $(FUZZ:tests/fuzz/%.c=$(OUT)/replay/%)
