@@ -154,7 +154,7 @@ static int outcome_reply(lua_State *l) {
 }
 
 static int outcome_permanent(lua_State *l) {
-    lua_pushboolean(l, reply_is_permanent(&look(l, 1)->outcome.reply));
+    lua_pushboolean(l, outcome_is_permanent(&look(l, 1)->outcome));
     return 1;
 }
 

@@ -71,3 +71,9 @@ struct outcome_facts {
     int64_t age_ms;            // since the message was received
     int64_t expires_ms;
 };
+
+// The one place that tells a permanent outcome from a temporary one: true where trying again as we did cannot help, so that the
+// sender should hear of it now. A 5xx about the recipient or the message is; a 5xx with which a host refuses us as such
+// (greeting, EHLO, TLS, AUTH, 530 at MAIL) is about the session: another host, another day or a mended configuration
+// can take the same message. The exception is 521, a host that takes no mail from anyone (RFC 7504).
+bool outcome_is_permanent(const struct outcome_facts *o);
