@@ -27,7 +27,8 @@ static bool read_at(const struct file *file, void *into, size_t size, uint64_t a
     return true;
 }
 
-static bool open_at(struct store *store, uint64_t id, const struct place *place, struct body *body, struct err *err) {
+static bool open_at(struct store *store, uint64_t id, const struct place *place, struct body *body,
+                    struct err *err) {
     char raw[SEGMENT_HEAD];
     struct segment_head head;
     size_t got;
@@ -35,11 +36,12 @@ static bool open_at(struct store *store, uint64_t id, const struct place *place,
     if (!place->segment) return true;
     body->file = files_get(&store->files, place->segment, err);
     if (!body->file) return false;
-    if (!read_at(body->file, raw, sizeof raw, place->offset, &got)) err_errno(err, "segment %u", place->segment);
-    else if (got < sizeof raw || !segment_head_decode(raw, &head) || head.id != id || head.length != place->length ||
-             head.codec != SEGMENT_CODEC_PLAIN)
-        err_set(err, "segment %u at %llu: not the body of %016llx", place->segment, (unsigned long long)place->offset,
-                (unsigned long long)id);
+    if (!read_at(body->file, raw, sizeof raw, place->offset, &got))
+        err_errno(err, "segment %u", place->segment);
+    else if (got < sizeof raw || !segment_head_decode(raw, &head) || head.id != id ||
+             head.length != place->length || head.codec != SEGMENT_CODEC_PLAIN)
+        err_set(err, "segment %u at %llu: not the body of %016llx", place->segment,
+                (unsigned long long)place->offset, (unsigned long long)id);
     else {
         body->crc = head.crc;
         return true;
@@ -69,7 +71,8 @@ struct body *body_open(struct store *store, uint64_t id, const struct place *pla
     struct body body;
     struct place now;
     bool opened = open_at(store, id, place, &body, err);
-    if (!opened && place_now(store, id, &now) && (now.segment != place->segment || now.offset != place->offset))
+    if (!opened && place_now(store, id, &now) &&
+        (now.segment != place->segment || now.offset != place->offset))
         opened = open_at(store, id, &now, &body, err);
     if (!opened) return NULL;
     struct body *out = must_alloc(sizeof *out);
@@ -77,21 +80,26 @@ struct body *body_open(struct store *store, uint64_t id, const struct place *pla
     return out;
 }
 
-uint64_t body_length(const struct body *body) { return body->length; }
+uint64_t body_length(const struct body *body) {
+    return body->length;
+}
 
 bool body_read(struct body *b, uint64_t offset, void *into, size_t size, size_t *got, struct err *err) {
     *got = 0;
     if (offset >= b->length) return true;
     if (size > b->length - offset) size = (size_t)(b->length - offset);
-    if (!read_at(b->file, into, size, b->at + offset, got)) return err_errno(err, "body of %016llx", (unsigned long long)b->id);
+    if (!read_at(b->file, into, size, b->at + offset, got))
+        return err_errno(err, "body of %016llx", (unsigned long long)b->id);
     if (*got < size)
-        return err_set(err, "body of %016llx: its segment ends at %llu of %llu bytes", (unsigned long long)b->id,
-                       (unsigned long long)(offset + *got), (unsigned long long)b->length);
+        return err_set(err, "body of %016llx: its segment ends at %llu of %llu bytes",
+                       (unsigned long long)b->id, (unsigned long long)(offset + *got),
+                       (unsigned long long)b->length);
     if (offset != b->summed) return true;
     b->sum = crc32c(b->sum, into, size);
     b->summed += size;
     if (b->summed < b->length || b->sum == b->crc) return true;
-    return err_set(err, "body of %016llx: damaged on disk (CRC32C does not match)", (unsigned long long)b->id);
+    return err_set(err, "body of %016llx: damaged on disk (CRC32C does not match)",
+                   (unsigned long long)b->id);
 }
 
 void body_close(struct body **body) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // check: whether everything the store keeps agrees with everything else it keeps. [contract: store.h]
 //
-// One snapshot of the tables, walked whole, so that a running writer does not matter; only a body may have been settled
-// and its segment unlinked since, which is looked at again before it counts as a fault.
+// One snapshot of the tables, walked whole, so that a running writer does not matter; only a body may have
+// been settled and its segment unlinked since, which is looked at again before it counts as a fault.
 #include "base/map.h"
 #include "store/inside.h"
 #include "store/key.h"
@@ -32,7 +32,9 @@ __attribute__((format(printf, 2, 3))) static void found(struct check *c, const c
     if (c->faults++ < FAULTS_TOLD) c->fault(c->arg, text.text);
 }
 
-static unsigned long long shown(uint64_t id) { return (unsigned long long)id; }
+static unsigned long long shown(uint64_t id) {
+    return (unsigned long long)id;
+}
 
 static bool has(struct check *c, enum table table, struct key key, struct bytes *value) {
     bool there;
@@ -104,7 +106,8 @@ static void check_recipient(struct check *c, struct bytes key, struct bytes valu
         found(c, "%s", why.text);
         return;
     }
-    if (!has(c, TABLE_MESSAGE, key_message(id), &there)) found(c, "recipient %016llx/%u: its message is gone", shown(id), n);
+    if (!has(c, TABLE_MESSAGE, key_message(id), &there))
+        found(c, "recipient %016llx/%u: its message is gone", shown(id), n);
     if (!has(c, TABLE_DUE, key_due(r.due_ms, id, n), &there))
         found(c, "recipient %016llx/%u: not in the due index", shown(id), n);
     if (r.state == RECIPIENT_PARKED && !has(c, TABLE_PLACE, key_place(r.lane, id, n), &there))
@@ -130,7 +133,8 @@ static void check_due(struct check *c, struct bytes key, struct bytes value) {
     struct key own = {0};
     if (recipient_there(c, id, n, &r)) own = key_due(r.due_ms, id, n);
     if (!bytes_equal(key, key_bytes(&own)))
-        found(c, "due index: an entry at %lld for %016llx/%u, which is not due then", (long long)due_ms, shown(id), n);
+        found(c, "due index: an entry at %lld for %016llx/%u, which is not due then", (long long)due_ms,
+              shown(id), n);
 }
 
 static void check_place(struct check *c, struct bytes key, struct bytes value) {
@@ -147,7 +151,8 @@ static void check_place(struct check *c, struct bytes key, struct bytes value) {
     struct key own = {0};
     if (recipient_there(c, id, n, &r) && r.state == RECIPIENT_PARKED) own = key_place(r.lane, id, n);
     if (!bytes_equal(key, key_bytes(&own)))
-        found(c, "place index: lane '%.*s' has %016llx/%u, which is not parked there", BYTES_FMT(lane), shown(id), n);
+        found(c, "place index: lane '%.*s' has %016llx/%u, which is not parked there", BYTES_FMT(lane),
+              shown(id), n);
 }
 
 // Whether the row is still there now: a segment may have been spent since the snapshot.
@@ -171,7 +176,8 @@ static void check_segment(struct check *c, struct bytes key, struct bytes value)
     }
     uint64_t live = (uintptr_t)map_remove(&c->live, key);
     if (live != row.live)
-        found(c, "segment %u: %llu bytes alive by its row, %llu by its messages", number, shown(row.live), shown(live));
+        found(c, "segment %u: %llu bytes alive by its row, %llu by its messages", number, shown(row.live),
+              shown(live));
     char name[FILE_NAME];
     struct stat stat;
     file_name(number, name);
@@ -187,7 +193,8 @@ static void check_journal(struct check *c, struct bytes key, struct bytes value)
     if (!key_to_journal(key, &id, &at_ms)) found(c, "journal: a key of %zu bytes", key.len);
 }
 
-static void walk(struct check *c, enum table table, void (*each)(struct check *c, struct bytes key, struct bytes value)) {
+static void walk(struct check *c, enum table table,
+                 void (*each)(struct check *c, struct bytes key, struct bytes value)) {
     struct db_walk w = {.txn = c->txn, .table = table};
     for (bool at = db_seek(&w, BYTES("")); at; at = db_next(&w)) {
         c->checked++;
@@ -206,10 +213,12 @@ static void check_counters(struct check *c) {
     uint64_t held = 0;
     if (db_get(c->txn, TABLE_META, bytes_of(meta_held), &value, &there, NULL) && there && value.len == 8)
         held = get_be64(value.at);
-    if (held != c->held) found(c, "held recipients: %llu by the counter, %llu found", shown(held), shown(c->held));
+    if (held != c->held)
+        found(c, "held recipients: %llu by the counter, %llu found", shown(held), shown(c->held));
 }
 
-bool store_check(struct store *store, void (*fault)(void *arg, const char *text), void *arg, uint64_t *checked) {
+bool store_check(struct store *store, void (*fault)(void *arg, const char *text), void *arg,
+                 uint64_t *checked) {
     struct check c = {.store = store, .fault = fault, .arg = arg};
     struct err why;
     c.txn = db_reader_new(store->db, &why);

@@ -38,13 +38,17 @@ struct progress {
 
 static bool read_head(const struct compact *c, uint64_t at, struct segment_head *head) {
     char raw[SEGMENT_HEAD];
-    return pread(file_fd(c->file), raw, sizeof raw, (off_t)at) == (ssize_t)sizeof raw && segment_head_decode(raw, head);
+    return pread(file_fd(c->file), raw, sizeof raw, (off_t)at) == (ssize_t)sizeof raw &&
+           segment_head_decode(raw, head);
 }
 
 static bool move(struct compact *c, struct store *s, struct message *m, const struct segment_head *head,
                  struct progress *p, struct err *err) {
-    struct tail_body body = {.id = head->id, .file = file_fd(c->file), .file_offset = p->at + SEGMENT_HEAD,
-                             .file_length = head->length, .expect_crc = &head->crc};
+    struct tail_body body = {.id = head->id,
+                             .file = file_fd(c->file),
+                             .file_offset = p->at + SEGMENT_HEAD,
+                             .file_length = head->length,
+                             .expect_crc = &head->crc};
     if (!tail_append(&s->segments, SEGMENT_COLD, &body, &m->body, err)) {
         p->damaged = !tail_refuses(&s->segments);
         return false;
@@ -55,7 +59,8 @@ static bool move(struct compact *c, struct store *s, struct message *m, const st
 }
 
 static bool move_some(struct compact *c, struct store *s, uint64_t end, struct progress *p, struct err *err) {
-    for (int i = 0; i < RECORDS_A_STEP && p->moves < MOVES_A_STEP && p->bytes < bytes_a_step && p->at < end; i++) {
+    for (int i = 0; i < RECORDS_A_STEP && p->moves < MOVES_A_STEP && p->bytes < bytes_a_step && p->at < end;
+         i++) {
         struct segment_head head;
         struct message m;
         bool found;
@@ -107,8 +112,11 @@ int compact_step(struct compact *c, struct store *s) {
     if (!txn_commit(&s->txn, &counts, &why)) return failed(c, s, &p, &why);
     store_tell_counts(s, &counts);
     c->at = p.at;
-    if (p.at >= end && segments_find(&s->segments, c->number)) give_up(c, s, "some of its live bytes belong to no message");
+    if (p.at >= end && segments_find(&s->segments, c->number))
+        give_up(c, s, "some of its live bytes belong to no message");
     return 0;
 }
 
-void compact_release(struct compact *c) { put_down(c); }
+void compact_release(struct compact *c) {
+    put_down(c);
+}

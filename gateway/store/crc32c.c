@@ -22,7 +22,8 @@ uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const void *data, size_t size) {
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const void *data,
+                                                                 size_t size) {
     const uint8_t *at = data;
     uint64_t sum = ~crc;
     for (; size >= 8; at += 8, size -= 8) {
@@ -31,7 +32,8 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, c
         sum = __builtin_ia32_crc32di(sum, word);
     }
     uint32_t rest = (uint32_t)sum;
-    for (; size; at++, size--) rest = __builtin_ia32_crc32qi(rest, *at);
+    for (; size; at++, size--)
+        rest = __builtin_ia32_crc32qi(rest, *at);
     return ~rest;
 }
 
@@ -40,5 +42,7 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size) {
     return crc32c_by_table(crc, data, size);
 }
 #else
-uint32_t crc32c(uint32_t crc, const void *data, size_t size) { return crc32c_by_table(crc, data, size); }
+uint32_t crc32c(uint32_t crc, const void *data, size_t size) {
+    return crc32c_by_table(crc, data, size);
+}
 #endif

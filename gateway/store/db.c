@@ -4,14 +4,27 @@
 #include "base/bug.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const table_name[TABLE_COUNT] = {
-    [TABLE_MESSAGE] = "message", [TABLE_RECIPIENT] = "recipient", [TABLE_DUE] = "due",
-    [TABLE_PLACE] = "place",     [TABLE_SEGMENT] = "segment",     [TABLE_LEDGER] = "ledger",
-    [TABLE_SUPPRESSION] = "suppression", [TABLE_SHELF] = "shelf", [TABLE_JOURNAL] = "journal",
-    [TABLE_POLICY] = "policy",   [TABLE_META] = "meta",
+    [TABLE_MESSAGE] = "message",
+    [TABLE_RECIPIENT] = "recipient",
+    [TABLE_DUE] = "due",
+    [TABLE_PLACE] = "place",
+    [TABLE_SEGMENT] = "segment",
+    [TABLE_LEDGER] = "ledger",
+    [TABLE_SUPPRESSION] = "suppression",
+    [TABLE_SHELF] = "shelf",
+    [TABLE_JOURNAL] = "journal",
+    [TABLE_POLICY] = "policy",
+    [TABLE_META] = "meta",
 };
 
 // The map is address space, not memory. ThreadSanitizer has little of the former.
@@ -33,17 +46,28 @@ struct db_txn {
         MDB_cursor *cursor;
         bool busy, fresh; // fresh: belongs to the transaction as it was begun last
     } cached[TABLE_COUNT];
+    unsigned steps; // of walks
 };
 
 struct db {
     MDB_env *env;
     MDB_dbi table[TABLE_COUNT];
     const struct log *log;
+    size_t map_bytes;
     struct db_txn write;
+    struct {
+        void *map; // NULL: not known
+        long most_pages;
+        _Atomic int64_t looked_us;
+    } rest;
 };
 
-static MDB_val val_of(struct bytes b) { return (MDB_val){b.len, (void *)(uintptr_t)b.at}; }
-static struct bytes bytes_of_val(MDB_val v) { return bytes_range(v.mv_data, v.mv_size); }
+static MDB_val val_of(struct bytes b) {
+    return (MDB_val){b.len, (void *)(uintptr_t)b.at};
+}
+static struct bytes bytes_of_val(MDB_val v) {
+    return bytes_range(v.mv_data, v.mv_size);
+}
 
 static bool is_full(int rc) {
     return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG;
@@ -56,7 +80,62 @@ static bool trouble(struct db_txn *txn, int rc, const char *what, struct err *er
     return err_set(err, "database: %s: %s", what, mdb_strerror(rc));
 }
 
-// ---- environment ---------------------------------------------------------------------------------------------
+// ---- memory
+// --------------------------------------------------------------------------------------------------
+
+// Pages read through the map are the page cache's, but the kernel counts them as ours, and under a limit of
+// memory reclaims them late. When many have gathered they are let go of: what is still needed comes back at
+// the price of a fault, and no pointer into the map is harmed.
+enum { LOOK_EVERY_US = 20000, MAPPED_MOST = 24 << 20, STEPS_A_LOOK = 8192 };
+
+static bool file_pages_here(long *pages) {
+    char text[128];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0) return false;
+    text[n] = 0;
+    return sscanf(text, "%*d %*d %ld", pages) == 1;
+}
+
+// LMDB does not tell where its map is; the kernel does.
+static void *find_map(MDB_env *env, size_t map_bytes) {
+    mdb_filehandle_t fd;
+    struct stat stat;
+    void *found = NULL;
+    char line[4400];
+    if (mdb_env_get_fd(env, &fd) != 0 || fstat(fd, &stat) != 0) return NULL;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps && !found && fgets(line, sizeof line, maps)) {
+        unsigned long from, to, inode;
+        if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &from, &to, &inode) != 3) continue;
+        if (inode == stat.st_ino && to - from == map_bytes)
+            found = (void *)from; // NOLINT: an address as text
+    }
+    if (maps) fclose(maps);
+    return found;
+}
+
+static void rest_init(struct db *db) {
+    long pages;
+    if (!file_pages_here(&pages)) return;
+    db->rest.map = find_map(db->env, db->map_bytes);
+    db->rest.most_pages = pages + MAPPED_MOST / sysconf(_SC_PAGESIZE);
+}
+
+static void rest(struct db *db) {
+    int64_t now = clock_monotonic_us(),
+            looked = atomic_load_explicit(&db->rest.looked_us, memory_order_relaxed);
+    long pages;
+    if (!db->rest.map || now - looked < LOOK_EVERY_US) return;
+    if (!atomic_compare_exchange_strong(&db->rest.looked_us, &looked, now)) return;
+    if (!file_pages_here(&pages) || pages < db->rest.most_pages) return;
+    madvise(db->rest.map, db->map_bytes, MADV_DONTNEED);
+}
+
+// ---- environment
+// ---------------------------------------------------------------------------------------------
 
 static int env_open(struct db *db, const char *path, size_t map_bytes) {
     int rc = mdb_env_create(&db->env);
@@ -65,10 +144,10 @@ static int env_open(struct db *db, const char *path, size_t map_bytes) {
     if (!rc) rc = mdb_env_set_maxdbs(db->env, TABLE_COUNT);
     if (!rc) rc = mdb_env_set_maxreaders(db->env, READERS_MOST);
     if (!rc) rc = mdb_env_open(db->env, path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
-    if (rc) {
-        mdb_env_close(db->env);
-        db->env = NULL;
-    }
+    db->map_bytes = map_bytes;
+    if (!rc) return 0;
+    mdb_env_close(db->env);
+    db->env = NULL;
     return rc;
 }
 
@@ -76,9 +155,64 @@ static int tables_open(struct db *db) {
     MDB_txn *txn;
     int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (rc) return rc;
-    for (int i = 0; i < TABLE_COUNT && !rc; i++) rc = mdb_dbi_open(txn, table_name[i], MDB_CREATE, &db->table[i]);
+    for (int i = 0; i < TABLE_COUNT && !rc; i++)
+        rc = mdb_dbi_open(txn, table_name[i], MDB_CREATE, &db->table[i]);
     if (!rc) return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
+    return rc;
+}
+
+static int env_open_somewhere(struct db *db, const char *path) {
+    int rc = ENOMEM;
+    for (size_t map = map_bytes_most; rc == ENOMEM && map >= map_bytes_least; map /= 4)
+        rc = env_open(db, path, map);
+    if (rc) return rc;
+    int dead;
+    mdb_reader_check(db->env, &dead); // readers a killed process left behind would pin old pages
+    return tables_open(db);
+}
+
+// The file never gives pages back while it is open. After a great backlog it is mostly air: then it is
+// copied, the live part only, and the copy takes its place. Where that fails, a full disk say, the old one
+// does.
+static bool is_mostly_air(struct db *db) {
+    static const uint64_t not_worth_it = 64 << 20;
+    struct db_txn txn = {.db = db};
+    uint64_t file = db_bytes_file(db), used = file;
+    if (file < not_worth_it || mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn.mdb) != 0) return false;
+    used = db_bytes_used(&txn);
+    mdb_txn_abort(txn.mdb);
+    return used < file / 4;
+}
+
+static bool copy_live(struct db *db, const char *path, const char *to) {
+    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600),
+        dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char name[4096];
+    snprintf(name, sizeof name, "%s/data.mdb", path);
+    bool copied = fd >= 0 && dir >= 0 && mdb_env_copyfd2(db->env, fd, MDB_CP_COMPACT) == 0 &&
+                  fsync(fd) == 0 && rename(to, name) == 0;
+    if (copied)
+        fsync(dir); // where that is lost, the old file is still there whole
+    else
+        unlink(to);
+    if (fd >= 0) close(fd);
+    if (dir >= 0) close(dir);
+    return copied;
+}
+
+static int shrink(struct db *db, const char *path) {
+    char to[4096];
+    snprintf(to, sizeof to, "%s/data.mdb.smaller", path);
+    unlink(to); // of a start that was cut short
+    uint64_t was = db_bytes_file(db);
+    if (!is_mostly_air(db) || !copy_live(db, path, to)) return 0;
+    mdb_env_close(db->env);
+    db->env = NULL;
+    int rc = env_open_somewhere(db, path);
+    if (rc == 0)
+        log_note(db->log, "%s/data.mdb: shrunk from %llu to %llu MiB", path, (unsigned long long)(was >> 20),
+                 (unsigned long long)(db_bytes_file(db) >> 20));
     return rc;
 }
 
@@ -86,14 +220,12 @@ struct db *db_open(const char *path, const struct log *log, struct err *err) {
     struct db *db = must_alloc(sizeof *db);
     db->log = log;
     db->write = (struct db_txn){.db = db, .is_write = true};
-    int rc = ENOMEM;
-    for (size_t map = map_bytes_most; rc == ENOMEM && map >= map_bytes_least; map /= 4) rc = env_open(db, path, map);
+    int rc = env_open_somewhere(db, path);
+    if (!rc) rc = shrink(db, path);
     if (!rc) {
-        int dead;
-        mdb_reader_check(db->env, &dead); // readers a killed process left behind would pin old pages
-        rc = tables_open(db);
+        rest_init(db);
+        return db;
     }
-    if (!rc) return db;
     err_set(err, "%s/data.mdb: %s", path, mdb_strerror(rc));
     db_close(&db);
     return NULL;
@@ -114,7 +246,8 @@ uint64_t db_bytes_file(struct db *db) {
     return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 }
 
-// ---- transactions --------------------------------------------------------------------------------------------
+// ---- transactions
+// --------------------------------------------------------------------------------------------
 
 bool db_begin(struct db *db, struct db_txn **txn, struct err *err) {
     struct db_txn *t = &db->write;
@@ -141,6 +274,7 @@ bool db_commit(struct db_txn *t, struct err *err) {
     forget_cursors(t);
     int rc = mdb_txn_commit(t->mdb);
     t->mdb = NULL;
+    rest(t->db);
     return rc ? trouble(t, rc, "commit", err) : true;
 }
 
@@ -150,7 +284,9 @@ void db_abort(struct db_txn *t) {
     t->mdb = NULL;
 }
 
-enum db_trouble db_trouble(const struct db *db) { return db->write.trouble; }
+enum db_trouble db_trouble(const struct db *db) {
+    return db->write.trouble;
+}
 
 struct db_txn *db_reader_new(struct db *db, struct err *err) {
     struct db_txn *t = must_alloc(sizeof *t);
@@ -176,13 +312,18 @@ void db_reader_free(struct db_txn **txn) {
 }
 
 void db_reader_begin(struct db_txn *t) {
-    for (int i = 0; i < TABLE_COUNT; i++) t->cached[i].fresh = false;
+    for (int i = 0; i < TABLE_COUNT; i++)
+        t->cached[i].fresh = false;
     bug_if(mdb_txn_renew(t->mdb) != 0); // fails only for a transaction that is not at rest
 }
 
-void db_reader_end(struct db_txn *t) { mdb_txn_reset(t->mdb); }
+void db_reader_end(struct db_txn *t) {
+    mdb_txn_reset(t->mdb);
+    rest(t->db);
+}
 
-// ---- entries -------------------------------------------------------------------------------------------------
+// ---- entries
+// -------------------------------------------------------------------------------------------------
 
 // A failed read is as bad as a failed write, and a reader has nobody else to tell.
 static bool read_failed(struct db_txn *t, int rc, enum table table, struct err *err) {
@@ -190,12 +331,15 @@ static bool read_failed(struct db_txn *t, int rc, enum table table, struct err *
     return trouble(t, rc, table_name[table], err);
 }
 
-bool db_get(struct db_txn *t, enum table table, struct bytes key, struct bytes *value, bool *found, struct err *err) {
+bool db_get(struct db_txn *t, enum table table, struct bytes key, struct bytes *value, bool *found,
+            struct err *err) {
     MDB_val k = val_of(key), v;
     int rc = mdb_get(t->mdb, t->db->table[table], &k, &v);
     *found = rc == 0;
-    if (rc == 0) *value = bytes_of_val(v);
-    else if (rc != MDB_NOTFOUND) return read_failed(t, rc, table, err);
+    if (rc == 0)
+        *value = bytes_of_val(v);
+    else if (rc != MDB_NOTFOUND)
+        return read_failed(t, rc, table, err);
     return true;
 }
 
@@ -213,11 +357,13 @@ bool db_put(struct db_txn *t, enum table table, struct bytes key, struct bytes v
     return put_if(t, table, key, value, 0, &put, err);
 }
 
-bool db_put_new(struct db_txn *t, enum table table, struct bytes key, struct bytes value, bool *put, struct err *err) {
+bool db_put_new(struct db_txn *t, enum table table, struct bytes key, struct bytes value, bool *put,
+                struct err *err) {
     return put_if(t, table, key, value, MDB_NOOVERWRITE, put, err);
 }
 
-bool db_append(struct db_txn *t, enum table table, struct bytes key, struct bytes value, bool *put, struct err *err) {
+bool db_append(struct db_txn *t, enum table table, struct bytes key, struct bytes value, bool *put,
+               struct err *err) {
     return put_if(t, table, key, value, MDB_APPEND, put, err);
 }
 
@@ -243,7 +389,8 @@ uint64_t db_bytes_used(struct db_txn *t) {
     return bytes;
 }
 
-// ---- walks ---------------------------------------------------------------------------------------------------
+// ---- walks
+// ---------------------------------------------------------------------------------------------------
 
 // The table's cursor is kept from walk to walk; a walk inside a walk of the same table gets one of its own.
 static int cursor_take(struct db_walk *w) {
@@ -252,8 +399,10 @@ static int cursor_take(struct db_walk *w) {
     w->borrowed = !t->cached[w->table].busy;
     if (!w->borrowed) return mdb_cursor_open(t->mdb, t->db->table[w->table], (MDB_cursor **)&w->cursor);
     int rc = 0;
-    if (!*cached) rc = mdb_cursor_open(t->mdb, t->db->table[w->table], cached);
-    else if (!t->is_write && !t->cached[w->table].fresh) rc = mdb_cursor_renew(t->mdb, *cached);
+    if (!*cached)
+        rc = mdb_cursor_open(t->mdb, t->db->table[w->table], cached);
+    else if (!t->is_write && !t->cached[w->table].fresh)
+        rc = mdb_cursor_renew(t->mdb, *cached);
     if (rc) return rc;
     t->cached[w->table].fresh = t->cached[w->table].busy = true;
     w->cursor = *cached;
@@ -280,11 +429,16 @@ bool db_seek(struct db_walk *w, struct bytes from) {
     return step(w, val_of(from), from.len ? MDB_SET_RANGE : MDB_FIRST);
 }
 
-bool db_next(struct db_walk *w) { return step(w, (MDB_val){0}, MDB_NEXT); }
+bool db_next(struct db_walk *w) {
+    if (++w->txn->steps % STEPS_A_LOOK == 0) rest(w->txn->db);
+    return step(w, (MDB_val){0}, MDB_NEXT);
+}
 
 void db_walk_end(struct db_walk *w) {
     if (!w->cursor) return;
-    if (w->borrowed) w->txn->cached[w->table].busy = false;
-    else mdb_cursor_close(w->cursor);
+    if (w->borrowed)
+        w->txn->cached[w->table].busy = false;
+    else
+        mdb_cursor_close(w->cursor);
     w->cursor = NULL;
 }

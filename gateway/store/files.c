@@ -22,7 +22,8 @@ void files_init(struct files *files, int dir) {
 }
 
 void files_release(struct files *files) {
-    for (int i = 0; i < FILES_KEPT; i++) file_put(&files->kept[i]);
+    for (int i = 0; i < FILES_KEPT; i++)
+        file_put(&files->kept[i]);
     pthread_mutex_destroy(&files->lock);
 }
 
@@ -72,7 +73,9 @@ void files_forget(struct files *files, uint32_t number) {
     file_put(&leaves);
 }
 
-int file_fd(const struct file *file) { return file->fd; }
+int file_fd(const struct file *file) {
+    return file->fd;
+}
 
 void file_put(struct file **file) {
     struct file *f = *file;
@@ -82,7 +85,9 @@ void file_put(struct file **file) {
     free(f);
 }
 
-void file_name(uint32_t number, char out[FILE_NAME]) { snprintf(out, FILE_NAME, "%010u.seg", number); }
+void file_name(uint32_t number, char out[FILE_NAME]) {
+    snprintf(out, FILE_NAME, "%010u.seg", number);
+}
 
 bool file_number(const char *name, uint32_t *number) {
     struct bytes b = bytes_of(name), suffix = BYTES(".seg");

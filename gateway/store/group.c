@@ -4,11 +4,14 @@
 #include "store/inside.h"
 #include "store/tail.h"
 
-static bool has_file(const struct store_op *op) { return op->file >= 0 && op->file_length; }
+static bool has_file(const struct store_op *op) {
+    return op->file >= 0 && op->file_length;
+}
 
 static uint64_t body_bytes(const struct store_op *op) {
     uint64_t bytes = has_file(op) ? op->file_length : 0;
-    for (size_t i = 0; i < op->part_count; i++) bytes += op->parts[i].iov_len;
+    for (size_t i = 0; i < op->part_count; i++)
+        bytes += op->parts[i].iov_len;
     return bytes;
 }
 
@@ -38,8 +41,11 @@ static void write_bodies(struct group *g, struct store *s) {
         struct group_slot *slot = &g->slots[i];
         struct store_op *op = slot->op;
         if (!slot->has_body) continue;
-        struct tail_body body = {.id = op->body_id, .parts = op->parts, .part_count = op->part_count,
-                                 .file = has_file(op) ? op->file : -1, .file_length = op->file_length};
+        struct tail_body body = {.id = op->body_id,
+                                 .parts = op->parts,
+                                 .part_count = op->part_count,
+                                 .file = has_file(op) ? op->file : -1,
+                                 .file_length = op->file_length};
         any = true;
         if (!tail_append(&s->segments, SEGMENT_HOT, &body, &op->place, &why)) put_out(slot, &why);
     }
@@ -50,8 +56,10 @@ static void write_bodies(struct group *g, struct store *s) {
     }
 }
 
-// One transaction over all that are still in. `*again` where one op's own refusal, now put out, was all that stood in the way.
-static bool attempt(struct group *g, struct store *s, struct txn_counts *counts, bool *again, struct err *err) {
+// One transaction over all that are still in. `*again` where one op's own refusal, now put out, was all that
+// stood in the way.
+static bool attempt(struct group *g, struct store *s, struct txn_counts *counts, bool *again,
+                    struct err *err) {
     *again = false;
     if (!txn_begin(&s->txn, err)) return false;
     for (size_t i = 0; i < g->count; i++) {
@@ -60,8 +68,10 @@ static bool attempt(struct group *g, struct store *s, struct txn_counts *counts,
         if (slot->out || slot->op->apply(slot->op, &s->txn, &why)) continue;
         *again = db_trouble(s->db) == DB_NO_TROUBLE;
         txn_abort(&s->txn);
-        if (*again) put_out(slot, &why);
-        else *err = why;
+        if (*again)
+            put_out(slot, &why);
+        else
+            *err = why;
         return false;
     }
     return txn_commit(&s->txn, counts, err);
@@ -79,8 +89,10 @@ static bool put_bodies_out(struct group *g, const struct err *why) {
 
 static void set_sick(struct store *s, bool sick, const struct err *why) {
     if (atomic_exchange(&s->told.sick, sick) == sick) return;
-    if (sick) log_fault(s->log, "store: cannot commit, delivery and intake wait: %s", why->text);
-    else log_note(s->log, "store: commits work again");
+    if (sick)
+        log_fault(s->log, "store: cannot commit, delivery and intake wait: %s", why->text);
+    else
+        log_note(s->log, "store: commits work again");
 }
 
 static bool commit(struct group *g, struct store *s, struct txn_counts *counts) {
@@ -89,7 +101,8 @@ static bool commit(struct group *g, struct store *s, struct txn_counts *counts) 
     while (!attempt(g, s, counts, &again, &why)) {
         if (again) continue;
         // On a full disk what frees room goes first, and what takes room is the first to be refused.
-        if (db_trouble(s->db) == DB_FULL && (space_give_reserve(s->space) || put_bodies_out(g, &why))) continue;
+        if (db_trouble(s->db) == DB_FULL && (space_give_reserve(s->space) || put_bodies_out(g, &why)))
+            continue;
         for (size_t i = 0; i < g->count; i++)
             if (!g->slots[i].out) put_out(&g->slots[i], &why);
         set_sick(s, true, &why);
@@ -128,6 +141,8 @@ void group_probe(struct store *s) {
     if (!txn_begin(&s->txn, &why)) return;
     char be[8];
     put_be64(be, (uint64_t)clock_ms(s->clock));
-    if (!txn_put(&s->txn, TABLE_META, BYTES("probe"), bytes_range(be, sizeof be), &why)) txn_abort(&s->txn);
-    else if (txn_commit(&s->txn, &counts, &why)) set_sick(s, false, NULL);
+    if (!txn_put(&s->txn, TABLE_META, BYTES("probe"), bytes_range(be, sizeof be), &why))
+        txn_abort(&s->txn);
+    else if (txn_commit(&s->txn, &counts, &why))
+        set_sick(s, false, NULL);
 }

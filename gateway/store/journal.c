@@ -22,7 +22,8 @@ static bool trim(struct txn *t, struct err *err) {
 
 bool txn_put_journal(struct txn *t, uint64_t id, int64_t at_ms, struct bytes entry, struct err *err) {
     bool put = false;
-    while (!put) { // entries of one message at one millisecond differ in the sequence, which a restart begins anew
+    while (!put) { // entries of one message at one millisecond differ in the sequence, which a restart begins
+                   // anew
         struct key key = key_journal(id, at_ms, t->journal_seq++);
         if (!db_put_new(t->db, TABLE_JOURNAL, key_bytes(&key), entry, &put, err)) return false;
     }

@@ -15,7 +15,9 @@ static void add64(struct key *k, uint64_t v) {
     k->len += 8;
 }
 
-static uint64_t sortable(int64_t ms) { return ms < 0 ? 0 : (uint64_t)ms; }
+static uint64_t sortable(int64_t ms) {
+    return ms < 0 ? 0 : (uint64_t)ms;
+}
 
 struct key key_message(uint64_t id) {
     struct key k = {.len = 0};

@@ -15,7 +15,8 @@ static void name_holder(int fd, const char *path, struct err *err) {
     uint64_t pid;
     if (n > 0 && bytes_to_u64(bytes_trim(bytes_range(text, (size_t)n)), &pid))
         err_set(err, "%s: in use by process %llu; a store has one process", path, (unsigned long long)pid);
-    else err_set(err, "%s: in use by another process; a store has one process", path);
+    else
+        err_set(err, "%s: in use by another process; a store has one process", path);
 }
 
 int lock_take(int dir, const char *path, struct err *err) {
@@ -25,8 +26,10 @@ int lock_take(int dir, const char *path, struct err *err) {
         return -1;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) name_holder(fd, path, err);
-        else err_errno(err, "%s/lock", path);
+        if (errno == EWOULDBLOCK)
+            name_holder(fd, path, err);
+        else
+            err_errno(err, "%s/lock", path);
         close(fd);
         return -1;
     }

@@ -86,8 +86,10 @@ static bool walk_recipients(struct reader *r, uint64_t from, uint64_t to, each_r
         uint32_t n;
         if (!key_to_recipient(walk.key, &id, &n)) continue;
         if (id > to) break;
-        if (recipient_decode(id, n, walk.value, &recipient, &why)) more = each(arg, &recipient);
-        else damaged(r, &why);
+        if (recipient_decode(id, n, walk.value, &recipient, &why))
+            more = each(arg, &recipient);
+        else
+            damaged(r, &why);
     }
     db_walk_end(&walk);
     return more;
@@ -130,13 +132,15 @@ bool reader_due_next(struct reader *r, int64_t after_ms, int64_t *due_ms) {
     return found;
 }
 
-// Of a lane too long for its key only the hash is there: the recipient's record tells whether it is the one meant.
+// Of a lane too long for its key only the hash is there: the recipient's record tells whether it is the one
+// meant.
 static bool is_on_lane(struct reader *r, struct bytes lane, uint64_t id, uint32_t n) {
     struct recipient recipient;
     return reader_recipient(r, id, n, &recipient) && bytes_equal(recipient.lane, lane);
 }
 
-bool reader_parked(struct reader *r, struct bytes lane, bool (*each)(void *arg, uint64_t id, uint32_t n), void *arg) {
+bool reader_parked(struct reader *r, struct bytes lane, bool (*each)(void *arg, uint64_t id, uint32_t n),
+                   void *arg) {
     struct db_walk walk = {.txn = r->txn, .table = TABLE_PLACE};
     struct key start = key_lane(lane);
     bool more = true;
@@ -179,8 +183,8 @@ bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes 
     return more;
 }
 
-bool reader_journal_of(struct reader *r, uint64_t id, bool (*each)(void *arg, int64_t at_ms, struct bytes entry),
-                       void *arg) {
+bool reader_journal_of(struct reader *r, uint64_t id,
+                       bool (*each)(void *arg, int64_t at_ms, struct bytes entry), void *arg) {
     struct db_walk walk = {.txn = r->txn, .table = TABLE_JOURNAL};
     struct key start = key_journal(id, 0, 0);
     bool more = true;

@@ -84,8 +84,8 @@ bool message_decode(uint64_t id, struct bytes from, struct message *out, struct 
     struct cutter c = {from, false};
     uint8_t version = (uint8_t)*cut(&c, 1);
     if (from.len && version != MESSAGE_VERSION)
-        return err_set(err, "message %016llx: encoding version %u, this program knows %d", (unsigned long long)id,
-                       version, MESSAGE_VERSION);
+        return err_set(err, "message %016llx: encoding version %u, this program knows %d",
+                       (unsigned long long)id, version, MESSAGE_VERSION);
     *out = (struct message){.id = id};
     out->received_ms = (int64_t)get_be64(cut(&c, 8));
     out->expires_ms = (int64_t)get_be64(cut(&c, 8));
@@ -158,14 +158,21 @@ uint64_t id_make(int64_t ms, unsigned worker, unsigned sequence) {
     int64_t since = ms < id_epoch_ms ? 0 : ms - id_epoch_ms;
     if (since > most) since = most;
     bug_if(worker >> ID_WORKER_BITS || sequence >> ID_SEQUENCE_BITS);
-    return (uint64_t)since << (ID_WORKER_BITS + ID_SEQUENCE_BITS) | (uint64_t)worker << ID_SEQUENCE_BITS | sequence;
+    return (uint64_t)since << (ID_WORKER_BITS + ID_SEQUENCE_BITS) | (uint64_t)worker << ID_SEQUENCE_BITS |
+           sequence;
 }
 
-unsigned id_worker(uint64_t id) { return (unsigned)(id >> ID_SEQUENCE_BITS) & ((1u << ID_WORKER_BITS) - 1); }
+unsigned id_worker(uint64_t id) {
+    return (unsigned)(id >> ID_SEQUENCE_BITS) & ((1u << ID_WORKER_BITS) - 1);
+}
 
-int64_t id_ms(uint64_t id) { return (int64_t)(id >> (ID_WORKER_BITS + ID_SEQUENCE_BITS)) + id_epoch_ms; }
+int64_t id_ms(uint64_t id) {
+    return (int64_t)(id >> (ID_WORKER_BITS + ID_SEQUENCE_BITS)) + id_epoch_ms;
+}
 
-void id_text(uint64_t id, char out[ID_TEXT]) { snprintf(out, ID_TEXT, "%016llx", (unsigned long long)id); }
+void id_text(uint64_t id, char out[ID_TEXT]) {
+    snprintf(out, ID_TEXT, "%016llx", (unsigned long long)id);
+}
 
 bool id_parse(struct bytes text, uint64_t *id) {
     if (text.len != ID_TEXT - 1) return false;
@@ -173,17 +180,23 @@ bool id_parse(struct bytes text, uint64_t *id) {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         unsigned digit;
-        if (c >= '0' && c <= '9') digit = (unsigned)(c - '0');
-        else if (c >= 'a' && c <= 'f') digit = (unsigned)(c - 'a') + 10;
-        else if (c >= 'A' && c <= 'F') digit = (unsigned)(c - 'A') + 10;
-        else return false;
+        if (c >= '0' && c <= '9')
+            digit = (unsigned)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (unsigned)(c - 'a') + 10;
+        else if (c >= 'A' && c <= 'F')
+            digit = (unsigned)(c - 'A') + 10;
+        else
+            return false;
         value = value << 4 | digit;
     }
     *id = value;
     return true;
 }
 
-static struct bytes kept(struct arena *arena, struct bytes text) { return text.len ? arena_copy(arena, text) : BYTES(""); }
+static struct bytes kept(struct arena *arena, struct bytes text) {
+    return text.len ? arena_copy(arena, text) : BYTES("");
+}
 
 void message_copy(struct arena *arena, const struct message *from, struct message *to) {
     *to = *from;

@@ -15,7 +15,8 @@
 enum { ROW_VERSION = 1 };
 static const char magic[4] = {'T', 'G', 'b', '1'};
 
-// ---- encodings -----------------------------------------------------------------------------------------------
+// ---- encodings
+// -----------------------------------------------------------------------------------------------
 
 void segment_head_encode(const struct segment_head *head, char out[SEGMENT_HEAD]) {
     memcpy(out, magic, sizeof magic);
@@ -28,7 +29,9 @@ void segment_head_encode(const struct segment_head *head, char out[SEGMENT_HEAD]
 
 bool segment_head_decode(const char in[SEGMENT_HEAD], struct segment_head *out) {
     if (memcmp(in, magic, sizeof magic) != 0 || get_be32(in + 28) != crc32c(0, in, 28)) return false;
-    *out = (struct segment_head){.crc = get_be32(in + 4), .id = get_be64(in + 8), .length = get_be64(in + 16),
+    *out = (struct segment_head){.crc = get_be32(in + 4),
+                                 .id = get_be64(in + 8),
+                                 .length = get_be64(in + 16),
                                  .codec = (uint8_t)in[24]};
     return true;
 }
@@ -43,20 +46,25 @@ static void row_encode(const struct segment *seg, char out[SEGMENT_ROW]) {
 bool segment_row_decode(struct bytes key, struct bytes row, uint32_t *number, struct segment_row *out) {
     if (key.len != 4 || row.len != SEGMENT_ROW || row.at[0] != ROW_VERSION || row.at[1] & ~3) return false;
     *number = get_be32(key.at);
-    *out = (struct segment_row){.kind = row.at[1] & 1 ? SEGMENT_COLD : SEGMENT_HOT, .sealed = row.at[1] & 2,
-                                .end = get_be64(row.at + 2), .live = get_be64(row.at + 10)};
+    *out = (struct segment_row){.kind = row.at[1] & 1 ? SEGMENT_COLD : SEGMENT_HOT,
+                                .sealed = row.at[1] & 2,
+                                .end = get_be64(row.at + 2),
+                                .live = get_be64(row.at + 10)};
     return *number != 0;
 }
 
-// ---- the account ---------------------------------------------------------------------------------------------
+// ---- the account
+// ---------------------------------------------------------------------------------------------
 
 static size_t position(const struct segments *s, uint32_t number) {
     size_t low = 0, high = s->count;
     if (high && s->all[high - 1].number == number) return high - 1; // most bodies lie in the newest
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (s->all[mid].number < number) low = mid + 1;
-        else high = mid;
+        if (s->all[mid].number < number)
+            low = mid + 1;
+        else
+            high = mid;
     }
     return low;
 }
@@ -123,8 +131,9 @@ bool segments_save(struct segments *s, struct db_txn *txn, struct err *err) {
         struct key key = key_segment(seg->number);
         char row[SEGMENT_ROW];
         row_encode(seg, row);
-        bool saved = is_spent(s, seg) ? db_delete(txn, TABLE_SEGMENT, key_bytes(&key), err)
-                                      : db_put(txn, TABLE_SEGMENT, key_bytes(&key), bytes_range(row, sizeof row), err);
+        bool saved = is_spent(s, seg)
+                         ? db_delete(txn, TABLE_SEGMENT, key_bytes(&key), err)
+                         : db_put(txn, TABLE_SEGMENT, key_bytes(&key), bytes_range(row, sizeof row), err);
         if (!saved) return false;
     }
     return true;
@@ -134,7 +143,8 @@ static void forget(struct segments *s, struct segment *seg) {
     char name[FILE_NAME];
     file_name(seg->number, name);
     if (unlinkat(s->dir, name, 0) != 0 && errno != ENOENT)
-        log_warn(s->log, "segments/%s: cannot be removed: %s", name, strerror(errno)); // the next start sweeps it
+        log_warn(s->log, "segments/%s: cannot be removed: %s", name,
+                 strerror(errno)); // the next start sweeps it
     files_forget(s->files, seg->number);
     segments_set_disk(s, seg, 0);
     size_t at = (size_t)(seg - s->all);
@@ -171,11 +181,15 @@ struct segment *segments_thin(struct segments *s) {
     return NULL;
 }
 
-// ---- start ---------------------------------------------------------------------------------------------------
+// ---- start
+// ---------------------------------------------------------------------------------------------------
 
-void segments_init(struct segments *s, int dir, struct files *files, uint64_t segment_bytes, const struct log *log) {
-    *s = (struct segments){.dir = dir, .files = files, .segment_bytes = segment_bytes, .log = log, .next_number = 1};
-    for (int kind = 0; kind < SEGMENT_KINDS; kind++) s->tail[kind].fd = -1;
+void segments_init(struct segments *s, int dir, struct files *files, uint64_t segment_bytes,
+                   const struct log *log) {
+    *s = (struct segments){
+        .dir = dir, .files = files, .segment_bytes = segment_bytes, .log = log, .next_number = 1};
+    for (int kind = 0; kind < SEGMENT_KINDS; kind++)
+        s->tail[kind].fd = -1;
 }
 
 void segments_release(struct segments *s) {
@@ -192,7 +206,8 @@ void segments_release(struct segments *s) {
 bool segments_learn(struct segments *s, struct bytes key, struct bytes row, struct err *err) {
     uint32_t number;
     struct segment_row known;
-    if (!segment_row_decode(key, row, &number, &known)) return err_set(err, "segment table: a row is damaged");
+    if (!segment_row_decode(key, row, &number, &known))
+        return err_set(err, "segment table: a row is damaged");
     struct segment *seg = segments_add(s, number);
     seg->kind = known.kind;
     seg->sealed = known.sealed;
@@ -233,7 +248,8 @@ bool segments_has_files(struct segments *s, bool *has, struct err *err) {
     return false;
 }
 
-// A file without a row was rolled by a group that never committed, or lost its row in a commit just before the end.
+// A file without a row was rolled by a group that never committed, or lost its row in a commit just before
+// the end.
 static bool unlink_unknown(struct segments *s, const char *name, uint32_t number) {
     if (number >= s->next_number) s->next_number = number + 1;
     if (!segments_find(s, number)) unlinkat(s->dir, name, 0);
@@ -246,8 +262,8 @@ static void resume_tail(struct segments *s, struct segment *seg) {
     file_name(seg->number, name);
     int fd = openat(s->dir, name, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &stat) != 0 || (uint64_t)stat.st_size < seg->end) {
-        log_fault(s->log, "segments/%s: shorter than the %llu bytes that were committed: bodies are lost", name,
-                  (unsigned long long)seg->end);
+        log_fault(s->log, "segments/%s: shorter than the %llu bytes that were committed: bodies are lost",
+                  name, (unsigned long long)seg->end);
         if (fd >= 0) close(fd);
         seg->sealed = true;
         segments_touch(s, seg);
@@ -257,7 +273,8 @@ static void resume_tail(struct segments *s, struct segment *seg) {
     // Where there is no room to preallocate, writing will say so.
     bool taken = seg->kind == SEGMENT_HOT && fallocate(fd, 0, 0, (off_t)capacity) == 0;
     segments_set_disk(s, seg, taken ? capacity : (uint64_t)stat.st_size);
-    s->tail[seg->kind] = (struct segment_tail){.number = seg->number, .fd = fd, .capacity = capacity, .synced = seg->end};
+    s->tail[seg->kind] =
+        (struct segment_tail){.number = seg->number, .fd = fd, .capacity = capacity, .synced = seg->end};
 }
 
 bool segments_sweep(struct segments *s, struct err *err) {

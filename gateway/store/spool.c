@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// spool: messages and recipients within the writer's transaction, and their indexes kept in step. [contract: store.h]
+// spool: messages and recipients within the writer's transaction, and their indexes kept in step. [contract:
+// store.h]
 #include "store/key.h"
 #include "store/txn.h"
 
@@ -29,7 +30,8 @@ bool txn_put_message(struct txn *t, const struct message *m, struct err *err) {
     return true;
 }
 
-// Where a recipient stands in the indexes. Keys own their bytes: the record they came from may be overwritten.
+// Where a recipient stands in the indexes. Keys own their bytes: the record they came from may be
+// overwritten.
 struct standing {
     struct key due, place;
     bool parked, held;
@@ -42,11 +44,14 @@ static struct standing standing_of(const struct recipient *r) {
     return s;
 }
 
-static bool same(const struct key *a, const struct key *b) { return bytes_equal(key_bytes(a), key_bytes(b)); }
+static bool same(const struct key *a, const struct key *b) {
+    return bytes_equal(key_bytes(a), key_bytes(b));
+}
 
 static bool leave(struct txn *t, const struct standing *was, const struct standing *now, struct err *err) {
     if (was->held) t->held--;
-    if (!(now && same(&was->due, &now->due)) && !db_delete(t->db, TABLE_DUE, key_bytes(&was->due), err)) return false;
+    if (!(now && same(&was->due, &now->due)) && !db_delete(t->db, TABLE_DUE, key_bytes(&was->due), err))
+        return false;
     if (!was->parked || (now && now->parked && same(&was->place, &now->place))) return true;
     return db_delete(t->db, TABLE_PLACE, key_bytes(&was->place), err);
 }
@@ -66,7 +71,8 @@ bool txn_put_recipient(struct txn *t, const struct recipient *r, struct err *err
     bool found = false, appended;
     buf_reset(&t->value);
     recipient_encode(r, &t->value);
-    if (!db_append(t->db, TABLE_RECIPIENT, key_bytes(&key), buf_bytes(&t->value), &appended, err)) return false;
+    if (!db_append(t->db, TABLE_RECIPIENT, key_bytes(&key), buf_bytes(&t->value), &appended, err))
+        return false;
     if (!appended) {
         struct recipient old;
         if (!txn_get_recipient(t, r->id, r->n, &old, &found, err)) return false;
@@ -122,7 +128,8 @@ bool txn_get_message(struct txn *t, uint64_t id, struct message *out, bool *foun
     return !*found || message_decode(id, value, out, err);
 }
 
-bool txn_get_recipient(struct txn *t, uint64_t id, uint32_t n, struct recipient *out, bool *found, struct err *err) {
+bool txn_get_recipient(struct txn *t, uint64_t id, uint32_t n, struct recipient *out, bool *found,
+                       struct err *err) {
     struct key key = key_recipient(id, n);
     struct bytes value;
     if (!db_get(t->db, TABLE_RECIPIENT, key_bytes(&key), &value, found, err)) return false;

@@ -13,7 +13,9 @@
 
 static const uint64_t segment_bytes_usual = 64 << 20, reserve_bytes_usual = 128 << 20, journal_usual = 100000;
 
-static uint64_t or_usual(uint64_t value, uint64_t usual) { return value ? value : usual; }
+static uint64_t or_usual(uint64_t value, uint64_t usual) {
+    return value ? value : usual;
+}
 
 // Makes the folder and those above it that are missing.
 static bool make_folder(const char *path, struct err *err) {
@@ -30,7 +32,9 @@ static bool make_folder(const char *path, struct err *err) {
     return made || err_errno(err, "%s", path);
 }
 
-static int open_folder(int at, const char *path) { return openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+static int open_folder(int at, const char *path) {
+    return openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 
 static bool open_folders(struct store *s, struct err *err) {
     if (!make_folder(s->path, err)) return false;
@@ -38,7 +42,8 @@ static bool open_folders(struct store *s, struct err *err) {
     if (s->dir < 0) return err_errno(err, "%s", s->path);
     s->lock = lock_take(s->dir, s->path, err);
     if (s->lock < 0) return false;
-    if (mkdirat(s->dir, "segments", 0700) != 0 && errno != EEXIST) return err_errno(err, "%s/segments", s->path);
+    if (mkdirat(s->dir, "segments", 0700) != 0 && errno != EEXIST)
+        return err_errno(err, "%s/segments", s->path);
     s->segment_dir = open_folder(s->dir, "segments");
     if (s->segment_dir < 0 || fsync(s->dir) != 0) return err_errno(err, "%s/segments", s->path);
     return true;
@@ -59,7 +64,8 @@ static bool load(struct store *s, struct err *err) {
     if (!txn_load(&s->txn, &is_new, err)) return false;
     if (is_new && !segments_has_files(&s->segments, &has_files, err)) return false;
     if (has_files)
-        return err_set(err, "segments/ holds bodies, but data.mdb is new: put the old one back, or move segments/ away");
+        return err_set(
+            err, "segments/ holds bodies, but data.mdb is new: put the old one back, or move segments/ away");
     return learn_segments(s, err) && segments_sweep(&s->segments, err);
 }
 
@@ -72,7 +78,8 @@ static bool recover(struct store *s, struct err *err) {
     }
     s->last_id = s->txn.id_mark;
     bool done = txn_commit(&s->txn, &counts, err);
-    if (!done && db_trouble(s->db) == DB_FULL && space_give_reserve(s->space)) // the changed rows are still marked
+    if (!done && db_trouble(s->db) == DB_FULL &&
+        space_give_reserve(s->space)) // the changed rows are still marked
         done = txn_begin(&s->txn, err) && txn_commit(&s->txn, &counts, err);
     if (done) store_tell_counts(s, &counts);
     return done;
@@ -81,11 +88,13 @@ static bool recover(struct store *s, struct err *err) {
 static bool open_all(struct store *s, const struct store_options *options, struct err *err) {
     if (!open_folders(s, err)) return false;
     s->space = must_alloc(sizeof *s->space);
-    space_init(s->space, s->dir, or_usual(options->reserve_bytes, reserve_bytes_usual), options->ceiling_bytes, s->log);
+    space_init(s->space, s->dir, or_usual(options->reserve_bytes, reserve_bytes_usual),
+               options->ceiling_bytes, s->log);
     s->db = db_open(s->path, s->log, err);
     if (!s->db) return false;
     files_init(&s->files, s->segment_dir);
-    segments_init(&s->segments, s->segment_dir, &s->files, or_usual(options->segment_bytes, segment_bytes_usual), s->log);
+    segments_init(&s->segments, s->segment_dir, &s->files,
+                  or_usual(options->segment_bytes, segment_bytes_usual), s->log);
     s->txn.env = s->db;
     s->txn.segments = &s->segments;
     s->txn.journal_max = or_usual(options->journal_max, journal_usual);
@@ -126,13 +135,21 @@ void store_close(struct store **store) {
     *store = NULL;
 }
 
-bool store_has_room(const struct store *s) { return space_has_room(s->space); }
+bool store_has_room(const struct store *s) {
+    return space_has_room(s->space);
+}
 
-bool store_is_sick(const struct store *s) { return atomic_load_explicit(&s->told.sick, memory_order_relaxed); }
+bool store_is_sick(const struct store *s) {
+    return atomic_load_explicit(&s->told.sick, memory_order_relaxed);
+}
 
-uint64_t store_last_id(const struct store *s) { return s->last_id; }
+uint64_t store_last_id(const struct store *s) {
+    return s->last_id;
+}
 
-void store_submit(struct store *s, struct store_op *op) { writer_submit(s->writer, op); }
+void store_submit(struct store *s, struct store_op *op) {
+    writer_submit(s->writer, op);
+}
 
 void store_tell_counts(struct store *s, const struct txn_counts *counts) {
     atomic_store(&s->told.messages, counts->messages);

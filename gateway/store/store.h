@@ -6,7 +6,7 @@
 // commits (synced), and calls each op's `finish`. Nobody waits for a timer: a lone op commits at once, and while one group
 // commits the next gathers. `finish(op, true)` means: on disk. An op whose apply fails is undone by itself (the
 // group is run again without it) and gets finish(op, false, why).
-// `apply` and `finish` run on the writer thread: apply touches only the op and the txn; finish only hands the op back
+// `apply` and `finish` run on the writer thread: apply touches only the op and the txn, and may be run more than once; finish only hands the op back
 // to its owner's loop (loop_post).
 //
 // READING. Each worker has its own reader (one LMDB read transaction, reset and renewed): reader_begin..reader_end
@@ -118,12 +118,13 @@ bool reader_walk(struct reader *r, enum table table, struct bytes prefix, bool (
 // ---- bodies --------------------------------------------------------------------------------------------------
 
 struct body; // an open body: keeps its segment's file open (even when it is unlinked meanwhile)
-struct body *body_open(struct store *store, uint64_t id, const struct place *place, struct err *err); // checks magic, id, length
+// Checks magic, id, length. A body that compaction has moved since `place` was read is found where it is now.
+struct body *body_open(struct store *store, uint64_t id, const struct place *place, struct err *err);
 uint64_t body_length(const struct body *body);
 // Up to `size` bytes from `offset`; *got 0 at the end. The CRC is checked when a read passes the end in order.
 bool must_use body_read(struct body *body, uint64_t offset, void *into, size_t size, size_t *got, struct err *err);
 void body_close(struct body **body);
 
 // A full check for `check --store` and the torture tests: every record decodes, every index entry has its recipient and the
-// other way round, every body is where it should be with its CRC, segment counters agree. Faults as text lines, at most `max`.
+// other way round, every body is where it should be with its CRC, segment counters agree. Faults as text lines, at most 1,000. Any thread, also while mail flows.
 bool store_check(struct store *store, void (*fault)(void *arg, const char *text), void *arg, uint64_t *checked);

@@ -16,14 +16,16 @@ static void seal(struct segments *s, enum segment_kind kind) {
     struct segment *seg = segments_find(s, tail->number);
     if (!seg) return;
     // The preallocated rest goes back; where that fails it is only room.
-    if (tail->capacity > seg->end && ftruncate(tail->fd, (off_t)seg->end) == 0) segments_set_disk(s, seg, seg->end);
+    if (tail->capacity > seg->end && ftruncate(tail->fd, (off_t)seg->end) == 0)
+        segments_set_disk(s, seg, seg->end);
     close(tail->fd);
     *tail = (struct segment_tail){.fd = -1};
     seg->sealed = true;
     segments_touch(s, seg);
 }
 
-// After a failed sync nobody knows which pages the kernel still has: what was not synced before is given up with its file.
+// After a failed sync nobody knows which pages the kernel still has: what was not synced before is given up
+// with its file.
 static bool sync_tail(struct segments *s, enum segment_kind kind, struct err *err) {
     struct segment_tail *tail = &s->tail[kind];
     struct segment *seg = segments_find(s, tail->number);
@@ -72,7 +74,8 @@ static bool roll(struct segments *s, enum segment_kind kind, uint64_t least, str
     return true;
 }
 
-// ---- writing -------------------------------------------------------------------------------------------------
+// ---- writing
+// -------------------------------------------------------------------------------------------------
 
 static bool write_all(int fd, struct iovec *iov, size_t count, uint64_t at) {
     while (count) {
@@ -131,11 +134,13 @@ static bool copy_file(struct segments *s, int fd, const struct tail_body *body, 
     if (!s->copy) s->copy = must_alloc(COPY_BYTES);
     for (uint64_t done = 0; done < body->file_length;) {
         uint64_t left = body->file_length - done;
-        ssize_t n = pread(body->file, s->copy, left < COPY_BYTES ? left : COPY_BYTES, (off_t)(body->file_offset + done));
+        ssize_t n = pread(body->file, s->copy, left < COPY_BYTES ? left : COPY_BYTES,
+                          (off_t)(body->file_offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) {
             *source_failed = true;
-            return n < 0 ? err_errno(err, "reading a body") : err_set(err, "a body's file is shorter than announced");
+            return n < 0 ? err_errno(err, "reading a body")
+                         : err_set(err, "a body's file is shorter than announced");
         }
         *crc = crc32c(*crc, s->copy, (size_t)n);
         struct iovec iov = {s->copy, (size_t)n};
@@ -152,10 +157,11 @@ static bool tail_for(struct segments *s, enum segment_kind kind, uint64_t size, 
     return roll(s, kind, size, err);
 }
 
-static bool append_file(struct segments *s, enum segment_kind kind, const struct tail_body *body, uint64_t parts,
-                        uint32_t crc, struct segment *seg, struct err *err) {
+static bool append_file(struct segments *s, enum segment_kind kind, const struct tail_body *body,
+                        uint64_t parts, uint32_t crc, struct segment *seg, struct err *err) {
     struct segment_tail *tail = &s->tail[kind];
-    struct segment_head head = {.id = body->id, .length = parts + body->file_length, .codec = SEGMENT_CODEC_PLAIN};
+    struct segment_head head = {
+        .id = body->id, .length = parts + body->file_length, .codec = SEGMENT_CODEC_PLAIN};
     bool source_failed = false;
     if (kind == SEGMENT_HOT && !flush(s, err)) return refuse(s, err);
     tail->unsynced = true;
@@ -186,11 +192,12 @@ static void append_parts(struct segments *s, const struct tail_body *body, uint6
     if (!s->gathered_count) s->gathered_at = seg->end;
     segment_head_encode(&head, s->heads[s->heads_count]);
     gather(s, s->heads[s->heads_count++], SEGMENT_HEAD);
-    for (size_t i = 0; i < body->part_count; i++) gather(s, body->parts[i].iov_base, body->parts[i].iov_len);
+    for (size_t i = 0; i < body->part_count; i++)
+        gather(s, body->parts[i].iov_base, body->parts[i].iov_len);
 }
 
-bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_body *body, struct place *place,
-                     struct err *err) {
+bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_body *body,
+                 struct place *place, struct err *err) {
     if (s->refusing) {
         if (err) *err = s->why;
         return false;
@@ -208,8 +215,10 @@ bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_b
     if (!done) refuse(s, &why);
     struct segment *seg = done ? segments_find(s, s->tail[kind].number) : NULL;
     bug_if(kind == SEGMENT_COLD && body->file < 0);
-    if (seg && body->file >= 0) done = append_file(s, kind, body, parts, crc, seg, &why);
-    else if (seg) append_parts(s, body, parts, crc, seg);
+    if (seg && body->file >= 0)
+        done = append_file(s, kind, body, parts, crc, seg, &why);
+    else if (seg)
+        append_parts(s, body, parts, crc, seg);
     if (!done) {
         if (err) *err = why;
         return false;
@@ -221,9 +230,13 @@ bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_b
     return true;
 }
 
-void tail_begin(struct segments *s) { s->refusing = false; }
+void tail_begin(struct segments *s) {
+    s->refusing = false;
+}
 
-bool tail_refuses(const struct segments *s) { return s->refusing; }
+bool tail_refuses(const struct segments *s) {
+    return s->refusing;
+}
 
 bool tail_sync(struct segments *s, struct err *err) {
     struct err why;

@@ -26,8 +26,10 @@ bool txn_load(struct txn *t, bool *is_new, struct err *err) {
     *is_new = !found;
     if (!found) return put_number(t, meta_version, DB_VERSION, err);
     if (version > DB_VERSION)
-        return err_set(err, "written by a newer tidegate (encoding %llu, this program knows up to %d): "
-                       "run that version, or drain the queue with it first", (unsigned long long)version, DB_VERSION);
+        return err_set(err,
+                       "written by a newer tidegate (encoding %llu, this program knows up to %d): "
+                       "run that version, or drain the queue with it first",
+                       (unsigned long long)version, DB_VERSION);
     if (!get_number(t, meta_held, &t->held_committed, &found, err)) return false;
     if (!get_number(t, meta_id_mark, &t->id_mark_committed, &found, err)) return false;
     t->held = t->held_committed;
@@ -60,7 +62,8 @@ bool txn_commit(struct txn *t, struct txn_counts *counts, struct err *err) {
     }
     *counts = (struct txn_counts){.messages = db_count(t->db, TABLE_MESSAGE),
                                   .recipients = db_count(t->db, TABLE_RECIPIENT),
-                                  .parked = db_count(t->db, TABLE_PLACE), .held = t->held,
+                                  .parked = db_count(t->db, TABLE_PLACE),
+                                  .held = t->held,
                                   .db_bytes_used = db_bytes_used(t->db)};
     bool done = db_commit(t->db, err);
     t->db = NULL;
@@ -89,6 +92,7 @@ bool txn_delete(struct txn *t, enum table table, struct bytes key, struct err *e
     return db_delete(t->db, table, key, err);
 }
 
-bool txn_get(struct txn *t, enum table table, struct bytes key, struct bytes *value, bool *found, struct err *err) {
+bool txn_get(struct txn *t, enum table table, struct bytes key, struct bytes *value, bool *found,
+             struct err *err) {
     return db_get(t->db, table, key, value, found, err);
 }

@@ -12,7 +12,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-// How often a sick database is tried and a missing reserve looked after; how often compaction may come between groups.
+// How often a sick database is tried and a missing reserve looked after; how often compaction may come
+// between groups.
 enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
 
 struct writer {
@@ -29,9 +30,12 @@ struct writer {
 static void take_waiting(struct writer *w) {
     struct queue_node *taken = queue_take_all(&w->queue);
     if (!taken) return;
-    if (w->oldest) w->newest->next = taken;
-    else w->oldest = taken;
-    while (taken->next) taken = taken->next;
+    if (w->oldest)
+        w->newest->next = taken;
+    else
+        w->oldest = taken;
+    while (taken->next)
+        taken = taken->next;
     w->newest = taken;
 }
 
@@ -47,7 +51,9 @@ static bool run_group(struct writer *w) {
     return true;
 }
 
-static int sooner(int a_ms, int b_ms) { return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms; }
+static int sooner(int a_ms, int b_ms) {
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
 
 // While groups come one after the other, compaction gets a turn every few milliseconds.
 static int compact_turn(struct writer *w, bool busy) {
@@ -82,7 +88,8 @@ static void wait_for_work(struct writer *w, int ms) {
 static void *writer_main(void *arg) {
     struct writer *w = arg;
     for (;;) {
-        bool stopping = atomic_load(&w->stop); // looked at first: what was submitted before it is then seen below
+        bool stopping =
+            atomic_load(&w->stop); // looked at first: what was submitted before it is then seen below
         bool ran = run_group(w);
         int idle_ms = upkeep(w, ran);
         if (ran) continue;

@@ -15,7 +15,8 @@ static void try_head(struct bytes in) {
     char again[SEGMENT_HEAD];
     if (in.len != SEGMENT_HEAD || !segment_head_decode(in.at, &head)) return;
     segment_head_encode(&head, again);
-    bug_if(head.codec == 0 && (in.at[25] | in.at[26] | in.at[27]) == 0 && memcmp(again, in.at, SEGMENT_HEAD) != 0);
+    bug_if(head.codec == 0 && (in.at[25] | in.at[26] | in.at[27]) == 0 &&
+           memcmp(again, in.at, SEGMENT_HEAD) != 0);
 }
 
 static void try_keys(struct bytes in) {
@@ -52,7 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         recipient_encode(&r, &out);
         expect_same(&out, in);
         break;
-    case 2: try_head(in); break;
+    case 2:
+        try_head(in);
+        break;
     default:
         try_keys(in);
         (void)!segment_row_decode(key_bytes(&segment), in, &number, &row);

@@ -205,11 +205,20 @@ static void a_segment_that_is_gone(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(a_sound_store_has_no_faults), CASE(a_lost_due_entry),          CASE(a_due_entry_too_many),
-        CASE(a_lost_place),                CASE(a_place_too_many),          CASE(a_lost_message),
-        CASE(a_message_nobody_waits_for),  CASE(a_record_that_is_garbage),  CASE(a_held_counter_that_is_off),
-        CASE(segment_rows_that_are_off),   CASE(a_flipped_bit_in_a_body),   CASE(a_flipped_bit_in_a_header),
-        CASE(a_segment_cut_short),         CASE(a_segment_that_is_gone),
+        CASE(a_sound_store_has_no_faults),
+        CASE(a_lost_due_entry),
+        CASE(a_due_entry_too_many),
+        CASE(a_lost_place),
+        CASE(a_place_too_many),
+        CASE(a_lost_message),
+        CASE(a_message_nobody_waits_for),
+        CASE(a_record_that_is_garbage),
+        CASE(a_held_counter_that_is_off),
+        CASE(segment_rows_that_are_off),
+        CASE(a_flipped_bit_in_a_body),
+        CASE(a_flipped_bit_in_a_header),
+        CASE(a_segment_cut_short),
+        CASE(a_segment_that_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,8 @@ static struct bytes body_of(uint64_t id, char *into) {
 
 static void fill(struct kit *kit) {
     char body[BODY];
-    for (uint64_t id = 1; id <= MESSAGES; id++) assert_true(accept_mail(kit, id, 1, 1, body_of(id, body)));
+    for (uint64_t id = 1; id <= MESSAGES; id++)
+        assert_true(accept_mail(kit, id, 1, 1, body_of(id, body)));
 }
 
 static void expect_body(struct kit *kit, uint64_t id) {
@@ -45,7 +46,9 @@ static void expect_body(struct kit *kit, uint64_t id) {
     free(all);
 }
 
-static void note(void *arg, const char *text) { snprintf(arg, 512, "%s", text); }
+static void note(void *arg, const char *text) {
+    snprintf(arg, 512, "%s", text);
+}
 
 static void expect_sound(struct kit *kit) {
     char fault[512] = "";
@@ -54,7 +57,8 @@ static void expect_sound(struct kit *kit) {
 
 // The writer compacts when it has nothing better to do: wait for what it must come to.
 static void until_segments(struct kit *kit, uint64_t most) {
-    for (int turn = 0; turn < 1000 && kit_stats(kit).segments > most; turn++) poll(NULL, 0, 5);
+    for (int turn = 0; turn < 1000 && kit_stats(kit).segments > most; turn++)
+        poll(NULL, 0, 5);
     assert_true(kit_stats(kit).segments <= most);
 }
 
@@ -62,8 +66,10 @@ static void drained_segments_are_unlinked(void **state) {
     struct kit *kit = *state;
     fill(kit);
     assert_true(kit_stats(kit).segments >= 6);
-    for (uint64_t id = 1; id <= MESSAGES; id++) assert_true(drop_mail(kit, id, 0, NULL));
-    assert_true(kit_stats(kit).segments <= 2); // the tail, and a cold one where compaction was quicker than we
+    for (uint64_t id = 1; id <= MESSAGES; id++)
+        assert_true(drop_mail(kit, id, 0, NULL));
+    assert_true(kit_stats(kit).segments <=
+                2); // the tail, and a cold one where compaction was quicker than we
     assert_int_equal(kit_stats(kit).body_bytes_live, 0);
     assert_true(kit_stats(kit).body_bytes_disk <= 128 << 10);
     expect_sound(kit);
@@ -75,12 +81,15 @@ static void stragglers_move_to_a_cold_segment(void **state) {
     for (uint64_t id = 1; id <= MESSAGES; id++)
         if (id % 20 != 5) assert_true(drop_mail(kit, id, 0, NULL));
     until_segments(kit, 3); // the tail, the cold one, and a segment that may have two stragglers
-    for (uint64_t id = 5; id <= MESSAGES; id += 20) expect_body(kit, id);
+    for (uint64_t id = 5; id <= MESSAGES; id += 20)
+        expect_body(kit, id);
     expect_sound(kit);
     kit_reopen(kit);
-    for (uint64_t id = 5; id <= MESSAGES; id += 20) expect_body(kit, id);
+    for (uint64_t id = 5; id <= MESSAGES; id += 20)
+        expect_body(kit, id);
     expect_sound(kit);
-    for (uint64_t id = 5; id <= MESSAGES; id += 20) assert_true(drop_mail(kit, id, 0, NULL));
+    for (uint64_t id = 5; id <= MESSAGES; id += 20)
+        assert_true(drop_mail(kit, id, 0, NULL));
     assert_int_equal(kit_stats(kit).body_bytes_live, 0);
     expect_sound(kit);
 }
@@ -105,7 +114,8 @@ static void who_reads_goes_on_reading(void **state) {
         if (id != 5) assert_true(drop_mail(kit, id, 0, NULL));
     char name[128];
     snprintf(name, sizeof name, "%s/segments/%010u.seg", kit->path, place.segment);
-    for (int turn = 0; turn < 1000 && access(name, F_OK) == 0; turn++) poll(NULL, 0, 5);
+    for (int turn = 0; turn < 1000 && access(name, F_OK) == 0; turn++)
+        poll(NULL, 0, 5);
     assert_int_equal(access(name, F_OK), -1);
     assert_true(body_read(open, 1000, begun + 1000, BODY, &got, &err) && got == BODY - 1000);
     assert_memory_equal(begun, body_of(5, body).at, BODY);
@@ -130,7 +140,8 @@ static void a_damaged_segment_is_left_alone(void **state) {
     close(fd);
     for (uint64_t id = 1; id <= MESSAGES; id++)
         if (id != 6) assert_true(drop_mail(kit, id, 0, NULL));
-    for (int turn = 0; turn < 20; turn++) assert_true(accept_mail(kit, 1000, 1, 1, BYTES("x"))); // the writer has had its turns
+    for (int turn = 0; turn < 20; turn++)
+        assert_true(accept_mail(kit, 1000, 1, 1, BYTES("x"))); // the writer has had its turns
     assert_int_equal(access(name, F_OK), 0);
     assert_null(kit_body(kit, 6, &len, &err));
     assert_non_null(strstr(err.text, "damaged"));

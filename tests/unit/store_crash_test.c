@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // kill -9 at random moments: what was acknowledged is there, whole; what was settled stays settled.
 //
-// A child runs the store and tells over a pipe what was committed; the parent kills it after a random number of words,
-// opens what it left behind and compares.
+// A child runs the store and tells over a pipe what was committed; the parent kills it after a random number
+// of words, opens what it left behind and compares.
 #include "store_kit.h"
 
 #include <errno.h>
@@ -15,15 +15,19 @@ enum { KILLS = 40, LANES = 6, WORDS_A_LIFE = 120, IDS = 400000 };
 enum word_kind { WORD_ACCEPTED = 1, WORD_SETTLED = 2 };
 
 // Words on the pipe: kind in the top byte, id below; atomic, as they are shorter than PIPE_BUF.
-static uint64_t word_of(enum word_kind kind, uint64_t id) { return (uint64_t)kind << 56 | id; }
+static uint64_t word_of(enum word_kind kind, uint64_t id) {
+    return (uint64_t)kind << 56 | id;
+}
 
 static size_t body_of(uint64_t id, char *into) {
     size_t len = 10 + (id * 2654435761u >> 7) % 3000;
-    for (size_t i = 0; i < len; i++) into[i] = (char)('a' + (id + i / 64) % 26);
+    for (size_t i = 0; i < len; i++)
+        into[i] = (char)('a' + (id + i / 64) % 26);
     return len;
 }
 
-// ---- the child -----------------------------------------------------------------------------------------------
+// ---- the child
+// -----------------------------------------------------------------------------------------------
 
 struct lane {
     struct store_op op; // first
@@ -77,10 +81,12 @@ static _Noreturn void child_main(struct kit *kit, uint64_t first_id, int pipe) {
         lanes[i].op = (struct store_op){.apply = lane_apply, .finish = lane_finish, .file = -1};
         lane_next(&lanes[i]);
     }
-    for (;;) pause();
+    for (;;)
+        pause();
 }
 
-// ---- the parent ----------------------------------------------------------------------------------------------
+// ---- the parent
+// ----------------------------------------------------------------------------------------------
 
 struct ledger {
     uint8_t accepted[IDS], settled[IDS];
@@ -90,7 +96,8 @@ struct ledger {
 static bool hear(int pipe, struct ledger *ledger) {
     uint64_t word;
     ssize_t n;
-    do n = read(pipe, &word, sizeof word);
+    do
+        n = read(pipe, &word, sizeof word);
     while (n < 0 && errno == EINTR);
     if (n != sizeof word) return false;
     uint64_t id = word & ((UINT64_C(1) << 56) - 1);
@@ -111,10 +118,12 @@ static void one_life(struct kit *kit, struct ledger *ledger, unsigned words) {
     }
     close(ends[1]);
     bool alive = true;
-    for (unsigned i = 0; i < words && alive; i++) alive = hear(ends[0], ledger);
+    for (unsigned i = 0; i < words && alive; i++)
+        alive = hear(ends[0], ledger);
     assert_true(alive);
     assert_int_equal(kill(pid, SIGKILL), 0);
-    while (hear(ends[0], ledger)) continue; // what it had said before it died
+    while (hear(ends[0], ledger))
+        continue; // what it had said before it died
     close(ends[0]);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -148,7 +157,9 @@ static bool count(void *arg, const struct recipient *r) {
     return true;
 }
 
-static void note(void *arg, const char *text) { snprintf(arg, 512, "%s", text); }
+static void note(void *arg, const char *text) {
+    snprintf(arg, 512, "%s", text);
+}
 
 static void expect_promise_kept(struct kit *kit, struct ledger *ledger) {
     struct census *census = calloc(1, sizeof *census);

@@ -18,7 +18,8 @@ static void known_sums(void **state) {
     assert_int_equal(crc32c(0, bytes, sizeof bytes), 0x8a9136aa);
     memset(bytes, 0xff, sizeof bytes);
     assert_int_equal(crc32c(0, bytes, sizeof bytes), 0x62a8ab43);
-    for (int i = 0; i < 32; i++) bytes[i] = (uint8_t)i;
+    for (int i = 0; i < 32; i++)
+        bytes[i] = (uint8_t)i;
     assert_int_equal(crc32c(0, bytes, sizeof bytes), 0x46dd794e);
     assert_int_equal(crc32c_by_table(0, bytes, sizeof bytes), 0x46dd794e);
 }
@@ -27,7 +28,8 @@ static void both_ways_agree_at_all_lengths_and_alignments(void **state) {
     (void)state;
     uint8_t bytes[600];
     uint32_t seed = 7;
-    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
     for (size_t from = 0; from < 9; from++)
         for (size_t size = 0; size + from <= sizeof bytes; size += size < 40 ? 1 : 37)
             assert_int_equal(crc32c(0, bytes + from, size), crc32c_by_table(0, bytes + from, size));

@@ -53,7 +53,9 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void note(void *arg, const char *text) { snprintf(arg, 512, "%s", text); }
+static void note(void *arg, const char *text) {
+    snprintf(arg, 512, "%s", text);
+}
 
 static void expect_sound(struct kit *kit) {
     char fault[512] = "";
@@ -80,12 +82,14 @@ static void intake_stops_before_the_disk_is_full_and_comes_back(void **state) {
     struct kit *kit = *state;
     if (!kit->store) skip();
     uint64_t id = 0;
-    while (has_room_now(kit)) assert_true(accept_one(kit, ++id)); // nothing that was asked in is refused
+    while (has_room_now(kit))
+        assert_true(accept_one(kit, ++id)); // nothing that was asked in is refused
     assert_true(id > 100);
     assert_true(free_bytes(kit) > 1 << 20);
     assert_false(store_is_sick(kit->store));
     expect_sound(kit);
-    for (uint64_t gone = 1; gone <= id; gone++) assert_true(drop_mail(kit, gone, 0, NULL));
+    for (uint64_t gone = 1; gone <= id; gone++)
+        assert_true(drop_mail(kit, gone, 0, NULL));
     assert_true(has_room_now(kit));
     assert_true(accept_one(kit, id + 1));
     expect_sound(kit);
@@ -97,7 +101,8 @@ static int fill_disk(struct kit *kit) {
     snprintf(path, sizeof path, "%s/filler", kit->path);
     int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0600);
     for (size_t size = sizeof zeros; size; size /= 2)
-        while (write(fd, zeros, size) == (ssize_t)size) continue;
+        while (write(fd, zeros, size) == (ssize_t)size)
+            continue;
     assert_int_equal(free_bytes(kit), 0);
     return fd;
 }
@@ -119,22 +124,27 @@ static void a_full_disk_refuses_mail_and_settles_it(void **state) {
     struct kit *kit = *state;
     if (!kit->store) skip();
     uint64_t id = 0, refused;
-    for (; id < 50; id++) assert_true(accept_one(kit, id + 1));
+    for (; id < 50; id++)
+        assert_true(accept_one(kit, id + 1));
     assert_true(reserve_is_there(kit));
     int filler = fill_disk(kit);
     assert_false(has_room_now(kit));
-    for (refused = id + 1; accept_one(kit, refused); refused++) assert_true(refused < 500); // what was preallocated
+    for (refused = id + 1; accept_one(kit, refused); refused++)
+        assert_true(refused < 500);                   // what was preallocated
     for (uint64_t gone = 1; gone < refused; gone++) { // outcomes, and new refusals in between
         struct recipient later = some_recipient(gone, 0, 99);
-        if (gone % 3 == 0) assert_true(put_recipient(kit, later));
-        else assert_true(drop_mail(kit, gone, 0, NULL));
+        if (gone % 3 == 0)
+            assert_true(put_recipient(kit, later));
+        else
+            assert_true(drop_mail(kit, gone, 0, NULL));
         assert_false(store_is_sick(kit->store));
     }
     expect_sound(kit);
     empty_disk(kit, filler);
     assert_true(has_room_now(kit));
     assert_true(accept_one(kit, refused));
-    for (int turn = 0; turn < 1000 && !reserve_is_there(kit); turn++) poll(NULL, 0, 5);
+    for (int turn = 0; turn < 1000 && !reserve_is_there(kit); turn++)
+        poll(NULL, 0, 5);
     assert_true(reserve_is_there(kit));
     kit_reopen(kit);
     expect_sound(kit);
@@ -144,7 +154,8 @@ static void a_full_disk_refuses_mail_and_settles_it(void **state) {
 static void a_store_opens_on_a_full_disk(void **state) {
     struct kit *kit = *state;
     if (!kit->store) skip();
-    for (uint64_t id = 1; id <= 20; id++) assert_true(accept_one(kit, id));
+    for (uint64_t id = 1; id <= 20; id++)
+        assert_true(accept_one(kit, id));
     int filler = fill_disk(kit);
     kit_reopen(kit);
     assert_int_equal(kit_stats(kit).messages, 20);
@@ -170,7 +181,9 @@ static bool work_big(struct job *job, struct txn *txn, struct err *err) {
 }
 
 // Looked at before the writer has tried again.
-static void look_whether_sick(struct job *job) { job->last = store_is_sick(job->with); }
+static void look_whether_sick(struct job *job) {
+    job->last = store_is_sick(job->with);
+}
 
 static void a_database_that_cannot_commit_is_sick_until_it_can(void **state) {
     struct kit *kit = *state;
@@ -182,7 +195,8 @@ static void a_database_that_cannot_commit_is_sick_until_it_can(void **state) {
     assert_false(put);
     assert_true(job.last);
     assert_non_null(strstr(job.why.text, "database"));
-    for (int turn = 0; turn < 1000 && store_is_sick(kit->store); turn++) poll(NULL, 0, 5); // it tries by itself
+    for (int turn = 0; turn < 1000 && store_is_sick(kit->store); turn++)
+        poll(NULL, 0, 5); // it tries by itself
     assert_false(store_is_sick(kit->store));
     assert_true(job_run(&job, kit->store));
     struct err err;
@@ -226,13 +240,15 @@ static void the_ceiling_counts_bodies_and_database(void **state) {
     kit->options.ceiling_bytes = 4 << 20;
     kit_open(kit);
     uint64_t id = 0;
-    while (has_room_now(kit)) assert_true(accept_one(kit, ++id));
+    while (has_room_now(kit))
+        assert_true(accept_one(kit, ++id));
     struct store_stats stats = kit_stats(kit);
     assert_true(id > 60 && id < 140);
     assert_true(stats.body_bytes_disk + stats.db_bytes >= 4 << 20);
     kit_reopen(kit);
     assert_false(has_room_now(kit)); // known from the start
-    for (uint64_t gone = 1; gone <= id; gone++) assert_true(drop_mail(kit, gone, 0, NULL));
+    for (uint64_t gone = 1; gone <= id; gone++)
+        assert_true(drop_mail(kit, gone, 0, NULL));
     assert_true(has_room_now(kit));
 }
 

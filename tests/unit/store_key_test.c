@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
-static int order(struct key a, struct key b) { return bytes_compare(key_bytes(&a), key_bytes(&b)); }
+static int order(struct key a, struct key b) {
+    return bytes_compare(key_bytes(&a), key_bytes(&b));
+}
 
 static void byte_order_is_the_order_wanted(void **state) {
     (void)state;
@@ -87,10 +89,8 @@ static void keys_of_other_shapes_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(byte_order_is_the_order_wanted),
-        cmocka_unit_test(keys_come_apart_again),
-        cmocka_unit_test(no_lane_is_anothers_beginning),
-        cmocka_unit_test(long_lanes_fit_and_differ),
+        cmocka_unit_test(byte_order_is_the_order_wanted),   cmocka_unit_test(keys_come_apart_again),
+        cmocka_unit_test(no_lane_is_anothers_beginning),    cmocka_unit_test(long_lanes_fit_and_differ),
         cmocka_unit_test(keys_of_other_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,13 +24,17 @@ struct kit {
 };
 
 static inline void kit_init(struct kit *kit) {
-    const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; // the tests are not about a disk's speed
+    const char *base =
+        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; // the tests are not about a disk's speed
     *kit = (struct kit){.log = {.fd = -1, .level = LOG_FAULT}};
     snprintf(kit->path, sizeof kit->path, "%s/tidegate-store-XXXXXX", base);
     assert_non_null(mkdtemp(kit->path));
     kit->log.clock = &kit->clock;
-    kit->options = (struct store_options){.path = kit->path, .segment_bytes = 1 << 20, .reserve_bytes = 1 << 20,
-                                          .clock = &kit->clock, .log = &kit->log};
+    kit->options = (struct store_options){.path = kit->path,
+                                          .segment_bytes = 1 << 20,
+                                          .reserve_bytes = 1 << 20,
+                                          .clock = &kit->clock,
+                                          .log = &kit->log};
 }
 
 static inline void kit_open(struct kit *kit) {
@@ -97,7 +101,8 @@ static inline void job_submit(struct job *job, struct store *store) {
 
 static inline bool job_wait(struct job *job) {
     pthread_mutex_lock(&job->lock);
-    while (!job->finished) pthread_cond_wait(&job->done, &job->lock);
+    while (!job->finished)
+        pthread_cond_wait(&job->done, &job->lock);
     pthread_mutex_unlock(&job->lock);
     pthread_mutex_destroy(&job->lock);
     pthread_cond_destroy(&job->done);
@@ -128,21 +133,29 @@ static inline bool work_drop(struct job *job, struct txn *txn, struct err *err) 
 }
 
 static inline struct message some_message(uint64_t id) {
-    return (struct message){.id = id, .received_ms = 1700000000000, .expires_ms = 1700400000000, .recipients = 1,
-                            .sender = BYTES("anna@sender.example"), .facts = BYTES("{\"helo\":\"x\"}"),
-                            .policy = BYTES("v1"), .head = BYTES("From: anna@sender.example\r\nSubject: x\r\n")};
+    return (struct message){.id = id,
+                            .received_ms = 1700000000000,
+                            .expires_ms = 1700400000000,
+                            .recipients = 1,
+                            .sender = BYTES("anna@sender.example"),
+                            .facts = BYTES("{\"helo\":\"x\"}"),
+                            .policy = BYTES("v1"),
+                            .head = BYTES("From: anna@sender.example\r\nSubject: x\r\n")};
 }
 
 static inline struct recipient some_recipient(uint64_t id, uint32_t n, int64_t due_ms) {
-    return (struct recipient){.id = id, .n = n, .state = RECIPIENT_DUE, .due_ms = due_ms,
-                              .address = BYTES("bob@far.example")};
+    return (struct recipient){
+        .id = id, .n = n, .state = RECIPIENT_DUE, .due_ms = due_ms, .address = BYTES("bob@far.example")};
 }
 
-// A message with `count` recipients due at due_ms and this body ("" too: a body without bytes; NULL at: none).
-static inline bool accept_mail(struct kit *kit, uint64_t id, uint32_t count, int64_t due_ms, struct bytes body) {
+// A message with `count` recipients due at due_ms and this body ("" too: a body without bytes; NULL at:
+// none).
+static inline bool accept_mail(struct kit *kit, uint64_t id, uint32_t count, int64_t due_ms,
+                               struct bytes body) {
     struct message m = some_message(id);
     struct recipient *r = calloc(count ? count : 1, sizeof *r);
-    for (uint32_t n = 0; n < count; n++) r[n] = some_recipient(id, n, due_ms);
+    for (uint32_t n = 0; n < count; n++)
+        r[n] = some_recipient(id, n, due_ms);
     struct job job = {.work = work_accept, .message = &m, .recipients = r, .recipient_count = count};
     m.recipients = count;
     job.part = (struct iovec){(void *)(uintptr_t)body.at, body.len};
@@ -188,7 +201,8 @@ static inline char *kit_body(struct kit *kit, uint64_t id, size_t *len, struct e
     char *all = malloc(body_length(body) + 1);
     bool ok = true;
     size_t got = 1;
-    for (*len = 0; ok && got; *len += got) ok = body_read(body, *len, all + *len, 1000, &got, err);
+    for (*len = 0; ok && got; *len += got)
+        ok = body_read(body, *len, all + *len, 1000, &got, err);
     body_close(&body);
     if (ok) return all;
     free(all);

@@ -10,19 +10,36 @@
 #include <cmocka.h>
 
 static struct message full_message(void) {
-    struct message m = {.id = 77, .received_ms = 1700000000123, .expires_ms = -1, .flags = MESSAGE_8BIT | MESSAGE_REPORT,
-                        .sender = BYTES("a@b.example"), .envid = BYTES("QQ314159"), .user = BYTES("demo"),
-                        .facts = BYTES("{\"helo\":\"x\"}"), .tags = BYTES("{}"), .policy = BYTES("abc"),
-                        .head = BYTES("Subject: nul \0 inside\r\n"), .recipients = UINT32_MAX,
+    struct message m = {.id = 77,
+                        .received_ms = 1700000000123,
+                        .expires_ms = -1,
+                        .flags = MESSAGE_8BIT | MESSAGE_REPORT,
+                        .sender = BYTES("a@b.example"),
+                        .envid = BYTES("QQ314159"),
+                        .user = BYTES("demo"),
+                        .facts = BYTES("{\"helo\":\"x\"}"),
+                        .tags = BYTES("{}"),
+                        .policy = BYTES("abc"),
+                        .head = BYTES("Subject: nul \0 inside\r\n"),
+                        .recipients = UINT32_MAX,
                         .body = {.segment = 9, .offset = UINT64_C(1) << 40, .length = 12345}};
-    for (int i = 0; i < 32; i++) m.body_hash[i] = (uint8_t)(255 - i);
+    for (int i = 0; i < 32; i++)
+        m.body_hash[i] = (uint8_t)(255 - i);
     return m;
 }
 
 static struct recipient full_recipient(void) {
-    return (struct recipient){.id = 77, .n = 3, .state = RECIPIENT_PARKED, .attempts = 4, .due_ms = 1700000000999,
-                              .last_ms = 5, .notify = 6, .address = BYTES("c@d.example"), .orcpt = BYTES("rfc822;c@d"),
-                              .lane = BYTES("acme/google/verify"), .outcome = BYTES("{\"code\":421}"),
+    return (struct recipient){.id = 77,
+                              .n = 3,
+                              .state = RECIPIENT_PARKED,
+                              .attempts = 4,
+                              .due_ms = 1700000000999,
+                              .last_ms = 5,
+                              .notify = 6,
+                              .address = BYTES("c@d.example"),
+                              .orcpt = BYTES("rfc822;c@d"),
+                              .lane = BYTES("acme/google/verify"),
+                              .outcome = BYTES("{\"code\":421}"),
                               .decision = BYTES("{\"because\":\"warm\"}")};
 }
 
@@ -135,7 +152,8 @@ static void random_damage_never_reads_outside(void **state) {
         }
         struct message back;
         if (message_decode(1, bytes_range(copy, out.len), &back, NULL))
-            assert_true(back.head.len == 0 || (back.head.at >= copy && back.head.at + back.head.len <= copy + out.len));
+            assert_true(back.head.len == 0 ||
+                        (back.head.at >= copy && back.head.at + back.head.len <= copy + out.len));
     }
     free(copy);
     buf_release(&out);

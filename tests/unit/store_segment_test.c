@@ -69,7 +69,8 @@ static bool append(struct bench *b, uint64_t id, const void *at, size_t size, st
     return tail_append(&b->segments, SEGMENT_HOT, &body, place, NULL);
 }
 
-static void expect_record(struct bench *b, uint64_t id, const struct place *place, const void *at, size_t size) {
+static void expect_record(struct bench *b, uint64_t id, const struct place *place, const void *at,
+                          size_t size) {
     struct err err = {""};
     struct segment_head head;
     char raw[SEGMENT_HEAD], *got = malloc(size + 1);
@@ -86,7 +87,8 @@ static void expect_record(struct bench *b, uint64_t id, const struct place *plac
     free(got);
 }
 
-// ---- encodings -----------------------------------------------------------------------------------------------
+// ---- encodings
+// -----------------------------------------------------------------------------------------------
 
 static void heads_decode_only_whole(void **state) {
     (void)state;
@@ -110,9 +112,11 @@ static void rows_of_other_shapes_are_refused(void **state) {
     uint32_t number;
     char raw[SEGMENT_ROW + 1] = {1};
     struct key one = key_segment(1), none = key_segment(0);
-    assert_true(segment_row_decode(key_bytes(&one), bytes_range(raw, SEGMENT_ROW), &number, &row) && number == 1);
+    assert_true(segment_row_decode(key_bytes(&one), bytes_range(raw, SEGMENT_ROW), &number, &row) &&
+                number == 1);
     for (size_t len = 0; len <= SEGMENT_ROW + 1; len++)
-        assert_true(segment_row_decode(key_bytes(&one), bytes_range(raw, len), &number, &row) == (len == SEGMENT_ROW));
+        assert_true(segment_row_decode(key_bytes(&one), bytes_range(raw, len), &number, &row) ==
+                    (len == SEGMENT_ROW));
     assert_false(segment_row_decode(key_bytes(&none), bytes_range(raw, SEGMENT_ROW), &number, &row));
     assert_false(segment_row_decode(BYTES("abc"), bytes_range(raw, SEGMENT_ROW), &number, &row));
     raw[1] = 4;
@@ -129,12 +133,23 @@ static void file_names_are_told_apart(void **state) {
     file_name(UINT32_MAX, name);
     assert_true(file_number(name, &number) && number == UINT32_MAX);
     assert_true(file_number("0000000001.seg", &number) && number == 1);
-    static const char *const not[] = {"", ".", "..", "0000000000.seg", "000000001.seg", "00000000001.seg", "0000000001.sgg",
-                                      "-000000001.seg", "4294967296.seg", "00000000x1.seg", "0000000001.seg~"};
-    for (size_t i = 0; i < sizeof not / sizeof *not; i++) assert_false(file_number(not[i], &number));
+    static const char *const not [] = {"",
+                                       ".",
+                                       "..",
+                                       "0000000000.seg",
+                                       "000000001.seg",
+                                       "00000000001.seg",
+                                       "0000000001.sgg",
+                                       "-000000001.seg",
+                                       "4294967296.seg",
+                                       "00000000x1.seg",
+                                       "0000000001.seg~"};
+    for (size_t i = 0; i < sizeof not / sizeof *not ; i++)
+        assert_false(file_number(not [i], &number));
 }
 
-// ---- writing -------------------------------------------------------------------------------------------------
+// ---- writing
+// -------------------------------------------------------------------------------------------------
 
 static void bodies_lie_where_they_were_told(void **state) {
     struct bench *b = *state;
@@ -145,12 +160,14 @@ static void bodies_lie_where_they_were_told(void **state) {
         letters[i] = (char)('a' + i % 26);
         many[i] = (struct iovec){&letters[i], 1};
     }
-    struct tail_body body = {.id = 2, .parts = many, .part_count = 3000, .file = -1}; // more than one pwritev takes
+    struct tail_body body = {
+        .id = 2, .parts = many, .part_count = 3000, .file = -1}; // more than one pwritev takes
     assert_true(append(b, 1, "one", 3, &places[0]));
     assert_true(tail_append(&b->segments, SEGMENT_HOT, &body, &places[1], NULL));
     assert_true(append(b, 3, "", 0, &places[2]));
     assert_true(tail_sync(&b->segments, NULL));
-    for (int i = 0; i < 3; i++) assert_true(tail_holds(&b->segments, &places[i]));
+    for (int i = 0; i < 3; i++)
+        assert_true(tail_holds(&b->segments, &places[i]));
     assert_int_equal(places[1].offset, SEGMENT_HEAD + 3); // no gaps
     expect_record(b, 1, &places[0], "one", 3);
     expect_record(b, 2, &places[1], letters, 3000);
@@ -169,7 +186,8 @@ static void hundreds_in_one_group(void **state) {
         assert_true(tail_append(&b->segments, SEGMENT_HOT, &body, &places[i], NULL));
     }
     assert_true(tail_sync(&b->segments, NULL));
-    for (unsigned i = 0; i < 700; i++) expect_record(b, i, &places[i], bodies[i], 100);
+    for (unsigned i = 0; i < 700; i++)
+        expect_record(b, i, &places[i], bodies[i], 100);
     assert_int_equal(places[699].segment, 3); // 248 to a segment
 }
 
@@ -239,14 +257,16 @@ static void a_failed_write_loses_its_own_run_only(void **state) {
     static char body[4000];
     assert_true(append(b, 1, "before", 6, &before) && tail_sync(&b->segments, &err));
     tail_begin(&b->segments);
-    for (unsigned i = 0; i < 3; i++) assert_true(append(b, 10 + i, body, sizeof body, &lost[i]));
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(append(b, 10 + i, body, sizeof body, &lost[i]));
     limit_file_size(6000);
     bool synced = tail_sync(&b->segments, &err);
     limit_file_size(RLIM_INFINITY);
     assert_false(synced);
     assert_non_null(strstr(err.text, "write"));
     assert_true(tail_holds(&b->segments, &before));
-    for (unsigned i = 0; i < 3; i++) assert_false(tail_holds(&b->segments, &lost[i]));
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(tail_holds(&b->segments, &lost[i]));
     assert_false(append(b, 20, "still the same group", 5, &after));
     tail_begin(&b->segments);
     assert_true(append(b, 21, "after", 5, &after) && tail_sync(&b->segments, &err));
@@ -294,7 +314,8 @@ static void a_failed_sync_gives_the_segment_up(void **state) {
     expect_record(b, 3, &next, "next", 4);
 }
 
-// ---- the account ---------------------------------------------------------------------------------------------
+// ---- the account
+// ---------------------------------------------------------------------------------------------
 
 static void save(struct bench *b) {
     struct db_txn *txn;

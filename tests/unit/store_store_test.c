@@ -20,7 +20,9 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void note(void *arg, const char *text) { snprintf(arg, 512, "%s", text); }
+static void note(void *arg, const char *text) {
+    snprintf(arg, 512, "%s", text);
+}
 
 static void expect_sound(struct kit *kit) {
     char fault[512] = "";
@@ -36,7 +38,8 @@ static void expect_body(struct kit *kit, uint64_t id, struct bytes wanted) {
     free(body);
 }
 
-// ---- life of a message ---------------------------------------------------------------------------------------
+// ---- life of a message
+// ---------------------------------------------------------------------------------------
 
 static void a_message_lives_and_goes(void **state) {
     struct kit *kit = *state;
@@ -62,7 +65,8 @@ static void a_message_lives_and_goes(void **state) {
 
 static void everything_is_there_after_reopening(void **state) {
     struct kit *kit = *state;
-    for (uint64_t id = 1; id <= 50; id++) assert_true(accept_mail(kit, id << 23, 3, (int64_t)id, BYTES("body")));
+    for (uint64_t id = 1; id <= 50; id++)
+        assert_true(accept_mail(kit, id << 23, 3, (int64_t)id, BYTES("body")));
     struct recipient held = some_recipient(1 << 23, 1, 5);
     held.state = RECIPIENT_HELD;
     assert_true(put_recipient(kit, held));
@@ -74,19 +78,21 @@ static void everything_is_there_after_reopening(void **state) {
     assert_int_equal(stats.held, 1);
     assert_int_equal(stats.due, 149);
     assert_int_equal(stats.body_bytes_live, live);
-    for (uint64_t id = 1; id <= 50; id++) expect_body(kit, id << 23, BYTES("body"));
+    for (uint64_t id = 1; id <= 50; id++)
+        expect_body(kit, id << 23, BYTES("body"));
     expect_sound(kit);
 }
 
 static void bodies_of_all_kinds(void **state) {
     struct kit *kit = *state;
-    assert_true(accept_mail(kit, 1, 1, 1, BYTES("")));             // a record without bytes
+    assert_true(accept_mail(kit, 1, 1, 1, BYTES("")));               // a record without bytes
     assert_true(accept_mail(kit, 2, 1, 1, (struct bytes){NULL, 0})); // no record
     expect_body(kit, 1, BYTES(""));
     expect_body(kit, 2, BYTES(""));
     size_t size = (3 << 20) + 17; // three times a segment
     char *big = malloc(size);
-    for (size_t i = 0; i < size; i++) big[i] = (char)(i * 31 >> 3);
+    for (size_t i = 0; i < size; i++)
+        big[i] = (char)(i * 31 >> 3);
     assert_true(accept_mail(kit, 3, 1, 1, bytes_range(big, size)));
     expect_body(kit, 3, bytes_range(big, size));
     expect_sound(kit);
@@ -95,7 +101,8 @@ static void bodies_of_all_kinds(void **state) {
     expect_body(kit, 3, bytes_range(big, size));
     expect_body(kit, 4, BYTES("after"));
     free(big);
-    for (uint64_t id = 1; id <= 4; id++) assert_true(drop_mail(kit, id, 0, NULL));
+    for (uint64_t id = 1; id <= 4; id++)
+        assert_true(drop_mail(kit, id, 0, NULL));
     expect_sound(kit);
     assert_int_equal(kit_stats(kit).body_bytes_live, 0);
 }
@@ -147,7 +154,8 @@ static void a_message_put_again_claims_its_body_once(void **state) {
     expect_sound(kit);
 }
 
-// ---- walks ---------------------------------------------------------------------------------------------------
+// ---- walks
+// ---------------------------------------------------------------------------------------------------
 
 struct seen {
     int count, stop_after;
@@ -193,7 +201,8 @@ static void what_is_due_comes_in_order(void **state) {
     reader_begin(reader);
     assert_true(reader_due(reader, &from, 200, see_due, &seen));
     assert_int_equal(seen.count, 3);
-    assert_true(seen.ids[0] == 2 && seen.ns[0] == 0 && seen.ids[1] == 2 && seen.ns[1] == 1 && seen.ids[2] == 3);
+    assert_true(seen.ids[0] == 2 && seen.ns[0] == 0 && seen.ids[1] == 2 && seen.ns[1] == 1 &&
+                seen.ids[2] == 3);
     seen = (struct seen){.stop_after = 1};
     from = (struct due){100, 2, 0}; // exclusive
     assert_false(reader_due(reader, &from, 1000, see_due, &seen));
@@ -233,7 +242,8 @@ static int count_parked(struct reader *reader, struct bytes lane) {
 static void the_parked_are_found_by_lane(void **state) {
     struct kit *kit = *state;
     struct err err;
-    for (uint64_t id = 1; id <= 4; id++) assert_true(accept_mail(kit, id, 2, 10, BYTES("x")));
+    for (uint64_t id = 1; id <= 4; id++)
+        assert_true(accept_mail(kit, id, 2, 10, BYTES("x")));
     park(kit, 3, 0, BYTES("acme"));
     park(kit, 1, 1, BYTES("acme"));
     park(kit, 2, 0, BYTES("acme2"));
@@ -269,7 +279,8 @@ static void long_lanes_are_found_too(void **state) {
     struct err err;
     char text[2000];
     memset(text, 'l', sizeof text);
-    for (uint64_t id = 1; id <= 3; id++) assert_true(accept_mail(kit, id, 1, 10, BYTES("x")));
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_true(accept_mail(kit, id, 1, 10, BYTES("x")));
     park(kit, 1, 0, bytes_range(text, 1000));
     park(kit, 2, 0, bytes_range(text, 1001));
     park(kit, 3, 0, bytes_range(text, 1001));
@@ -297,7 +308,8 @@ static bool walk_within(void *arg, const struct recipient *r) {
 static void walks_may_nest_and_stop(void **state) {
     struct kit *kit = *state;
     struct err err;
-    for (uint64_t id = 1; id <= 5; id++) assert_true(accept_mail(kit, id, 3, 10, BYTES("x")));
+    for (uint64_t id = 1; id <= 5; id++)
+        assert_true(accept_mail(kit, id, 3, 10, BYTES("x")));
     struct seen seen = {.reader = reader_new(kit->store, &err)};
     reader_begin(seen.reader);
     assert_true(reader_recipients(seen.reader, 2, walk_within, &seen));
@@ -333,7 +345,8 @@ static void a_snapshot_stays_as_it_was(void **state) {
     reader_free(&reader);
 }
 
-// ---- named values and the journal ----------------------------------------------------------------------------
+// ---- named values and the journal
+// ----------------------------------------------------------------------------
 
 static bool work_values(struct job *job, struct txn *txn, struct err *err) {
     struct bytes value;
@@ -343,7 +356,8 @@ static bool work_values(struct job *job, struct txn *txn, struct err *err) {
     if (!txn_put(txn, TABLE_SHELF, BYTES("b/1"), BYTES(""), err)) return false;
     if (!txn_get(txn, TABLE_SHELF, BYTES("a/2"), &value, &found, err)) return false;
     job->last = found && bytes_equal(value, BYTES("two"));
-    return txn_delete(txn, TABLE_SHELF, BYTES("never there"), err) && txn_delete(txn, TABLE_SHELF, BYTES("a/2"), err);
+    return txn_delete(txn, TABLE_SHELF, BYTES("never there"), err) &&
+           txn_delete(txn, TABLE_SHELF, BYTES("a/2"), err);
 }
 
 static bool count_entry(void *arg, struct bytes key, struct bytes value) {
@@ -392,7 +406,8 @@ static void a_key_of_no_size_harms_only_its_asker(void **state) {
 
 static bool work_journal(struct job *job, struct txn *txn, struct err *err) {
     for (uint32_t i = 0; i < job->n; i++)
-        if (!txn_put_journal(txn, job->id, 1000 + i / 3, BYTES("{}"), err)) return false; // three a millisecond
+        if (!txn_put_journal(txn, job->id, 1000 + i / 3, BYTES("{}"), err))
+            return false; // three a millisecond
     return true;
 }
 
@@ -408,7 +423,8 @@ static int count_journal(struct kit *kit, uint64_t id) {
     assert_true(reader_journal_of(seen.reader, id, see_entry, &seen));
     reader_end(seen.reader);
     reader_free(&seen.reader);
-    for (int i = 1; i < seen.count; i++) assert_true(seen.ids[i - 1] <= seen.ids[i]);
+    for (int i = 1; i < seen.count; i++)
+        assert_true(seen.ids[i - 1] <= seen.ids[i]);
     return seen.count;
 }
 
@@ -437,7 +453,8 @@ static void the_journal_is_a_ring(void **state) {
     assert_int_equal(count_journal(kit, 4), 10);
 }
 
-// ---- groups --------------------------------------------------------------------------------------------------
+// ---- groups
+// --------------------------------------------------------------------------------------------------
 
 // Holds the writer in its apply until told, so that what is submitted meanwhile waits together.
 struct gate {
@@ -449,7 +466,8 @@ static bool work_gate(struct job *job, struct txn *txn, struct err *err) {
     (void)txn, (void)err;
     struct gate *gate = (struct gate *)job;
     sem_post(&gate->entered);
-    while (sem_wait(&gate->open) != 0 && errno == EINTR) continue;
+    while (sem_wait(&gate->open) != 0 && errno == EINTR)
+        continue;
     return true;
 }
 
@@ -478,7 +496,8 @@ static void who_refuses_is_undone_alone(void **state) {
     struct kit *kit = *state;
     struct gate gate;
     struct job jobs[30];
-    for (uint64_t id = 1; id <= 30; id++) assert_true(accept_mail(kit, id, 1, 10, BYTES("x")));
+    for (uint64_t id = 1; id <= 30; id++)
+        assert_true(accept_mail(kit, id, 1, 10, BYTES("x")));
     gate_shut(&gate, kit);
     for (uint64_t i = 0; i < 30; i++) {
         jobs[i] = (struct job){.work = i % 10 == 4 ? work_refuse : work_drop, .id = i + 1};
@@ -492,7 +511,8 @@ static void who_refuses_is_undone_alone(void **state) {
     assert_int_equal(kit_stats(kit).messages, 3);
     assert_int_equal(kit_stats(kit).recipients, 3);
     assert_false(store_is_sick(kit->store));
-    for (uint64_t id = 5; id <= 25; id += 10) expect_body(kit, id, BYTES("x"));
+    for (uint64_t id = 5; id <= 25; id += 10)
+        expect_body(kit, id, BYTES("x"));
     expect_sound(kit);
 }
 
@@ -514,7 +534,8 @@ static void those_who_wait_commit_together(void **state) {
         job_submit(&jobs[i], kit->store);
     }
     gate_open(&gate);
-    for (int i = 0; i < CROWD; i++) assert_true(job_wait(&jobs[i]));
+    for (int i = 0; i < CROWD; i++)
+        assert_true(job_wait(&jobs[i]));
     assert_int_equal(kit_stats(kit).commits - before, 1 + 3); // 256, 256, 88
     free(jobs);
 }
@@ -531,15 +552,19 @@ static void a_group_is_bounded_in_bytes(void **state) {
     for (uint64_t i = 0; i < 10; i++) {
         messages[i] = some_message(i + 1);
         recipients[i] = some_recipient(i + 1, 0, 5);
-        jobs[i] = (struct job){.work = work_accept, .message = &messages[i], .recipients = &recipients[i],
-                               .recipient_count = 1, .part = {body, 3 << 20}};
+        jobs[i] = (struct job){.work = work_accept,
+                               .message = &messages[i],
+                               .recipients = &recipients[i],
+                               .recipient_count = 1,
+                               .part = {body, 3 << 20}};
         jobs[i].op.parts = &jobs[i].part;
         jobs[i].op.part_count = 1;
         jobs[i].op.body_id = i + 1;
         job_submit(&jobs[i], kit->store);
     }
     gate_open(&gate);
-    for (int i = 0; i < 10; i++) assert_true(job_wait(&jobs[i]));
+    for (int i = 0; i < 10; i++)
+        assert_true(job_wait(&jobs[i]));
     assert_int_equal(kit_stats(kit).commits - before, 1 + 5); // two of 3 MiB fit into 8 MiB
     expect_body(kit, 10, bytes_range(body, 3 << 20));
     free(body);
@@ -554,20 +579,25 @@ static void closing_commits_what_was_submitted(void **state) {
     for (uint64_t i = 0; i < 100; i++) {
         messages[i] = some_message(i + 1);
         recipients[i] = some_recipient(i + 1, 0, 5);
-        jobs[i] = (struct job){.work = work_accept, .message = &messages[i], .recipients = &recipients[i],
-                               .recipient_count = 1, .part = {(void *)(uintptr_t) "body", 4}};
+        jobs[i] = (struct job){.work = work_accept,
+                               .message = &messages[i],
+                               .recipients = &recipients[i],
+                               .recipient_count = 1,
+                               .part = {(void *)(uintptr_t) "body", 4}};
         jobs[i].op.parts = &jobs[i].part;
         jobs[i].op.part_count = 1;
         jobs[i].op.body_id = i + 1;
         job_submit(&jobs[i], kit->store);
     }
     kit_reopen(kit);
-    for (int i = 0; i < 100; i++) assert_true(job_wait(&jobs[i]));
+    for (int i = 0; i < 100; i++)
+        assert_true(job_wait(&jobs[i]));
     assert_int_equal(kit_stats(kit).messages, 100);
     expect_body(kit, 100, BYTES("body"));
 }
 
-// ---- many threads --------------------------------------------------------------------------------------------
+// ---- many threads
+// --------------------------------------------------------------------------------------------
 
 enum { THREADS = 4, ROUNDS = 150 };
 
@@ -597,7 +627,8 @@ static void live_through(struct worker *w, uint64_t id) {
 
 static void *live_many(void *arg) {
     struct worker *w = arg;
-    for (unsigned i = 0; i < ROUNDS; i++) live_through(w, id_make(1700000000000 + i, w->number, i));
+    for (unsigned i = 0; i < ROUNDS; i++)
+        live_through(w, id_make(1700000000000 + i, w->number, i));
     return NULL;
 }
 
@@ -650,7 +681,8 @@ static void many_threads_live_many_lives(void **state) {
     atomic_bool stop = false;
     for (unsigned i = 0; i <= THREADS; i++) {
         workers[i] = (struct worker){.kit = kit, .number = i, .stop = &stop};
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, i < THREADS ? live_many : read_many, &workers[i]), 0);
+        assert_int_equal(
+            pthread_create(&workers[i].thread, NULL, i < THREADS ? live_many : read_many, &workers[i]), 0);
     }
     for (unsigned i = 0; i <= THREADS; i++) {
         if (i == THREADS) atomic_store(&stop, true);
@@ -663,7 +695,8 @@ static void many_threads_live_many_lives(void **state) {
     expect_sound(kit);
 }
 
-// ---- opening -------------------------------------------------------------------------------------------------
+// ---- opening
+// -------------------------------------------------------------------------------------------------
 
 static void ids_are_never_used_twice(void **state) {
     struct kit *kit = *state;
@@ -757,6 +790,62 @@ static void folders_are_made_and_bad_ones_named(void **state) {
     assert_non_null(strstr(err.text, "/lock"));
 }
 
+enum { BALLAST = 80, BALLAST_BYTES = 1 << 20 };
+
+static bool work_ballast(struct job *job, struct txn *txn, struct err *err) {
+    char key[8], *value = malloc(BALLAST_BYTES);
+    bool done = true;
+    for (uint32_t i = job->n; done && i < job->n + 10; i++) {
+        snprintf(key, sizeof key, "%05u", i);
+        memset(value, (int)i, BALLAST_BYTES);
+        done = job->last ? txn_delete(txn, TABLE_SHELF, bytes_of(key), err)
+                         : txn_put(txn, TABLE_SHELF, bytes_of(key), bytes_range(value, BALLAST_BYTES), err);
+    }
+    free(value);
+    return done;
+}
+
+static bool is_its_ballast(void *arg, struct bytes key, struct bytes value) {
+    uint64_t number;
+    ++*(int *)arg;
+    assert_true(bytes_to_u64(key, &number) && value.len == BALLAST_BYTES);
+    for (size_t i = 0; i < value.len; i += 997)
+        assert_int_equal((uint8_t)value.at[i], number);
+    return true;
+}
+
+static void ballast(struct kit *kit, bool away) {
+    for (uint32_t n = 0; n < BALLAST; n += 10) {
+        struct job job = {.work = work_ballast, .n = n, .last = away};
+        assert_true(job_run(&job, kit->store));
+    }
+}
+
+// While it is read through the map, pages are let go of many times; after it is gone, so is most of the file.
+static void a_database_that_was_large_is_small_again(void **state) {
+    struct kit *kit = *state;
+    struct err err;
+    int seen = 0;
+    assert_true(accept_mail(kit, 1, 1, 1, BYTES("kept")));
+    ballast(kit, false);
+    struct reader *reader = reader_new(kit->store, &err);
+    for (int round = 0; round < 3; round++) {
+        reader_begin(reader);
+        assert_true(reader_walk(reader, TABLE_SHELF, BYTES(""), is_its_ballast, &seen));
+        reader_end(reader);
+    }
+    reader_free(&reader);
+    assert_int_equal(seen, 3 * BALLAST);
+    ballast(kit, true);
+    assert_true(kit_stats(kit).db_bytes > BALLAST << 20);
+    kit_reopen(kit);
+    assert_true(kit_stats(kit).db_bytes < 1 << 20);
+    expect_body(kit, 1, BYTES("kept"));
+    expect_sound(kit);
+    kit_reopen(kit);
+    expect_sound(kit);
+}
+
 static void garbage_for_a_database_is_refused(void **state) {
     struct kit *kit = *state;
     struct err err;
@@ -764,7 +853,8 @@ static void garbage_for_a_database_is_refused(void **state) {
     store_close(&kit->store);
     snprintf(path, sizeof path, "%s/data.mdb", kit->path);
     FILE *file = fopen(path, "w");
-    for (int i = 0; i < 4096; i++) fputs("garbage ", file);
+    for (int i = 0; i < 4096; i++)
+        fputs("garbage ", file);
     fclose(file);
     assert_null(store_open(&kit->options, &err));
     assert_non_null(strstr(err.text, "data.mdb"));
@@ -797,6 +887,7 @@ int main(void) {
         CASE(bodies_without_their_database_are_not_swept),
         CASE(files_nobody_knows_are_swept),
         CASE(folders_are_made_and_bad_ones_named),
+        CASE(a_database_that_was_large_is_small_again),
         CASE(garbage_for_a_database_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
