@@ -1,24 +1,26 @@
 -- SPDX-License-Identifier: MIT
--- The policy of this gateway, as shipped: who logs in may send, and everything is captured in a Maildir on this machine.
--- Nothing leaves for the internet until you say so here.
+-- The policy of this gateway, as shipped: who logs in may send; mail is signed where there is a key for its sender's domain;
+-- all of it is captured in a Maildir on this machine. Nothing leaves for the internet until you say so in `ways`.
 --
 -- `tidegate check` proves this file, `tidegate reload` makes a running gateway use it; scripts/README.md has the whole
 -- story, hook by hook.
 local answer = require "answer"
+local identity = require "identity"
 local route = require "route"
 local users = require "users"
 
--- 1. Who we are: one identity for each face you show to the world. This one is a comment because its key has to be there
---    first: openssl genpkey -algorithm ed25519 -out conf/keys/s1.pem
---
--- local identity = require "identity"
--- local main = identity.define {
---   name = "main",
---   helo = "out.example.org",
---   return_path = "bounces@example.org",
---   dkim = { { domain = "example.org", selector = "s1", key = "keys/s1.pem" } },
--- }
-local main = nil
+-- 1. Who we are, by the sender's domain. An identity may also have source addresses, a HELO name and a return path
+--    (stdlib/README.md). The key of this one is made by the first `make run`; for a domain of your own:
+--    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out conf/dkim/acme.pem
+local KEY = "var/dkim/demo.pem" -- relative to the folder that holds conf/
+
+local identities = {
+  ["example.org"] = identity.define {
+    name = "demo",
+    dkim = identity.has_key(KEY) and { { domain = "example.org", selector = "demo", key = KEY } } or nil,
+  },
+}
+if not identity.has_key(KEY) then log.warn("no key in " .. KEY .. ": mail of example.org is not signed") end
 
 -- 2. Where mail goes, by the recipient's domain; "*" is all the others. To send for real, write route.direct{} (the
 --    recipient's MX) or route.relay{ host = "smtp.example.net", login = { user = "...", password = "..." } }.
@@ -41,8 +43,9 @@ function policy.sender(session, sender)
 end
 
 function policy.route(message, recipient)
-  local domain = ways[recipient.domain] and recipient.domain or "*"
-  return route.send { via = ways[domain], identity = main, because = "the way for " .. domain }
+  local from = message.sender:match("@([^@]*)$") or ""
+  local to = ways[recipient.domain] and recipient.domain or "*"
+  return route.send { via = ways[to], identity = identities[from:lower()], because = "the way for " .. to }
 end
 
 return policy

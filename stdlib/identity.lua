@@ -9,7 +9,8 @@
 --     dkim = { { domain = "acme.example", selector = "s2026", key = "keys/acme.pem" } },
 --   }
 --
--- Only while the scripts load: keys are read and checked then, and a bad one fails the load.
+-- Only while the scripts load: keys are read and checked then, and a bad one fails the load. For a policy that is to load
+-- before its key is made, identity.has_key("keys/acme.pem") says whether the file is there.
 local core = require "core.identity"
 
-return { define = core.define }
+return { define = core.define, has_key = core.has_key }

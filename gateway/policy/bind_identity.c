@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// core.identity: define{...}: a source address, a HELO name, DKIM keys, a return path under one name.
+// core.identity: define{...}: a source address, a HELO name, DKIM keys, a return path under one name; has_key(file).
 //
-// Only while the scripts load: keys are files, and running hooks open none.
+// Both only while the scripts load: keys are files, and running hooks open none.
 #include "policy/made.h"
 #include "policy/wall.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -121,10 +122,15 @@ static bool read_pem(const char *path, struct buf *out, struct err *err) {
     return true;
 }
 
+static void key_path(const struct generation *g, const char *file, char path[PATH_MAX]) {
+    bool whole = *file == '/';
+    snprintf(path, PATH_MAX, "%s%s%s", whole ? "" : g->options.key_dir, whole ? "" : "/", file);
+}
+
 static struct sign_key *load_key(struct generation *g, const char *domain, const char *selector, const char *file,
                                  struct err *err) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s%s%s", *file == '/' ? "" : g->options.key_dir, *file == '/' ? "" : "/", file);
+    char path[PATH_MAX];
+    key_path(g, file, path);
     struct buf pem = {0};
     struct sign_key *key = NULL;
     if (read_pem(path, &pem, err)) {
@@ -169,9 +175,22 @@ static void check_path(lua_State *l, int made, struct bytes path) {
         made_refuse(l, made, "return_path: '%s' is no address", path.at);
 }
 
-static int define(lua_State *l) {
+static struct generation *while_loading(lua_State *l, const char *who) {
     struct generation *g = generation_of(l);
-    if (!g->loading) return luaL_error(l, "identity.define: only while the scripts load, not in a hook");
+    if (!g->loading) luaL_error(l, "identity.%s: only while the scripts load, not in a hook", who);
+    return g;
+}
+
+// Is there such a file? For policies that are to load before the key is made; a bad key still fails in define.
+static int has_key(lua_State *l) {
+    char path[PATH_MAX];
+    key_path(while_loading(l, "has_key"), luaL_checkstring(l, 1), path);
+    lua_pushboolean(l, access(path, F_OK) == 0);
+    return 1;
+}
+
+static int define(lua_State *l) {
+    while_loading(l, "define");
     lua_settop(l, 1);
     made_check(l, &define_shape, 1);
     int made = 2;
@@ -196,7 +215,7 @@ void identity_lend(lua_State *l, int i, struct identity *out) {
 
 int open_identity(lua_State *l) {
     static const luaL_Reg meta[] = {{"__gc", drop}, {"__index", get}, {"__newindex", set}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"define", define}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"define", define}, {"has_key", has_key}, {NULL, NULL}};
     luaL_newmetatable(l, identity_kind);
     luaL_setfuncs(l, meta, 0);
     lua_pushboolean(l, 0);
