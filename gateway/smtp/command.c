@@ -226,6 +226,22 @@ static bool check_mailbox(struct command *out, bool utf8_allowed, struct reply *
     return false;
 }
 
+// Parts "<path> parameters". A bare mailbox without <> is against the RFC, but scanners and meters send it and other MTAs take it;
+// it must have an '@', so that a forgotten address is not taken for one.
+static bool take_path(struct bytes text, struct bytes *path, struct bytes *behind) {
+    if (text.len && text.at[0] == '<') {
+        ptrdiff_t end = path_end(text);
+        if (end < 0) return false;
+        *path = bytes_range(text.at + 1, (size_t)end - 1);
+        *behind = bytes_skip(text, (size_t)end + 1);
+        return behind->len == 0 || behind->at[0] == ' ';
+    }
+    ptrdiff_t space = bytes_find(text, ' ');
+    *path = space < 0 ? text : bytes_first(text, (size_t)space);
+    *behind = bytes_skip(text, path->len);
+    return bytes_find(*path, '@') > 0 && bytes_find(*path, '<') < 0 && bytes_find(*path, '>') < 0;
+}
+
 // "FROM:<path> parameters" and "TO:<path> parameters"
 static bool parse_path(struct bytes text, bool utf8_allowed, struct command *out, struct reply *fault) {
     bool mail = out->verb == VERB_MAIL;
@@ -234,12 +250,8 @@ static bool parse_path(struct bytes text, bool utf8_allowed, struct command *out
     if (!bytes_starts_nocase(text, prefix)) return fail_syntax(fault, usage);
     text = bytes_skip(text, prefix.len);
     if (text.len && text.at[0] == ' ') text = bytes_skip(text, 1); // against the RFC, and very common
-    if (text.len == 0 || text.at[0] != '<') return fail_syntax(fault, usage);
-    ptrdiff_t end = path_end(text);
-    if (end < 0) return fail_syntax(fault, usage);
-    struct bytes parameters_text = bytes_skip(text, (size_t)end + 1);
-    if (parameters_text.len && parameters_text.at[0] != ' ') return fail_syntax(fault, usage);
-    out->path.address = bytes_range(text.at + 1, (size_t)end - 1);
+    struct bytes parameters_text;
+    if (!take_path(text, &out->path.address, &parameters_text)) return fail_syntax(fault, usage);
     if (!take_parameters(parameters_text, utf8_allowed, out, fault)) return false;
     if (!drop_route(&out->path.address)) return fail_syntax(fault, usage);
     return check_mailbox(out, mail ? out->path.smtputf8 : utf8_allowed, fault);

@@ -52,7 +52,11 @@ static const char *const cases[][2] = {
     {"MAIL FROM:<\"a>b@c.example>", "501 5.5.4"},
     {"MAIL FROM:<a@b.example", "501 5.5.4"},
     {"MAIL FROM:<a@b.example>SIZE=1", "501 5.5.4"},
-    {"MAIL FROM:a@b.example", "501 5.5.4"},
+    {"MAIL FROM:a@b.example", "MAIL <a@b.example>"}, // no <>: devices do that
+    {"MAIL FROM: a@b.example SIZE=1", "MAIL <a@b.example> size 1"},
+    {"MAIL FROM:a", "501 5.5.4"},
+    {"MAIL FROM:a@b.example>", "501 5.5.4"},
+    {"MAIL FROM:SIZE=1", "501 5.5.4"},
     {"MAIL FROM <a@b.example>", "501 5.5.4"},
     {"MAIL TO:<a@b.example>", "501 5.5.4"},
     {"MAIL", "501 5.5.4"},
