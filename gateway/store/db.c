@@ -35,7 +35,7 @@ static const size_t map_bytes_most = (size_t)1 << 40;
 #endif
 static const size_t map_bytes_least = (size_t)1 << 30;
 
-enum { READERS_MOST = 512 };
+enum { READERS_MOST = 512, LOCK_FILE_BYTES = (READERS_MOST + 8) * 64 };
 
 struct db_txn {
     struct db *db;
@@ -77,7 +77,8 @@ static bool is_full(int rc) {
 static bool trouble(struct db_txn *txn, int rc, const char *what, struct err *err) {
     if (rc == MDB_BAD_VALSIZE) return err_set(err, "database: %s: a key must have 1 to 511 bytes", what);
     if (txn->trouble == DB_NO_TROUBLE) txn->trouble = is_full(rc) ? DB_FULL : DB_BROKEN;
-    return err_set(err, "database: %s: %s", what, mdb_strerror(rc));
+    return err_set(err, "database: %s: %s%s", what, mdb_strerror(rc),
+                   rc == MDB_PANIC ? "; a restart is needed" : "");
 }
 
 // ---- memory
@@ -216,7 +217,21 @@ static int shrink(struct db *db, const char *path) {
     return rc;
 }
 
+// LMDB maps its lock file for writing: a page of it that finds no room on a full disk would be a SIGBUS,
+// later.
+static bool secure_lock_file(const char *path, struct err *err) {
+    char name[4096];
+    snprintf(name, sizeof name, "%s/lock.mdb", path);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return err_errno(err, "%s", name);
+    bool secured = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_FILE_BYTES) == 0 || errno == EOPNOTSUPP;
+    if (!secured) err_errno(err, "%s", name);
+    close(fd);
+    return secured;
+}
+
 struct db *db_open(const char *path, const struct log *log, struct err *err) {
+    if (!secure_lock_file(path, err)) return NULL;
     struct db *db = must_alloc(sizeof *db);
     db->log = log;
     db->write = (struct db_txn){.db = db, .is_write = true};

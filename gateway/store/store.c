@@ -45,8 +45,16 @@ static bool open_folders(struct store *s, struct err *err) {
     if (mkdirat(s->dir, "segments", 0700) != 0 && errno != EEXIST)
         return err_errno(err, "%s/segments", s->path);
     s->segment_dir = open_folder(s->dir, "segments");
-    if (s->segment_dir < 0 || fsync(s->dir) != 0) return err_errno(err, "%s/segments", s->path);
-    return true;
+    return s->segment_dir >= 0 || err_errno(err, "%s/segments", s->path);
+}
+
+// The names of what was made must last as the files do.
+static bool sync_folders(struct store *s, struct err *err) {
+    int above = open_folder(s->dir, "..");
+    bool synced = fsync(s->dir) == 0;
+    if (above >= 0) synced = (fsync(above) == 0) && synced;
+    if (above >= 0) close(above); // where we may not look above, the operator made the folder long ago
+    return synced || err_errno(err, "%s: sync", s->path);
 }
 
 static bool learn_segments(struct store *s, struct err *err) {
@@ -99,6 +107,7 @@ static bool open_all(struct store *s, const struct store_options *options, struc
     s->txn.segments = &s->segments;
     s->txn.journal_max = or_usual(options->journal_max, journal_usual);
     if (!recover(s, err)) return err_within(err, "%s", s->path);
+    if (!sync_folders(s, err)) return false;
     s->writer = writer_start(s, err);
     return s->writer != NULL;
 }
