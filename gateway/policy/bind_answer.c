@@ -50,7 +50,8 @@ int open_answer(lua_State *l) {
     return 1;
 }
 
-struct origin origin_at(lua_State *l, struct hook_ticket *t, struct arena *arena, int i, struct bytes because) {
+struct origin origin_at(lua_State *l, struct hook_ticket *t, struct arena *arena, int i,
+                        struct bytes because) {
     return (struct origin){
         .version = arena_copy(arena, bytes_of(bundle_version(t->g->bundle))),
         .where = arena_copy(arena, bytes_of(made_where(l, i))),
@@ -87,7 +88,8 @@ static struct bytes edit_text(lua_State *l, struct hook_ticket *t, int i, int n,
 
 // { add = "X-Name", value = "..." }, { set = ..., value = ... } or { remove = "X-Name" }, at the top of the stack.
 static void read_edit(lua_State *l, struct hook_ticket *t, int i, int n, struct header_edit *out) {
-    static const char *const verbs[] = {[HEADER_ADD] = "add", [HEADER_SET] = "set", [HEADER_REMOVE] = "remove"};
+    static const char *const verbs[] = {
+        [HEADER_ADD] = "add", [HEADER_SET] = "set", [HEADER_REMOVE] = "remove"};
     if (!lua_istable(l, -1)) made_refuse(l, i, "headers[%d]: a table is expected", n);
     int found = 0, fields = 0;
     for (lua_pushnil(l); lua_next(l, -2); lua_pop(l, 1))
@@ -102,8 +104,10 @@ static void read_edit(lua_State *l, struct hook_ticket *t, int i, int n, struct 
     struct bytes value = edit_text(l, t, i, n, "value");
     bool wants_value = found && out->kind != HEADER_REMOVE;
     if (found != 1 || fields != 1 + wants_value || !value.at == wants_value)
-        made_refuse(l, i, "headers[%d]: { add = name, value = text }, { set = name, value = text } or "
-                      "{ remove = name } is expected", n);
+        made_refuse(l, i,
+                    "headers[%d]: { add = name, value = text }, { set = name, value = text } or "
+                    "{ remove = name } is expected",
+                    n);
     out->value = wants_value ? value : BYTES("");
     struct buf probe = {0};
     struct err err = {{0}};
@@ -119,7 +123,8 @@ static void read_edits(lua_State *l, struct hook_ticket *t, int i, struct answer
     size_t fields = 0;
     for (lua_pushnil(l); lua_next(l, -2); lua_pop(l, 1))
         fields++;
-    if (fields != (size_t)n) made_refuse(l, i, "headers: a list of edits is expected: { { add = ... }, ... }");
+    if (fields != (size_t)n)
+        made_refuse(l, i, "headers: a list of edits is expected: { { add = ... }, ... }");
     struct header_edit *edits = arena_alloc(&t->arena, (size_t)n * sizeof *edits + 1);
     for (lua_Integer k = 1; k <= n; k++) {
         lua_rawgeti(l, -1, k);
@@ -155,15 +160,15 @@ void answer_read(lua_State *l, struct hook_ticket *t) {
     if (!shape || shape->group != MADE_ANSWER)
         luaL_error(l, "%s returned %s%s; an answer is expected (answer.accept{}, answer.reject(...), ...)",
                    hook_name[t->hook], shape || lua_isnil(l, i) ? "" : "a ",
-                   shape            ? shape->name
+                   shape             ? shape->name
                    : lua_isnil(l, i) ? "nothing"
                                      : luaL_typename(l, i));
-    struct answer a = {.kind = (enum answer_kind)(shape - shapes), .user_facts = BYTES(""), .tags = BYTES("")};
+    struct answer a = {
+        .kind = (enum answer_kind)(shape - shapes), .user_facts = BYTES(""), .tags = BYTES("")};
     check_use(l, t, i, a.kind);
     int because = a.kind == ANSWER_ACCEPT ? ACCEPT_BECAUSE : shape->rows == because_rows ? 0 : SAY_BECAUSE;
     a.origin = origin_at(l, t, &t->arena, i, made_text(l, i, because));
-    if (a.kind == ANSWER_REJECT || a.kind == ANSWER_DEFER)
-        a.reply = made_reply(l, i, SAY_REPLY);
+    if (a.kind == ANSWER_REJECT || a.kind == ANSWER_DEFER) a.reply = made_reply(l, i, SAY_REPLY);
     if (a.kind == ANSWER_ACCEPT) {
         a.tags = data_text(l, t, i, ACCEPT_TAGS, "tags");
         a.user_facts = data_text(l, t, i, ACCEPT_FACTS, "facts");

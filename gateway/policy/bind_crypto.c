@@ -28,8 +28,10 @@ static int sha256(lua_State *l) {
 static int hmac_sha256(lua_State *l) {
     struct bytes key = check(l, 1, 8), text = check(l, 2, 8);
     uint8_t block[BLOCK] = {0}, sum[DIGEST_SIZE];
-    if (key.len > BLOCK) digest_sha256(key, block);
-    else memcpy(block, key.at, key.len);
+    if (key.len > BLOCK)
+        digest_sha256(key, block);
+    else
+        memcpy(block, key.at, key.len);
     struct digest d = {0};
     for (int i = 0; i < BLOCK; i++)
         block[i] ^= 0x36;
@@ -68,8 +70,10 @@ static int base64(lua_State *l) {
 static int unbase64(lua_State *l) {
     struct buf *out = &generation_of(l)->scratch;
     buf_reset(out);
-    if (base64_decode(out, check(l, 1, 16))) lua_pushlstring(l, out->len ? out->at : "", out->len);
-    else lua_pushnil(l);
+    if (base64_decode(out, check(l, 1, 16)))
+        lua_pushlstring(l, out->len ? out->at : "", out->len);
+    else
+        lua_pushnil(l);
     return 1;
 }
 
@@ -118,9 +122,15 @@ static int equal(lua_State *l) {
 }
 
 int open_crypto(lua_State *l) {
-    static const luaL_Reg functions[] = {
-        {"sha256", sha256}, {"hmac_sha256", hmac_sha256}, {"random", random_bytes}, {"base64", base64}, {"unbase64", unbase64},
-        {"hex", hex},       {"unhex", unhex},             {"equal", equal},         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"sha256", sha256},
+                                         {"hmac_sha256", hmac_sha256},
+                                         {"random", random_bytes},
+                                         {"base64", base64},
+                                         {"unbase64", unbase64},
+                                         {"hex", hex},
+                                         {"unhex", unhex},
+                                         {"equal", equal},
+                                         {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;
 }

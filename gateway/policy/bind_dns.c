@@ -19,9 +19,15 @@ static void on_answer(void *arg, const struct dns_answer *answer) {
 static int push_failure(lua_State *l, const struct dns_answer *a) {
     lua_pushnil(l);
     switch (a->status) {
-    case DNS_NO_NAME: lua_pushliteral(l, "no such name"); break;
-    case DNS_NO_DATA: lua_pushliteral(l, "no such record"); break;
-    default: lua_pushstring(l, *a->why ? a->why : "no answer"); break;
+    case DNS_NO_NAME:
+        lua_pushliteral(l, "no such name");
+        break;
+    case DNS_NO_DATA:
+        lua_pushliteral(l, "no such record");
+        break;
+    default:
+        lua_pushstring(l, *a->why ? a->why : "no answer");
+        break;
     }
     lua_pushboolean(l, a->status == DNS_TEMPORARY);
     return 3;
@@ -42,10 +48,18 @@ static void push_mx(lua_State *l, const struct dns_record *r) {
 static void push_record(lua_State *l, const struct dns_record *r, enum dns_type type) {
     char text[INET6_ADDRSTRLEN];
     switch (type) {
-    case DNS_MX: push_mx(l, r); break;
-    case DNS_TXT: lua_pushlstring(l, r->text.len ? r->text.at : "", r->text.len); break;
-    case DNS_PTR: lua_pushstring(l, r->name); break;
-    default: lua_pushstring(l, inet_ntop(r->address.family, r->address.ip, text, sizeof text)); break;
+    case DNS_MX:
+        push_mx(l, r);
+        break;
+    case DNS_TXT:
+        lua_pushlstring(l, r->text.len ? r->text.at : "", r->text.len);
+        break;
+    case DNS_PTR:
+        lua_pushstring(l, r->name);
+        break;
+    default:
+        lua_pushstring(l, inet_ntop(r->address.family, r->address.ip, text, sizeof text));
+        break;
     }
 }
 
@@ -73,8 +87,9 @@ static int ask(lua_State *l, const char *name, enum dns_type type) {
     struct hook_ticket *t = ticket_of(l);
     if (!t->g->options.dns) return luaL_error(l, "dns: there is no resolver here");
     if (!vm_can_wait(l))
-        return luaL_error(l, "dns: waiting is not possible within table.sort, string.gsub, tostring or require");
-    vm_charge(l, 1000); // questions are not free
+        return luaL_error(l,
+                          "dns: waiting is not possible within table.sort, string.gsub, tostring or require");
+    vm_charge(l, 1000);  // questions are not free
     dns_cancel(&t->dns); // of a coroutine that was left alone
     lua_settop(l, 1);
     lua_pushinteger(l, type);
@@ -89,10 +104,18 @@ static int ask_name(lua_State *l, enum dns_type type) {
     return ask(l, name, type);
 }
 
-static int dns_mx(lua_State *l) { return ask_name(l, DNS_MX); }
-static int dns_a(lua_State *l) { return ask_name(l, DNS_A); }
-static int dns_aaaa(lua_State *l) { return ask_name(l, DNS_AAAA); }
-static int dns_txt(lua_State *l) { return ask_name(l, DNS_TXT); }
+static int dns_mx(lua_State *l) {
+    return ask_name(l, DNS_MX);
+}
+static int dns_a(lua_State *l) {
+    return ask_name(l, DNS_A);
+}
+static int dns_aaaa(lua_State *l) {
+    return ask_name(l, DNS_AAAA);
+}
+static int dns_txt(lua_State *l) {
+    return ask_name(l, DNS_TXT);
+}
 
 // RFC 1035 3.5, RFC 3596 2.5
 static int dns_ptr(lua_State *l) {

@@ -11,12 +11,24 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum field_kind { FIELD_TEXT, FIELD_INT, FIELD_UINT, FIELD_U64, FIELD_SIZE, FIELD_TIME, FIELD_AGE, FIELD_BOOL, FIELD_NOT, FIELD_JSON, FIELD_CALL };
+enum field_kind {
+    FIELD_TEXT,
+    FIELD_INT,
+    FIELD_UINT,
+    FIELD_U64,
+    FIELD_SIZE,
+    FIELD_TIME,
+    FIELD_AGE,
+    FIELD_BOOL,
+    FIELD_NOT,
+    FIELD_JSON,
+    FIELD_CALL
+};
 
 struct field {
     const char *name;
     enum field_kind kind;
-    size_t at; // of the member in struct hook_facts
+    size_t at;          // of the member in struct hook_facts
     lua_CFunction call; // pushes the value; the handle is at 1
 };
 
@@ -34,12 +46,16 @@ static struct hook_facts *look(lua_State *l, int i) {
     return &h->ticket->facts;
 }
 
-static void push_bytes(lua_State *l, struct bytes text) { lua_pushlstring(l, text.len ? text.at : "", text.len); }
+static void push_bytes(lua_State *l, struct bytes text) {
+    lua_pushlstring(l, text.len ? text.at : "", text.len);
+}
 
 // Time as scripts have it: seconds since 1970 with a fraction; nil for never.
 static void push_time(lua_State *l, int64_t ms) {
-    if (ms) lua_pushnumber(l, (double)ms / 1000);
-    else lua_pushnil(l);
+    if (ms)
+        lua_pushnumber(l, (double)ms / 1000);
+    else
+        lua_pushnil(l);
 }
 
 // A JSON object as a read-only table, {} for "". Kept in the handle's user value 1, by field.
@@ -67,17 +83,38 @@ static int push_field(lua_State *l, const struct field *f) {
     struct hook_facts *facts = look(l, 1);
     const void *member = (const char *)facts + f->at;
     switch (f->kind) {
-    case FIELD_TEXT: push_bytes(l, *(const struct bytes *)member); break;
-    case FIELD_INT: lua_pushinteger(l, *(const int *)member); break;
-    case FIELD_UINT: lua_pushinteger(l, *(const uint32_t *)member); break;
-    case FIELD_U64: lua_pushinteger(l, (lua_Integer) * (const uint64_t *)member); break;
-    case FIELD_SIZE: lua_pushinteger(l, (lua_Integer) * (const size_t *)member); break;
-    case FIELD_TIME: push_time(l, *(const int64_t *)member); break;
-    case FIELD_AGE: lua_pushnumber(l, (double)*(const int64_t *)member / 1000); break;
-    case FIELD_BOOL: lua_pushboolean(l, *(const bool *)member); break;
-    case FIELD_NOT: lua_pushboolean(l, !*(const bool *)member); break;
-    case FIELD_JSON: push_json(l, *(const struct bytes *)member, f->name); break;
-    case FIELD_CALL: return f->call(l);
+    case FIELD_TEXT:
+        push_bytes(l, *(const struct bytes *)member);
+        break;
+    case FIELD_INT:
+        lua_pushinteger(l, *(const int *)member);
+        break;
+    case FIELD_UINT:
+        lua_pushinteger(l, *(const uint32_t *)member);
+        break;
+    case FIELD_U64:
+        lua_pushinteger(l, (lua_Integer) * (const uint64_t *)member);
+        break;
+    case FIELD_SIZE:
+        lua_pushinteger(l, (lua_Integer) * (const size_t *)member);
+        break;
+    case FIELD_TIME:
+        push_time(l, *(const int64_t *)member);
+        break;
+    case FIELD_AGE:
+        lua_pushnumber(l, (double)*(const int64_t *)member / 1000);
+        break;
+    case FIELD_BOOL:
+        lua_pushboolean(l, *(const bool *)member);
+        break;
+    case FIELD_NOT:
+        lua_pushboolean(l, !*(const bool *)member);
+        break;
+    case FIELD_JSON:
+        push_json(l, *(const struct bytes *)member, f->name);
+        break;
+    case FIELD_CALL:
+        return f->call(l);
     }
     return 1;
 }
@@ -92,16 +129,22 @@ static int get(lua_State *l) {
     return luaL_error(l, "%s has no field '%s'", lua_tostring(l, -1), name);
 }
 
-static int set(lua_State *l) { return luaL_error(l, "facts are read-only"); }
+static int set(lua_State *l) {
+    return luaL_error(l, "facts are read-only");
+}
 
 // ---- fields with a shape of their own
 
-static struct hook_ticket *ticket_at(lua_State *l) { return ((const struct handle *)lua_touserdata(l, 1))->ticket; }
+static struct hook_ticket *ticket_at(lua_State *l) {
+    return ((const struct handle *)lua_touserdata(l, 1))->ticket;
+}
 
 static int message_session(lua_State *l) {
     struct hook_facts *f = look(l, 1);
-    if (f->has_session && !f->message.session.len) facts_push_session(l, ticket_at(l));
-    else push_json(l, f->message.session, "session");
+    if (f->has_session && !f->message.session.len)
+        facts_push_session(l, ticket_at(l));
+    else
+        push_json(l, f->message.session, "session");
     return 1;
 }
 
@@ -122,8 +165,10 @@ static int message_recipients(lua_State *l) {
 
 static int recipient_last(lua_State *l) {
     struct bytes text = look(l, 1)->recipient.last_outcome;
-    if (text.len) push_json(l, text, "last");
-    else lua_pushnil(l);
+    if (text.len)
+        push_json(l, text, "last");
+    else
+        lua_pushnil(l);
     return 1;
 }
 
@@ -134,8 +179,10 @@ static int outcome_code(lua_State *l) {
 
 static int outcome_status(lua_State *l) {
     const int *s = look(l, 1)->outcome.reply.status;
-    if (s[0]) lua_pushfstring(l, "%d.%d.%d", s[0], s[1], s[2]);
-    else lua_pushliteral(l, "");
+    if (s[0])
+        lua_pushfstring(l, "%d.%d.%d", s[0], s[1], s[2]);
+    else
+        lua_pushliteral(l, "");
     return 1;
 }
 
@@ -178,8 +225,10 @@ static void push_value(lua_State *l, struct bytes value) {
 static int message_header(lua_State *l) {
     struct bytes name, head = check_head(l, &name);
     struct header_field field;
-    if (header_get(head, name, 0, &field)) push_value(l, field.value);
-    else lua_pushnil(l);
+    if (header_get(head, name, 0, &field))
+        push_value(l, field.value);
+    else
+        lua_pushnil(l);
     return 1;
 }
 
@@ -226,12 +275,9 @@ static const struct field login_fields[] = {
 };
 
 static const struct field address_fields[] = {
-    {"address", FIELD_TEXT, IN(address.address), NULL},
-    {"local_part", FIELD_TEXT, IN(address.local), NULL},
-    {"domain", FIELD_TEXT, IN(address.domain), NULL},
-    {"size", FIELD_U64, IN(address.size), NULL},
-    {"smtputf8", FIELD_BOOL, IN(address.smtputf8), NULL},
-    {0},
+    {"address", FIELD_TEXT, IN(address.address), NULL},   {"local_part", FIELD_TEXT, IN(address.local), NULL},
+    {"domain", FIELD_TEXT, IN(address.domain), NULL},     {"size", FIELD_U64, IN(address.size), NULL},
+    {"smtputf8", FIELD_BOOL, IN(address.smtputf8), NULL}, {0},
 };
 
 static const struct field message_fields[] = {
@@ -280,11 +326,12 @@ static const struct field outcome_fields[] = {
 static const struct {
     const char *name;
     const struct field *fields;
-} kinds[] = {{"session", session_fields},     {"login", login_fields},   {"address", address_fields},
-             {"message", message_fields},     {"recipient", recipient_fields}, {"outcome", outcome_fields}};
+} kinds[] = {{"session", session_fields}, {"login", login_fields},         {"address", address_fields},
+             {"message", message_fields}, {"recipient", recipient_fields}, {"outcome", outcome_fields}};
 
 void facts_open(lua_State *l) {
-    static const luaL_Reg methods[] = {{"header", message_header}, {"headers", message_headers}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"header", message_header}, {"headers", message_headers}, {NULL, NULL}};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         luaL_newmetatable(l, kinds[k].name);
         lua_newtable(l);
@@ -309,12 +356,24 @@ static void push_handle(lua_State *l, struct hook_ticket *t, const char *kind) {
     luaL_setmetatable(l, kind);
 }
 
-void facts_push_session(lua_State *l, struct hook_ticket *t) { push_handle(l, t, "session"); }
-void facts_push_login(lua_State *l, struct hook_ticket *t) { push_handle(l, t, "login"); }
-void facts_push_address(lua_State *l, struct hook_ticket *t) { push_handle(l, t, "address"); }
-void facts_push_message(lua_State *l, struct hook_ticket *t) { push_handle(l, t, "message"); }
-void facts_push_recipient(lua_State *l, struct hook_ticket *t) { push_handle(l, t, "recipient"); }
-void facts_push_outcome(lua_State *l, struct hook_ticket *t) { push_handle(l, t, "outcome"); }
+void facts_push_session(lua_State *l, struct hook_ticket *t) {
+    push_handle(l, t, "session");
+}
+void facts_push_login(lua_State *l, struct hook_ticket *t) {
+    push_handle(l, t, "login");
+}
+void facts_push_address(lua_State *l, struct hook_ticket *t) {
+    push_handle(l, t, "address");
+}
+void facts_push_message(lua_State *l, struct hook_ticket *t) {
+    push_handle(l, t, "message");
+}
+void facts_push_recipient(lua_State *l, struct hook_ticket *t) {
+    push_handle(l, t, "recipient");
+}
+void facts_push_outcome(lua_State *l, struct hook_ticket *t) {
+    push_handle(l, t, "outcome");
+}
 
 void facts_push_event(lua_State *l, struct hook_ticket *t) {
     struct err err = {{0}};
@@ -325,15 +384,40 @@ void facts_push_event(lua_State *l, struct hook_ticket *t) {
 // ---- keeping
 
 static const size_t texts[] = {
-    IN(session.id),        IN(session.listener),    IN(session.kind),        IN(session.client_ip),
-    IN(session.local_ip),  IN(session.helo),        IN(session.tls_version), IN(session.tls_cipher),
-    IN(session.client_certificate), IN(session.user), IN(session.user_facts), IN(login.mechanism),
-    IN(login.user),        IN(login.password),      IN(login.authzid),       IN(login.known),
-    IN(address.address),   IN(address.local),       IN(address.domain),      IN(message.id_text),
-    IN(message.sender),    IN(message.user),        IN(message.session),     IN(message.tags),
-    IN(message.head),      IN(recipient.address),   IN(recipient.local),     IN(recipient.domain),
-    IN(recipient.last_outcome), IN(outcome.stage),  IN(outcome.peer),        IN(outcome.identity),
-    IN(outcome.lane),      IN(event),
+    IN(session.id),
+    IN(session.listener),
+    IN(session.kind),
+    IN(session.client_ip),
+    IN(session.local_ip),
+    IN(session.helo),
+    IN(session.tls_version),
+    IN(session.tls_cipher),
+    IN(session.client_certificate),
+    IN(session.user),
+    IN(session.user_facts),
+    IN(login.mechanism),
+    IN(login.user),
+    IN(login.password),
+    IN(login.authzid),
+    IN(login.known),
+    IN(address.address),
+    IN(address.local),
+    IN(address.domain),
+    IN(message.id_text),
+    IN(message.sender),
+    IN(message.user),
+    IN(message.session),
+    IN(message.tags),
+    IN(message.head),
+    IN(recipient.address),
+    IN(recipient.local),
+    IN(recipient.domain),
+    IN(recipient.last_outcome),
+    IN(outcome.stage),
+    IN(outcome.peer),
+    IN(outcome.identity),
+    IN(outcome.lane),
+    IN(event),
 };
 
 void facts_keep(struct hook_facts *f, struct arena *arena) {
@@ -354,10 +438,14 @@ void session_facts_encode(const struct session_facts *s, struct buf *out) {
     for (const struct field *f = session_fields; f->name; f++) {
         const void *member = (const char *)&whole + f->at;
         const struct bytes *text = member;
-        if (f->kind == FIELD_INT) jsonl_int(&j, f->name, *(const int *)member);
-        else if (f->kind == FIELD_BOOL) jsonl_bool(&j, f->name, *(const bool *)member);
-        else if (f->kind == FIELD_TEXT) jsonl_text(&j, f->name, *text);
-        else jsonl_raw(&j, f->name, text->len ? *text : BYTES("{}"));
+        if (f->kind == FIELD_INT)
+            jsonl_int(&j, f->name, *(const int *)member);
+        else if (f->kind == FIELD_BOOL)
+            jsonl_bool(&j, f->name, *(const bool *)member);
+        else if (f->kind == FIELD_TEXT)
+            jsonl_text(&j, f->name, *text);
+        else
+            jsonl_raw(&j, f->name, text->len ? *text : BYTES("{}"));
     }
     jsonl_close(&j, '}');
 }

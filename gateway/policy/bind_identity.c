@@ -56,11 +56,14 @@ static int get(lua_State *l) {
     const struct handle *h = lua_touserdata(l, 1);
     if (lua_type(l, 2) == LUA_TSTRING && strcmp(lua_tostring(l, 2), "name") == 0)
         lua_pushlstring(l, h->id.name.at, h->id.name.len);
-    else lua_pushnil(l);
+    else
+        lua_pushnil(l);
     return 1;
 }
 
-static int set(lua_State *l) { return luaL_error(l, "an identity is read-only"); }
+static int set(lua_State *l) {
+    return luaL_error(l, "an identity is read-only");
+}
 
 static struct bytes keep(lua_State *l, struct handle *h, int made, int row) {
     struct bytes text = made_text(l, made, row);
@@ -100,7 +103,8 @@ static void take_sources(lua_State *l, struct handle *h, int made) {
     lua_Integer n = lua_istable(l, -1) ? (lua_Integer)lua_rawlen(l, -1) : 0;
     for (lua_Integer i = 1; i <= n && i <= 3; i++) {
         struct bytes text = {.at = NULL};
-        if (lua_rawgeti(l, -1, i) != LUA_TSTRING) made_refuse(l, made, "source: a list of addresses is expected");
+        if (lua_rawgeti(l, -1, i) != LUA_TSTRING)
+            made_refuse(l, made, "source: a list of addresses is expected");
         text.at = lua_tolstring(l, -1, &text.len);
         take_source(l, h, made, text);
         lua_pop(l, 1);
@@ -127,8 +131,8 @@ static void key_path(const struct generation *g, const char *file, char path[PAT
     snprintf(path, PATH_MAX, "%s%s%s", whole ? "" : g->options.key_dir, whole ? "" : "/", file);
 }
 
-static struct sign_key *load_key(struct generation *g, const char *domain, const char *selector, const char *file,
-                                 struct err *err) {
+static struct sign_key *load_key(struct generation *g, const char *domain, const char *selector,
+                                 const char *file, struct err *err) {
     char path[PATH_MAX];
     key_path(g, file, path);
     struct buf pem = {0};
@@ -147,8 +151,9 @@ static void take_key(lua_State *l, struct handle *h, int made, int n) {
     made_check(l, &dkim_shape, -1);
     int row = lua_gettop(l);
     struct err err = {{0}};
-    struct sign_key *key = load_key(generation_of(l), made_text(l, row, DKIM_DOMAIN).at,
-                                    made_text(l, row, DKIM_SELECTOR).at, made_text(l, row, DKIM_KEY).at, &err);
+    struct sign_key *key =
+        load_key(generation_of(l), made_text(l, row, DKIM_DOMAIN).at, made_text(l, row, DKIM_SELECTOR).at,
+                 made_text(l, row, DKIM_KEY).at, &err);
     if (!key) made_refuse(l, made, "dkim[%d].key: %s", n, err.text);
     h->keys[h->id.key_count++] = key;
     lua_pop(l, 1);

@@ -41,7 +41,8 @@ static int list(lua_State *l) {
 }
 
 int open_json(lua_State *l) {
-    static const luaL_Reg functions[] = {{"encode", encode}, {"decode", decode}, {"list", list}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"encode", encode}, {"decode", decode}, {"list", list}, {NULL, NULL}};
     luaL_newlib(l, functions);
     marshal_push_null(l);
     lua_setfield(l, -2, "null");

@@ -2,7 +2,6 @@
 // The table `log`: info, warn. One line each, with the place in the script that wrote it.
 #include "policy/wall.h"
 
-
 enum { LINE_MAX_BYTES = 2000 };
 
 static int write_line(lua_State *l, enum log_level level) {
@@ -30,8 +29,12 @@ static int write_line(lua_State *l, enum log_level level) {
     return 0;
 }
 
-static int info(lua_State *l) { return write_line(l, LOG_INFO); }
-static int warn(lua_State *l) { return write_line(l, LOG_WARN); }
+static int info(lua_State *l) {
+    return write_line(l, LOG_INFO);
+}
+static int warn(lua_State *l) {
+    return write_line(l, LOG_WARN);
+}
 
 int open_log(lua_State *l) {
     static const luaL_Reg functions[] = {{"info", info}, {"warn", warn}, {NULL, NULL}};

@@ -10,7 +10,7 @@
 enum { CACHE_MAX = 200, MATCH_CHARGE = 50, GSUB_MATCHES_MAX = 100000 };
 
 static const char kind[] = "regex";
-static const char cache[] = "compiled regexes";        // registry: "flags/pattern" -> regex
+static const char cache[] = "compiled regexes"; // registry: "flags/pattern" -> regex
 static const char cache_count[] = "compiled regex count";
 
 static int drop(lua_State *l) {
@@ -90,14 +90,17 @@ static bool try(lua_State *l, struct call *c, size_t from) {
         vm_charge(l, 100000);
         luaL_error(l, "re: the match takes too many steps on this text of %d bytes", (int)c->subject.len);
     }
-    size_t seen = result == REGEX_YES ? (size_t)(c->groups[0].at - c->subject.at) + c->groups[0].len : c->subject.len;
+    size_t seen =
+        result == REGEX_YES ? (size_t)(c->groups[0].at - c->subject.at) + c->groups[0].len : c->subject.len;
     if (seen > from) vm_charge(l, (seen - from) / 16);
     return result == REGEX_YES;
 }
 
 static void push_group(lua_State *l, const struct bytes *group) {
-    if (group->at) lua_pushlstring(l, group->at, group->len);
-    else lua_pushboolean(l, 0); // took no part; nil would shift what follows
+    if (group->at)
+        lua_pushlstring(l, group->at, group->len);
+    else
+        lua_pushboolean(l, 0); // took no part; nil would shift what follows
 }
 
 // The groups; the whole match where there are none.
@@ -184,10 +187,12 @@ static void add_template(lua_State *l, luaL_Buffer *out, const struct call *c) {
             continue;
         }
         char d = i + 1 < len ? with[++i] : 0;
-        if (d == '%') luaL_addchar(out, '%');
+        if (d == '%')
+            luaL_addchar(out, '%');
         else if (d >= '0' && d - '0' <= regex_groups(c->re) && d <= '9')
             luaL_addlstring(out, c->groups[d - '0'].at ? c->groups[d - '0'].at : "", c->groups[d - '0'].len);
-        else luaL_error(l, "re.gsub: '%%' at %d of the replacement names no group", (int)i);
+        else
+            luaL_error(l, "re.gsub: '%%' at %d of the replacement names no group", (int)i);
     }
 }
 
@@ -218,7 +223,8 @@ static int re_gsub(lua_State *l) {
     struct call c;
     arguments(l, &c);
     int type = lua_type(l, 3);
-    luaL_argexpected(l, type == LUA_TSTRING || type == LUA_TFUNCTION || type == LUA_TTABLE, 3, "string, function or table");
+    luaL_argexpected(l, type == LUA_TSTRING || type == LUA_TFUNCTION || type == LUA_TTABLE, 3,
+                     "string, function or table");
     lua_Integer max = luaL_optinteger(l, 4, GSUB_MATCHES_MAX), done = 0;
     size_t from = 0, copied = 0;
     luaL_Buffer out;

@@ -47,15 +47,18 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     if (!shape || shape->group != MADE_VERDICT)
         luaL_error(l, "retry returned %s%s; a verdict is expected (retry.wait(...), retry.give_up(...), ...)",
                    shape || lua_isnil(l, i) ? "" : "a ",
-                   shape            ? shape->name
+                   shape             ? shape->name
                    : lua_isnil(l, i) ? "nothing"
                                      : luaL_typename(l, i));
     struct verdict v = {.kind = (enum verdict_kind)(shape - shapes), .counts = true};
-    int because = v.kind == VERDICT_WAIT ? WAIT_BECAUSE : v.kind == VERDICT_ELSEWHERE ? ELSEWHERE_BECAUSE : GIVE_UP_BECAUSE;
+    int because = v.kind == VERDICT_WAIT        ? WAIT_BECAUSE
+                  : v.kind == VERDICT_ELSEWHERE ? ELSEWHERE_BECAUSE
+                                                : GIVE_UP_BECAUSE;
     v.origin = origin_at(l, t, &t->arena, i, made_text(l, i, because));
     if (v.kind == VERDICT_WAIT) v.wait_s = made_int(l, i, WAIT_SECONDS, 0);
     if (v.kind == VERDICT_WAIT && made_has(l, i, WAIT_COUNTS)) v.counts = made_bool(l, i, WAIT_COUNTS);
-    if (v.kind == VERDICT_ELSEWHERE && made_has(l, i, ELSEWHERE_COUNTS)) v.counts = made_bool(l, i, ELSEWHERE_COUNTS);
+    if (v.kind == VERDICT_ELSEWHERE && made_has(l, i, ELSEWHERE_COUNTS))
+        v.counts = made_bool(l, i, ELSEWHERE_COUNTS);
     if (v.kind == VERDICT_GIVE_UP) v.reply = made_reply(l, i, GIVE_UP_REPLY);
     t->verdict = v;
 }

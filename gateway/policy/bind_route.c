@@ -11,7 +11,8 @@ enum { PORT_MAX = 65535 };
 // ---- ways out
 
 enum { DIRECT_PORT };
-static const struct made_row direct_rows[] = {[DIRECT_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX}, {0}};
+static const struct made_row direct_rows[] = {[DIRECT_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX},
+                                              {0}};
 
 enum { LOGIN_USER, LOGIN_PASSWORD, LOGIN_TOKEN, LOGIN_PLAINTEXT };
 static const struct made_row login_rows[] = {
@@ -160,13 +161,18 @@ static enum tls_level read_via(lua_State *l, struct via *v, int i) {
     const struct made_shape *shape = made_shape_at(l, i);
     *v = (struct via){.kind = (enum via_kind)(shape - via_shapes)};
     switch (v->kind) {
-    case VIA_DIRECT: v->port = (int)made_int(l, i, DIRECT_PORT, 25); return LEVEL_OPPORTUNISTIC;
-    case VIA_RELAY: return read_relay(l, v, i);
+    case VIA_DIRECT:
+        v->port = (int)made_int(l, i, DIRECT_PORT, 25);
+        return LEVEL_OPPORTUNISTIC;
+    case VIA_RELAY:
+        return read_relay(l, v, i);
     case VIA_LMTP:
         read_host(l, v, i);
         v->port = (int)made_int(l, i, LMTP_PORT, 24);
         return LEVEL_NONE;
-    case VIA_CAPTURE: read_capture(l, v, i); break;
+    case VIA_CAPTURE:
+        read_capture(l, v, i);
+        break;
     }
     return LEVEL_NONE;
 }
@@ -180,11 +186,14 @@ static void check_tls(lua_State *l, int i, const struct plan *p, enum tls_level 
     if (v->implicit_tls && p->tls < LEVEL_ENCRYPT)
         made_refuse(l, i, "tls: \"%s\", but the relay says tls = \"implicit\"", tls_level_name[p->tls]);
     if (v->user.len && p->tls < LEVEL_ENCRYPT && !v->login_plaintext)
-        made_refuse(l, i, "a login without certain TLS would show the password to the network "
-                      "(login.plaintext = true says that this is all right)");
+        made_refuse(l, i,
+                    "a login without certain TLS would show the password to the network "
+                    "(login.plaintext = true says that this is all right)");
 }
 
-static void check_via(lua_State *l, int i) { read_via(l, &(struct via){0}, i); }
+static void check_via(lua_State *l, int i) {
+    read_via(l, &(struct via){0}, i);
+}
 
 static void read_way(lua_State *l, struct plan *p, int i) {
     made_push(l, i, SEND_VIA);
@@ -194,7 +203,9 @@ static void read_way(lua_State *l, struct plan *p, int i) {
     check_tls(l, i, p, natural);
 }
 
-static void check_send(lua_State *l, int i) { read_way(l, &(struct plan){0}, i); }
+static void check_send(lua_State *l, int i) {
+    read_way(l, &(struct plan){0}, i);
+}
 
 static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i) {
     read_way(l, p, i);
@@ -218,7 +229,7 @@ void plan_read(lua_State *l, struct hook_ticket *t) {
     if (!shape || shape->group != MADE_PLAN)
         luaL_error(l, "route returned %s%s; a plan is expected (route.send{...}, route.hold(...), ...)",
                    shape || lua_isnil(l, i) ? "" : "a ",
-                   shape            ? shape->name
+                   shape             ? shape->name
                    : lua_isnil(l, i) ? "nothing"
                                      : luaL_typename(l, i));
     struct plan draft = {.kind = (enum plan_kind)(shape - plan_shapes)};

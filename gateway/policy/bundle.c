@@ -49,7 +49,9 @@ void bundle_free(struct bundle **b) {
     free(gone);
 }
 
-const char *bundle_version(const struct bundle *b) { return b->version; }
+const char *bundle_version(const struct bundle *b) {
+    return b->version;
+}
 
 static bool add(struct bundle *b, struct bytes name, struct bytes text, struct err *err) {
     if (b->count >= FILES_MAX) return err_set(err, "more than %d script files", FILES_MAX);
@@ -95,7 +97,8 @@ struct place_at {
     const char *prefix; // of the names: "" or "stdlib/"
 };
 
-static bool read_file(const struct place_at *p, int dir, const char *entry, const char *path, struct err *err) {
+static bool read_file(const struct place_at *p, int dir, const char *entry, const char *path,
+                      struct err *err) {
     int fd = openat(dir, entry, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return err_errno(err, "%s/%s", p->folder, path);
     struct stat st;
@@ -109,7 +112,8 @@ static bool read_file(const struct place_at *p, int dir, const char *entry, cons
         n = read(fd, text.at + text.len, 65536);
         if (n > 0) text.len += (size_t)n;
         if (n < 0) ok = err_errno(err, "%s/%s", p->folder, path);
-        if (text.len > FILE_MAX) ok = err_set(err, "%s/%s: larger than %d KiB", p->folder, path, FILE_MAX >> 10);
+        if (text.len > FILE_MAX)
+            ok = err_set(err, "%s/%s: larger than %d KiB", p->folder, path, FILE_MAX >> 10);
     }
     close(fd);
     char name[NAME_MAX_LEN + 16];
@@ -131,7 +135,8 @@ static bool read_entry(const struct place_at *p, int dir, const char *entry, con
     int n = snprintf(inner, sizeof inner, "%s%s%s", path, *path ? "/" : "", entry);
     if (n >= (int)sizeof inner) return err_set(err, "%s/%s/%s: the name is too long", p->folder, path, entry);
     struct stat st;
-    if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT || err_errno(err, "%s/%s", p->folder, inner);
+    if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT || err_errno(err, "%s/%s", p->folder, inner);
     if (S_ISDIR(st.st_mode)) {
         if (!*p->prefix && strcmp(inner, "stdlib") == 0)
             return err_set(err, "%s/stdlib: this name belongs to the shipped library", p->folder);
@@ -140,7 +145,8 @@ static bool read_entry(const struct place_at *p, int dir, const char *entry, con
         return read_folder(p, fd, inner, depth + 1, err);
     }
     if (!is_script(bytes_of(entry))) return true;
-    if (S_ISLNK(st.st_mode) && fstatat(dir, entry, &st, 0) < 0) return err_errno(err, "%s/%s", p->folder, inner);
+    if (S_ISLNK(st.st_mode) && fstatat(dir, entry, &st, 0) < 0)
+        return err_errno(err, "%s/%s", p->folder, inner);
     if (!S_ISREG(st.st_mode)) return true;
     return read_file(p, dir, entry, inner, err);
 }
@@ -169,7 +175,8 @@ struct bundle *bundle_read(const char *scripts, const char *stdlib, struct err *
     bool ok = read_tree(b, scripts, "", err) && read_tree(b, stdlib, "stdlib/", err);
     if (ok) seal(b);
     if (ok && !bundle_find(b, "policy.lua", NULL))
-        ok = err_set(err, "%s/policy.lua: not there; a policy is needed, even one that only says `return {}`", scripts);
+        ok = err_set(err, "%s/policy.lua: not there; a policy is needed, even one that only says `return {}`",
+                     scripts);
     if (!ok) bundle_free(&b);
     return b;
 }
@@ -222,16 +229,21 @@ struct bundle *bundle_decode(struct bytes from, struct err *err) {
     return b;
 }
 
-void bundle_diff(const struct bundle *was, const struct bundle *now, void (*line)(void *arg, const char *text), void *arg) {
+void bundle_diff(const struct bundle *was, const struct bundle *now,
+                 void (*line)(void *arg, const char *text), void *arg) {
     size_t i = 0, j = 0, old_count = was ? was->count : 0;
     while (i < old_count || j < now->count) {
-        const struct file *a = i < old_count ? &was->files[i] : NULL, *b = j < now->count ? &now->files[j] : NULL;
+        const struct file *a = i < old_count ? &was->files[i] : NULL,
+                          *b = j < now->count ? &now->files[j] : NULL;
         int order = !a ? 1 : !b ? -1 : bytes_compare(a->name, b->name);
         i += order <= 0;
         j += order >= 0;
         if (order == 0 && bytes_equal(a->text, b->text)) continue;
         char text[NAME_MAX_LEN + 32];
-        snprintf(text, sizeof text, "%s %.*s", order < 0 ? "removed" : order > 0 ? "added" : "changed",
+        snprintf(text, sizeof text, "%s %.*s",
+                 order < 0   ? "removed"
+                 : order > 0 ? "added"
+                             : "changed",
                  BYTES_FMT(order < 0 ? a->name : b->name));
         line(arg, text);
     }

@@ -12,21 +12,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const char *const hook_name[HOOKS + 1] = {
-    [HOOK_CONNECT] = "connect", [HOOK_AUTHENTICATE] = "authenticate", [HOOK_SENDER] = "sender", [HOOK_RECIPIENT] = "recipient",
-    [HOOK_MESSAGE] = "message", [HOOK_ROUTE] = "route",               [HOOK_RETRY] = "retry",   [HOOK_SETTLE] = "settle"};
+const char *const hook_name[HOOKS + 1] = {[HOOK_CONNECT] = "connect", [HOOK_AUTHENTICATE] = "authenticate",
+                                          [HOOK_SENDER] = "sender",   [HOOK_RECIPIENT] = "recipient",
+                                          [HOOK_MESSAGE] = "message", [HOOK_ROUTE] = "route",
+                                          [HOOK_RETRY] = "retry",     [HOOK_SETTLE] = "settle"};
 
 static const char loaded[] = "modules by file"; // registry
 
 // Modules written in C. Those without a dot are globals too.
 static const luaL_Reg modules[] = {
-    {"clock", open_clock},       {"crypto", open_crypto},     {"dns", open_dns},
-    {"json", open_json},         {"log", open_log},           {"re", open_re},
-    {"core.answer", open_answer}, {"core.identity", open_identity}, {"core.retry", open_retry},
-    {"core.route", open_route},   {NULL, NULL},
+    {"clock", open_clock},
+    {"crypto", open_crypto},
+    {"dns", open_dns},
+    {"json", open_json},
+    {"log", open_log},
+    {"re", open_re},
+    {"core.answer", open_answer},
+    {"core.identity", open_identity},
+    {"core.retry", open_retry},
+    {"core.route", open_route},
+    {NULL, NULL},
 };
 
-struct generation *generation_of(lua_State *l) { return vm_owner(vm_of(l)); }
+struct generation *generation_of(lua_State *l) {
+    return vm_owner(vm_of(l));
+}
 
 // ---- require
 
@@ -64,11 +74,13 @@ static void run_file(lua_State *l, const char *file, struct bytes text) {
     char chunk[160];
     snprintf(chunk, sizeof chunk, "@%s", file);
     vm_charge(l, text.len);
-    if (bytes_starts(text, BYTES("\xef\xbb\xbf"))) text = bytes_skip(text, 3); // some editors begin with a mark
+    if (bytes_starts(text, BYTES("\xef\xbb\xbf")))
+        text = bytes_skip(text, 3); // some editors begin with a mark
     if (bytes_starts(text, BYTES("\033"))) luaL_error(l, "%s: a binary chunk; scripts are text", file);
     if (luaL_loadbufferx(l, text.at, text.len, chunk, "t") != LUA_OK) lua_error(l);
     lua_call(l, 0, 1);
-    if (lua_isnil(l, -1) || lua_isboolean(l, -1)) luaL_error(l, "%s: the file returns nothing; end it with 'return'", file);
+    if (lua_isnil(l, -1) || lua_isboolean(l, -1))
+        luaL_error(l, "%s: the file returns nothing; end it with 'return'", file);
     lua_pushvalue(l, -1);
     lua_setfield(l, -3, file);
     lua_remove(l, -2);
@@ -85,7 +97,8 @@ static int require(lua_State *l) {
     }
     luaL_getsubtable(l, LUA_REGISTRYINDEX, loaded);
     if (lua_getfield(l, -1, name) != LUA_TNIL) return 1; // in C
-    return luaL_error(l, "require: there is no module '%s' (no %s.lua in the scripts folder, none in stdlib)", name, name);
+    return luaL_error(l, "require: there is no module '%s' (no %s.lua in the scripts folder, none in stdlib)",
+                      name, name);
 }
 
 // ---- loading
@@ -115,7 +128,8 @@ static int find_hook(lua_State *l, const char *name) {
         if (strcmp(hook_name[h], name) == 0) return h;
         nearest_offer(&near, hook_name[h]);
     }
-    if (near.name) return luaL_error(l, "policy.lua: there is no hook '%s' (did you mean '%s'?)", name, near.name);
+    if (near.name)
+        return luaL_error(l, "policy.lua: there is no hook '%s' (did you mean '%s'?)", name, near.name);
     return luaL_error(l, "policy.lua: there is no hook '%s'", name);
 }
 
@@ -124,10 +138,12 @@ static void take_hooks(lua_State *l, struct generation *g) {
     if (!lua_istable(l, -1))
         luaL_error(l, "policy.lua: returns a %s; a table of hooks is expected", luaL_typename(l, -1));
     for (lua_pushnil(l); lua_next(l, -2);) {
-        if (lua_type(l, -2) != LUA_TSTRING) luaL_error(l, "policy.lua: hooks have names: return { route = route, ... }");
+        if (lua_type(l, -2) != LUA_TSTRING)
+            luaL_error(l, "policy.lua: hooks have names: return { route = route, ... }");
         int hook = find_hook(l, lua_tostring(l, -2));
         if (!lua_isfunction(l, -1))
-            luaL_error(l, "policy.lua: hook '%s' is a %s; a function is expected", hook_name[hook], luaL_typename(l, -1));
+            luaL_error(l, "policy.lua: hook '%s' is a %s; a function is expected", hook_name[hook],
+                       luaL_typename(l, -1));
         g->hooks[hook] = luaL_ref(l, LUA_REGISTRYINDEX);
         g->defined[hook] = true;
     }
@@ -182,7 +198,8 @@ static const char *keep(struct generation *g, const char *text, const char *othe
 
 static void tell_all(struct task *task);
 
-struct generation *generation_new(struct bundle *b, const struct generation_options *options, struct err *err) {
+struct generation *generation_new(struct bundle *b, const struct generation_options *options,
+                                  struct err *err) {
     struct generation *g = must_alloc(sizeof *g);
     g->refs = 1;
     g->bundle = bundle_ref(b);
@@ -197,11 +214,10 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
     g->task.run = tell_all;
     for (int h = 0; h < HOOKS; h++)
         g->hooks[h] = LUA_NOREF;
-    g->vm = vm_new(&(struct vm_options){.memory_max = g->options.memory_max,
-                                        .owner = g,
-                                        .clock = options->clock,
-                                        .log = options->log},
-                   err);
+    g->vm = vm_new(
+        &(struct vm_options){
+            .memory_max = g->options.memory_max, .owner = g, .clock = options->clock, .log = options->log},
+        err);
     if (!g->vm || !load(g, err)) generation_free(&g);
     return g;
 }
@@ -226,7 +242,9 @@ void generation_free(struct generation **g) {
     free(gone);
 }
 
-const char *generation_version(const struct generation *g) { return bundle_version(g->bundle); }
+const char *generation_version(const struct generation *g) {
+    return bundle_version(g->bundle);
+}
 
 void generation_get_stats(const struct generation *g, struct generation_stats *out) {
     *out = g->stats;

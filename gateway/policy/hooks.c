@@ -16,8 +16,10 @@ enum { FAULT_WAIT_S = 300, DEADLINE_WORDS = 100, KEEP_MAX = 16 * 1024 };
 
 static struct hook_ticket *ticket_new(struct generation *g, enum hook hook) {
     struct hook_ticket *t = g->idle;
-    if (t) g->idle = t->next;
-    else t = must_alloc(sizeof *t);
+    if (t)
+        g->idle = t->next;
+    else
+        t = must_alloc(sizeof *t);
     t->next = NULL;
     t->g = generation_ref(g);
     t->hook = hook;
@@ -35,8 +37,10 @@ static struct hook_ticket *ticket_new(struct generation *g, enum hook hook) {
 static void ticket_release(struct hook_ticket *t) {
     struct generation *g = t->g;
     plan_free(&t->plan);
-    if (t->arena.total > KEEP_MAX) arena_release(&t->arena); // a large header block was copied
-    else arena_reset(&t->arena);
+    if (t->arena.total > KEEP_MAX)
+        arena_release(&t->arena); // a large header block was copied
+    else
+        arena_reset(&t->arena);
     t->serial++; // handles of facts that a script has kept are stale from here
     t->state = TICKET_IDLE;
     t->g = NULL;
@@ -69,14 +73,18 @@ static void ticket_finish(struct hook_ticket *t, bool clean) {
 }
 
 static void tell(struct hook_ticket *t) {
-    if (t->hook == HOOK_ROUTE) t->on_plan(t->arg, t->plan);
-    else if (t->hook == HOOK_RETRY) t->on_verdict(t->arg, &t->verdict);
-    else t->on_answer(t->arg, &t->answer);
+    if (t->hook == HOOK_ROUTE)
+        t->on_plan(t->arg, t->plan);
+    else if (t->hook == HOOK_RETRY)
+        t->on_verdict(t->arg, &t->verdict);
+    else
+        t->on_answer(t->arg, &t->answer);
 }
 
 void tickets_tell(struct generation *g) {
     // Those that get done meanwhile are for the next turn of the loop.
-    struct hook_ticket *last = g->done ? (struct hook_ticket *)((char *)g->done_end - offsetof(struct hook_ticket, next)) : NULL;
+    struct hook_ticket *last =
+        g->done ? (struct hook_ticket *)((char *)g->done_end - offsetof(struct hook_ticket, next)) : NULL;
     for (bool more = last; more;) {
         struct hook_ticket *t = g->done;
         more = t != last;
@@ -117,7 +125,8 @@ static struct origin origin_of(struct hook_ticket *t, const char *because) {
                            .because = arena_copy(&t->arena, bytes_of(because))};
 }
 
-static void answer_plainly(struct hook_ticket *t, enum answer_kind kind, struct reply reply, const char *because) {
+static void answer_plainly(struct hook_ticket *t, enum answer_kind kind, struct reply reply,
+                           const char *because) {
     t->answer = (struct answer){.kind = kind,
                                 .origin = origin_of(t, because),
                                 .reply = reply,
@@ -141,8 +150,10 @@ static void answer_default(struct hook_ticket *t) {
         t->answer.user_facts = arena_copy(&t->arena, t->facts.login.known);
         return;
     case HOOK_RECIPIENT:
-        if (s->user.len) answer_plainly(t, ANSWER_ACCEPT, no_reply, "the client has logged in");
-        else if (s->trusted_network) answer_plainly(t, ANSWER_ACCEPT, no_reply, "the client is in an allowed network");
+        if (s->user.len)
+            answer_plainly(t, ANSWER_ACCEPT, no_reply, "the client has logged in");
+        else if (s->trusted_network)
+            answer_plainly(t, ANSWER_ACCEPT, no_reply, "the client is in an allowed network");
         else
             answer_plainly(t, ANSWER_REJECT, reply_make(550, "5.7.1", "relaying denied"),
                            "the client has not logged in and is in no allowed network");
@@ -152,7 +163,9 @@ static void answer_default(struct hook_ticket *t) {
         t->plan = plan_make(&hold, BYTES(""));
         return;
     }
-    default: answer_plainly(t, ANSWER_ACCEPT, no_reply, "the policy has no such hook"); return;
+    default:
+        answer_plainly(t, ANSWER_ACCEPT, no_reply, "the policy has no such hook");
+        return;
     }
 }
 
@@ -163,14 +176,16 @@ static struct bytes place_of(struct bytes words) {
     size_t end = (size_t)colon + 1;
     while (end < words.len && words.at[end] >= '0' && words.at[end] <= '9')
         end++;
-    return end > (size_t)colon + 1 && end < words.len && words.at[end] == ':' ? bytes_first(words, end) : BYTES("");
+    return end > (size_t)colon + 1 && end < words.len && words.at[end] == ':' ? bytes_first(words, end)
+                                                                              : BYTES("");
 }
 
 // Law 5: a temporary failure, never "let it pass" and never a bounce.
 static void answer_fault(struct hook_ticket *t, const char *first, const char *trace) {
     t->g->stats.faults++;
     if (t->g->options.log)
-        log_fault(t->g->options.log, "policy %s: %s: %s", bundle_version(t->g->bundle), hook_name[t->hook], trace);
+        log_fault(t->g->options.log, "policy %s: %s: %s", bundle_version(t->g->bundle), hook_name[t->hook],
+                  trace);
     plan_free(&t->plan);
     answer_plainly(t, ANSWER_DEFER, reply_make(451, "4.3.0", "temporary failure of the mail policy"), first);
     struct origin origin = t->answer.origin;
@@ -189,7 +204,9 @@ static void answer_fault(struct hook_ticket *t, const char *first, const char *t
 
 static void push_facts(lua_State *l, struct hook_ticket *t) {
     switch (t->hook) {
-    case HOOK_CONNECT: facts_push_session(l, t); break;
+    case HOOK_CONNECT:
+        facts_push_session(l, t);
+        break;
     case HOOK_AUTHENTICATE:
         facts_push_session(l, t);
         facts_push_login(l, t);
@@ -212,17 +229,23 @@ static void push_facts(lua_State *l, struct hook_ticket *t) {
         facts_push_recipient(l, t);
         facts_push_outcome(l, t);
         break;
-    case HOOK_SETTLE: facts_push_event(l, t); break;
-    case HOOKS: break;
+    case HOOK_SETTLE:
+        facts_push_event(l, t);
+        break;
+    case HOOKS:
+        break;
     }
 }
 
 static int read_answer(lua_State *l, int status, intptr_t context) {
     (void)status;
     struct hook_ticket *t = (struct hook_ticket *)context;
-    if (t->hook == HOOK_ROUTE) plan_read(l, t);
-    else if (t->hook == HOOK_RETRY) verdict_read(l, t);
-    else if (t->hook != HOOK_SETTLE) answer_read(l, t);
+    if (t->hook == HOOK_ROUTE)
+        plan_read(l, t);
+    else if (t->hook == HOOK_RETRY)
+        verdict_read(l, t);
+    else if (t->hook != HOOK_SETTLE)
+        answer_read(l, t);
     return 0;
 }
 
@@ -238,7 +261,8 @@ static int enter(lua_State *l) {
 static void on_deadline(void *arg) {
     struct hook_ticket *t = arg;
     char words[DEADLINE_WORDS];
-    snprintf(words, sizeof words, "stopped: it waited for longer than %" PRId64 " ms", t->g->options.time_max_ms);
+    snprintf(words, sizeof words, "stopped: it waited for longer than %" PRId64 " ms",
+             t->g->options.time_max_ms);
     t->g->stats.waiting--;
     answer_fault(t, words, words);
     ticket_finish(t, false);
@@ -313,33 +337,34 @@ static struct hook_ticket *ask_session(struct generation *g, enum hook hook, con
     return t;
 }
 
-struct hook_ticket *hook_connect(struct generation *g, const struct session_facts *s, answer_fn fn, void *arg) {
+struct hook_ticket *hook_connect(struct generation *g, const struct session_facts *s, answer_fn fn,
+                                 void *arg) {
     return start(ask_session(g, HOOK_CONNECT, s, fn, arg));
 }
 
-struct hook_ticket *hook_authenticate(struct generation *g, const struct session_facts *s, const struct login_facts *l,
-                                      answer_fn fn, void *arg) {
+struct hook_ticket *hook_authenticate(struct generation *g, const struct session_facts *s,
+                                      const struct login_facts *l, answer_fn fn, void *arg) {
     struct hook_ticket *t = ask_session(g, HOOK_AUTHENTICATE, s, fn, arg);
     t->facts.login = *l;
     return start(t);
 }
 
-struct hook_ticket *hook_sender(struct generation *g, const struct session_facts *s, const struct address_facts *a,
-                                answer_fn fn, void *arg) {
+struct hook_ticket *hook_sender(struct generation *g, const struct session_facts *s,
+                                const struct address_facts *a, answer_fn fn, void *arg) {
     struct hook_ticket *t = ask_session(g, HOOK_SENDER, s, fn, arg);
     t->facts.address = *a;
     return start(t);
 }
 
-struct hook_ticket *hook_recipient(struct generation *g, const struct session_facts *s, const struct address_facts *a,
-                                   answer_fn fn, void *arg) {
+struct hook_ticket *hook_recipient(struct generation *g, const struct session_facts *s,
+                                   const struct address_facts *a, answer_fn fn, void *arg) {
     struct hook_ticket *t = ask_session(g, HOOK_RECIPIENT, s, fn, arg);
     t->facts.address = *a;
     return start(t);
 }
 
-struct hook_ticket *hook_message(struct generation *g, const struct session_facts *s, const struct message_facts *m,
-                                 answer_fn fn, void *arg) {
+struct hook_ticket *hook_message(struct generation *g, const struct session_facts *s,
+                                 const struct message_facts *m, answer_fn fn, void *arg) {
     struct hook_ticket *t = ask_session(g, HOOK_MESSAGE, s, fn, arg);
     t->facts.message = *m;
     t->facts.has_message = true;
@@ -356,15 +381,16 @@ static struct hook_ticket *ask_message(struct generation *g, enum hook hook, con
     return t;
 }
 
-struct hook_ticket *hook_route(struct generation *g, const struct message_facts *m, const struct recipient_facts *r,
-                               plan_fn fn, void *arg) {
+struct hook_ticket *hook_route(struct generation *g, const struct message_facts *m,
+                               const struct recipient_facts *r, plan_fn fn, void *arg) {
     struct hook_ticket *t = ask_message(g, HOOK_ROUTE, m, r, arg);
     t->on_plan = fn;
     return start(t);
 }
 
-struct hook_ticket *hook_retry(struct generation *g, const struct message_facts *m, const struct recipient_facts *r,
-                               const struct outcome_facts *o, verdict_fn fn, void *arg) {
+struct hook_ticket *hook_retry(struct generation *g, const struct message_facts *m,
+                               const struct recipient_facts *r, const struct outcome_facts *o, verdict_fn fn,
+                               void *arg) {
     struct hook_ticket *t = ask_message(g, HOOK_RETRY, m, r, arg);
     t->facts.outcome = *o;
     t->on_verdict = fn;

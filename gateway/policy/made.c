@@ -19,7 +19,9 @@ struct made {
     char where[64];
 };
 
-static const struct made *made_at(lua_State *l, int i) { return luaL_testudata(l, i, kind); }
+static const struct made *made_at(lua_State *l, int i) {
+    return luaL_testudata(l, i, kind);
+}
 
 // Where in a constructor's argument we are, for words.
 struct spot {
@@ -44,17 +46,20 @@ static int refuse(lua_State *l, const struct spot *s, const char *field, const c
 
 static int refuse_kind(lua_State *l, const struct spot *s, const char *field, int i, const char *expected) {
     char why[200];
-    snprintf(why, sizeof why, "%s is expected, not %s%s", expected, lua_isnil(l, i) ? "" : "a ", luaL_typename(l, i));
+    snprintf(why, sizeof why, "%s is expected, not %s%s", expected, lua_isnil(l, i) ? "" : "a ",
+             luaL_typename(l, i));
     return refuse(l, s, field, why);
 }
 
-static int refuse_unknown(lua_State *l, const struct spot *s, const struct made_shape *shape, const char *field) {
+static int refuse_unknown(lua_State *l, const struct spot *s, const struct made_shape *shape,
+                          const char *field) {
     struct nearest near = nearest_to(bytes_of(field));
     for (const struct made_row *r = shape->rows; r->name; r++)
         nearest_offer(&near, r->name);
     char where[64];
     vm_where(l, where);
-    lua_pushfstring(l, "%s%s%s: unknown field '%s%s'", where, *where ? ": " : "", s->shape->name, s->path, field);
+    lua_pushfstring(l, "%s%s%s: unknown field '%s%s'", where, *where ? ": " : "", s->shape->name, s->path,
+                    field);
     if (near.name) {
         lua_pushfstring(l, " (did you mean '%s'?)", near.name);
         lua_concat(l, 2);
@@ -71,7 +76,8 @@ static void check_text(lua_State *l, const struct spot *s, const struct made_row
     if (text.len == 0) refuse(l, s, r->name, "the text is empty");
     if (text.len > TEXT_MAX) refuse(l, s, r->name, "the text is too long");
     for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.at[i] < 32 || text.at[i] == 127) refuse(l, s, r->name, "a control character in the text");
+        if ((unsigned char)text.at[i] < 32 || text.at[i] == 127)
+            refuse(l, s, r->name, "a control character in the text");
     if (!utf8_is_valid(text)) refuse(l, s, r->name, "the text is not UTF-8");
 }
 
@@ -94,7 +100,8 @@ static void check_seconds(lua_State *l, const struct spot *s, const struct made_
     struct bytes text = {.at = NULL};
     if (lua_type(l, -1) == LUA_TSTRING) {
         text.at = lua_tolstring(l, -1, &text.len);
-        if (!quantity_duration(text, &seconds)) refuse(l, s, r->name, "not a duration; as 300, \"90s\" or \"1h30m\"");
+        if (!quantity_duration(text, &seconds))
+            refuse(l, s, r->name, "not a duration; as 300, \"90s\" or \"1h30m\"");
     } else if (lua_type(l, -1) == LUA_TNUMBER) {
         double n = lua_tonumber(l, -1);
         if (!(n >= r->min && n <= r->max)) n = -1;
@@ -136,9 +143,10 @@ static void check_reply(lua_State *l, const struct spot *s, const struct made_ro
     struct err err;
     if (!reply_from_text(text, &reply, &err)) refuse(l, s, r->name, err.text);
     if (!strchr(r->choices[0], '0' + reply.code / 100))
-        refuse(l, s, r->name, strcmp(r->choices[0], "5") == 0   ? "a permanent reply (5xx) is expected"
-                              : strcmp(r->choices[0], "4") == 0 ? "a temporary reply (4xx) is expected"
-                                                                : "a reply of 4xx or 5xx is expected");
+        refuse(l, s, r->name,
+               strcmp(r->choices[0], "5") == 0   ? "a permanent reply (5xx) is expected"
+               : strcmp(r->choices[0], "4") == 0 ? "a temporary reply (4xx) is expected"
+                                                 : "a reply of 4xx or 5xx is expected");
 }
 
 static void check_made(lua_State *l, const struct spot *s, const struct made_row *r) {
@@ -165,25 +173,39 @@ static void check_inner(lua_State *l, struct spot *s, const struct made_row *r) 
 
 static void check_value(lua_State *l, struct spot *s, const struct made_row *r) {
     switch (r->kind) {
-    case MADE_TEXT: check_text(l, s, r); break;
+    case MADE_TEXT:
+        check_text(l, s, r);
+        break;
     case MADE_TEXTS:
         if (!lua_istable(l, -1)) check_text(l, s, r);
         break;
-    case MADE_INT: check_int(l, s, r); break;
+    case MADE_INT:
+        check_int(l, s, r);
+        break;
     case MADE_BOOL:
         if (!lua_isboolean(l, -1)) refuse_kind(l, s, r->name, -1, "true or false");
         break;
-    case MADE_SECONDS: check_seconds(l, s, r); break;
-    case MADE_CHOICE: check_choice(l, s, r); break;
-    case MADE_REPLY: check_reply(l, s, r); break;
-    case MADE_MADE: check_made(l, s, r); break;
+    case MADE_SECONDS:
+        check_seconds(l, s, r);
+        break;
+    case MADE_CHOICE:
+        check_choice(l, s, r);
+        break;
+    case MADE_REPLY:
+        check_reply(l, s, r);
+        break;
+    case MADE_MADE:
+        check_made(l, s, r);
+        break;
     case MADE_HANDLE:
         if (!luaL_testudata(l, -1, r->handle)) {
             lua_pushfstring(l, "an %s is expected, not a %s", r->handle, luaL_typename(l, -1));
             refuse(l, s, r->name, lua_tostring(l, -1));
         }
         break;
-    case MADE_INNER: check_inner(l, s, r); break;
+    case MADE_INNER:
+        check_inner(l, s, r);
+        break;
     case MADE_DATA:
         if (!lua_istable(l, -1) && !frozen_is(l, -1)) refuse_kind(l, s, r->name, -1, "a table");
         break;
@@ -303,7 +325,6 @@ void made_push_constructor(lua_State *l, const struct made_shape *shape) {
 }
 
 // ---- reading
-
 
 const struct made_shape *made_shape_at(lua_State *l, int i) {
     const struct made *m = made_at(l, i);

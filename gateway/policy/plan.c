@@ -143,14 +143,17 @@ static void put_lane(struct buf *out, const struct plan *p, struct bytes domain)
 // ---- making one
 
 static void copy(struct arena *a, struct bytes *text) {
-    if (text->len) *text = arena_copy(a, *text);
-    else *text = BYTES("");
+    if (text->len)
+        *text = arena_copy(a, *text);
+    else
+        *text = BYTES("");
 }
 
 static void copy_parts(struct arena *a, struct plan *p) {
-    struct bytes *texts[] = {&p->origin.version, &p->origin.where, &p->origin.because,  &p->via.host,
-                             &p->via.user,       &p->via.secret,   &p->via.dir,         &p->identity.name,
-                             &p->identity.helo,  &p->identity.return_path};
+    struct bytes *texts[] = {
+        &p->origin.version, &p->origin.where,        &p->origin.because, &p->via.host,
+        &p->via.user,       &p->via.secret,          &p->via.dir,        &p->identity.name,
+        &p->identity.helo,  &p->identity.return_path};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         copy(a, texts[i]);
     struct sign_key *const *from = p->identity.keys;

@@ -18,7 +18,9 @@ static int get(lua_State *l) {
     return 1;
 }
 
-static int set(lua_State *l) { return luaL_error(l, "facts are read-only"); }
+static int set(lua_State *l) {
+    return luaL_error(l, "facts are read-only");
+}
 
 static int length(lua_State *l) {
     lua_getiuservalue(l, 1, 1);
@@ -43,8 +45,8 @@ static int walk(lua_State *l) {
 }
 
 void frozen_open(lua_State *l) {
-    static const luaL_Reg meta[] = {{"__index", get}, {"__newindex", set}, {"__len", length},
-                                    {"__pairs", walk}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__index", get}, {"__newindex", set}, {"__len", length}, {"__pairs", walk}, {NULL, NULL}};
     luaL_newmetatable(l, kind);
     luaL_setfuncs(l, meta, 0);
     lua_pushboolean(l, 0);
@@ -59,6 +61,10 @@ void frozen_push(lua_State *l) {
     luaL_setmetatable(l, kind);
 }
 
-bool frozen_is(lua_State *l, int i) { return luaL_testudata(l, i, kind); }
+bool frozen_is(lua_State *l, int i) {
+    return luaL_testudata(l, i, kind);
+}
 
-void frozen_push_content(lua_State *l, int i) { lua_getiuservalue(l, i, 1); }
+void frozen_push_content(lua_State *l, int i) {
+    lua_getiuservalue(l, i, 1);
+}

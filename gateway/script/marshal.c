@@ -22,9 +22,13 @@ void marshal_open(lua_State *l) {
     lua_pop(l, 1);
 }
 
-void marshal_push_null(lua_State *l) { lua_pushlightuserdata(l, (void *)&null_kind); }
+void marshal_push_null(lua_State *l) {
+    lua_pushlightuserdata(l, (void *)&null_kind);
+}
 
-void marshal_mark_list(lua_State *l) { luaL_setmetatable(l, list_kind); }
+void marshal_mark_list(lua_State *l) {
+    luaL_setmetatable(l, list_kind);
+}
 
 // ---- JSON to Lua
 
@@ -60,12 +64,18 @@ static bool push_value(lua_State *l, const struct json *j, int depth) {
     int64_t integer;
     double number;
     bool truth;
-    if (json_text(j, &text)) lua_pushlstring(l, text.at, text.len);
-    else if (json_int(j, &integer)) lua_pushinteger(l, integer);
-    else if (json_number(j, &number)) lua_pushnumber(l, number);
-    else if (json_bool(j, &truth)) lua_pushboolean(l, truth);
-    else if (json_kind(j) == JSON_NOTHING) marshal_push_null(l);
-    else return push_table(l, j, depth);
+    if (json_text(j, &text))
+        lua_pushlstring(l, text.at, text.len);
+    else if (json_int(j, &integer))
+        lua_pushinteger(l, integer);
+    else if (json_number(j, &number))
+        lua_pushnumber(l, number);
+    else if (json_bool(j, &truth))
+        lua_pushboolean(l, truth);
+    else if (json_kind(j) == JSON_NOTHING)
+        marshal_push_null(l);
+    else
+        return push_table(l, j, depth);
     return true;
 }
 
@@ -85,10 +95,13 @@ bool marshal_push(lua_State *l, struct bytes text, struct err *err) {
     }
     lua_setmetatable(l, -2);
     *tree = json_parse(text, err);
-    bool ok = *tree && (push_value(l, *tree, 1) || err_set(err, "JSON: nested deeper than %d", MARSHAL_DEPTH));
+    bool ok =
+        *tree && (push_value(l, *tree, 1) || err_set(err, "JSON: nested deeper than %d", MARSHAL_DEPTH));
     json_free(tree);
-    if (ok) lua_remove(l, top + 1);
-    else lua_settop(l, top);
+    if (ok)
+        lua_remove(l, top + 1);
+    else
+        lua_settop(l, top);
     return ok;
 }
 
@@ -194,10 +207,16 @@ static bool write_table(lua_State *l, int i, struct writer *w, int depth) {
 static bool write_value(lua_State *l, int i, struct writer *w, int depth) {
     size_t len;
     switch (lua_type(l, i)) {
-    case LUA_TNIL: buf_addz(w->out, "null"); return true;
-    case LUA_TBOOLEAN: buf_addz(w->out, lua_toboolean(l, i) ? "true" : "false"); return true;
-    case LUA_TNUMBER: return write_number(l, i, w);
-    case LUA_TTABLE: return write_table(l, i, w, depth + 1);
+    case LUA_TNIL:
+        buf_addz(w->out, "null");
+        return true;
+    case LUA_TBOOLEAN:
+        buf_addz(w->out, lua_toboolean(l, i) ? "true" : "false");
+        return true;
+    case LUA_TNUMBER:
+        return write_number(l, i, w);
+    case LUA_TTABLE:
+        return write_table(l, i, w, depth + 1);
     case LUA_TSTRING: {
         struct bytes text = {.at = lua_tolstring(l, i, &len)};
         text.len = len;

@@ -11,8 +11,12 @@ bool pattern_is_plain(struct bytes text) {
     return true;
 }
 
-static const char *subject_end(const struct pattern *p) { return p->subject.at + p->subject.len; }
-static const char *text_end(const struct pattern *p) { return p->text.at + p->text.len; }
+static const char *subject_end(const struct pattern *p) {
+    return p->subject.at + p->subject.len;
+}
+static const char *text_end(const struct pattern *p) {
+    return p->text.at + p->text.len;
+}
 
 static const char *refuse(struct pattern *p, const char *why) {
     if (!p->fault) p->fault = why;
@@ -33,17 +37,38 @@ static bool spend(struct pattern *p, int64_t steps) {
 static bool class_has(char letter, unsigned char c) {
     bool in;
     switch (tolower((unsigned char)letter)) {
-    case 'a': in = isalpha(c); break;
-    case 'c': in = iscntrl(c); break;
-    case 'd': in = isdigit(c); break;
-    case 'g': in = isgraph(c); break;
-    case 'l': in = islower(c); break;
-    case 'p': in = ispunct(c); break;
-    case 's': in = isspace(c); break;
-    case 'u': in = isupper(c); break;
-    case 'w': in = isalnum(c); break;
-    case 'x': in = isxdigit(c); break;
-    default: return (unsigned char)letter == c; // an escaped character
+    case 'a':
+        in = isalpha(c);
+        break;
+    case 'c':
+        in = iscntrl(c);
+        break;
+    case 'd':
+        in = isdigit(c);
+        break;
+    case 'g':
+        in = isgraph(c);
+        break;
+    case 'l':
+        in = islower(c);
+        break;
+    case 'p':
+        in = ispunct(c);
+        break;
+    case 's':
+        in = isspace(c);
+        break;
+    case 'u':
+        in = isupper(c);
+        break;
+    case 'w':
+        in = isalnum(c);
+        break;
+    case 'x':
+        in = isxdigit(c);
+        break;
+    default:
+        return (unsigned char)letter == c; // an escaped character
     }
     return isupper((unsigned char)letter) ? !in : in;
 }
@@ -83,10 +108,14 @@ static bool set_has(const char *t, const char *end, unsigned char c) {
 
 static bool item_has(const char *t, const char *end, unsigned char c) {
     switch (*t) {
-    case '.': return true;
-    case '%': return class_has(t[1], c);
-    case '[': return set_has(t, end, c);
-    default: return (unsigned char)*t == c;
+    case '.':
+        return true;
+    case '%':
+        return class_has(t[1], c);
+    case '[':
+        return set_has(t, end, c);
+    default:
+        return (unsigned char)*t == c;
     }
 }
 
@@ -164,7 +193,8 @@ static bool frontier(struct pattern *p, const char *s, const char *set, const ch
 // %1: what a capture before has taken, once more.
 static const char *again(struct pattern *p, const char *s, char digit) {
     int i = digit - '1';
-    if (i < 0 || i >= p->count || p->captures[i].len < 0) return refuse(p, "refers to a capture that is not there");
+    if (i < 0 || i >= p->count || p->captures[i].len < 0)
+        return refuse(p, "refers to a capture that is not there");
     struct pattern_capture c = p->captures[i];
     if (subject_end(p) - s < c.len || !spend(p, 1 + c.len / 16)) return NULL;
     return memcmp(c.at, s, (size_t)c.len) == 0 ? s + c.len : NULL;

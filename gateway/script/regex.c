@@ -19,12 +19,23 @@ struct regex {
 static bool read_flags(const char *flags, uint32_t *options, struct err *err) {
     for (; *flags; flags++) {
         switch (*flags) {
-        case 'i': *options |= PCRE2_CASELESS; break;
-        case 'm': *options |= PCRE2_MULTILINE; break;
-        case 's': *options |= PCRE2_DOTALL; break;
-        case 'x': *options |= PCRE2_EXTENDED; break;
-        case 'u': *options |= PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF; break;
-        default: return err_set(err, "there is no flag '%c' (i, m, s, x, u)", *flags);
+        case 'i':
+            *options |= PCRE2_CASELESS;
+            break;
+        case 'm':
+            *options |= PCRE2_MULTILINE;
+            break;
+        case 's':
+            *options |= PCRE2_DOTALL;
+            break;
+        case 'x':
+            *options |= PCRE2_EXTENDED;
+            break;
+        case 'u':
+            *options |= PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF;
+            break;
+        default:
+            return err_set(err, "there is no flag '%c' (i, m, s, x, u)", *flags);
         }
     }
     return true;
@@ -37,12 +48,14 @@ static pcre2_code *compile(struct bytes pattern, uint32_t options, struct err *e
     pcre2_set_max_pattern_length(context, REGEX_PATTERN_MAX);
     int code;
     PCRE2_SIZE at;
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern.at, pattern.len, options | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern.at, pattern.len,
+                                         options | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
     pcre2_compile_context_free(context);
     if (compiled) return compiled;
     char words[200];
     pcre2_get_error_message(code, (PCRE2_UCHAR *)words, sizeof words);
-    err_set(err, "pattern '%.*s', at %zu: %s", (int)(pattern.len < 100 ? pattern.len : 100), pattern.at, at + 1, words);
+    err_set(err, "pattern '%.*s', at %zu: %s", (int)(pattern.len < 100 ? pattern.len : 100), pattern.at,
+            at + 1, words);
     return NULL;
 }
 
@@ -57,7 +70,8 @@ struct regex *regex_new(struct bytes pattern, const char *flags, struct err *err
         err_set(err, "more than %d groups", REGEX_GROUPS_MAX);
         return NULL;
     }
-    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); // where memory may not be made executable, the interpreter does
+    pcre2_jit_compile(code,
+                      PCRE2_JIT_COMPLETE); // where memory may not be made executable, the interpreter does
     struct regex *re = must_alloc(sizeof *re);
     re->code = code;
     re->groups = (int)groups;
@@ -79,11 +93,14 @@ void regex_free(struct regex **re) {
     *re = NULL;
 }
 
-int regex_groups(const struct regex *re) { return re->groups; }
+int regex_groups(const struct regex *re) {
+    return re->groups;
+}
 
 enum regex_result regex_match(struct regex *re, struct bytes subject, size_t from, struct bytes *groups) {
     if (from > subject.len) return REGEX_NO;
-    int found = pcre2_match(re->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, from, 0, re->data, re->context);
+    int found = pcre2_match(re->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, from, 0,
+                            re->data, re->context);
     if (found == PCRE2_ERROR_NOMATCH) return REGEX_NO;
     if (found < 0) return REGEX_DEAR; // limits of steps, heap, depth, or of the JIT's stack
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(re->data);
@@ -91,7 +108,8 @@ enum regex_result regex_match(struct regex *re, struct bytes subject, size_t fro
         bool took_part = i < found && at[2 * i] != PCRE2_UNSET;
         // \K in a lookaround can put the start behind the end.
         size_t start = took_part ? at[2 * i] : 0, end = took_part ? at[2 * i + 1] : 0;
-        groups[i] = took_part ? bytes_range(subject.at + start, end > start ? end - start : 0) : (struct bytes){0};
+        groups[i] =
+            took_part ? bytes_range(subject.at + start, end > start ? end - start : 0) : (struct bytes){0};
     }
     return REGEX_YES;
 }

@@ -69,7 +69,8 @@ static int safe_setmetatable(lua_State *l) {
     static const char *const refused[] = {"__gc", "__close"};
     for (int i = 0; i < 2 && lua_istable(l, 2); i++) {
         lua_pushstring(l, refused[i]);
-        if (lua_rawget(l, 2) != LUA_TNIL) return luaL_error(l, "setmetatable: %s is not available here", refused[i]);
+        if (lua_rawget(l, 2) != LUA_TNIL)
+            return luaL_error(l, "setmetatable: %s is not available here", refused[i]);
         lua_pop(l, 1);
     }
     if (luaL_getmetafield(l, 1, "__metatable") != LUA_TNIL)
@@ -82,7 +83,8 @@ static int safe_setmetatable(lua_State *l) {
 static int safe_rawset(lua_State *l) {
     luaL_checktype(l, 1, LUA_TTABLE);
     luaL_checkany(l, 3);
-    if (luaL_getmetafield(l, 1, "__metatable") != LUA_TNIL) return luaL_error(l, "rawset: this table is protected");
+    if (luaL_getmetafield(l, 1, "__metatable") != LUA_TNIL)
+        return luaL_error(l, "rawset: this table is protected");
     lua_settop(l, 3);
     lua_rawset(l, 1);
     return 1;
@@ -92,7 +94,8 @@ static int safe_rawset(lua_State *l) {
 static int safe_load(lua_State *l) {
     size_t len;
     const char *text = luaL_checklstring(l, 1, &len);
-    const char *name = lua_pushfstring(l, "=%s", luaL_optstring(l, 2, "(load)")); // never the name of a file of ours
+    const char *name =
+        lua_pushfstring(l, "=%s", luaL_optstring(l, 2, "(load)")); // never the name of a file of ours
     lua_replace(l, 2);
     vm_charge(l, len);
     if (luaL_loadbufferx(l, text, len, name, "t") != LUA_OK) {
@@ -127,10 +130,14 @@ static int os_date(lua_State *l) {
     luaL_optlstring(l, 1, "", &len);
     luaL_argcheck(l, len <= 200, 1, "format too long");
     lua_pushvalue(l, lua_upvalueindex(1));
-    if (lua_isnil(l, 1)) lua_pushliteral(l, "%c");
-    else lua_pushvalue(l, 1);
-    if (lua_isnil(l, 2)) lua_pushinteger(l, clock_ms(vm_clock(vm_of(l))) / 1000);
-    else lua_pushvalue(l, 2);
+    if (lua_isnil(l, 1))
+        lua_pushliteral(l, "%c");
+    else
+        lua_pushvalue(l, 1);
+    if (lua_isnil(l, 2))
+        lua_pushinteger(l, clock_ms(vm_clock(vm_of(l))) / 1000);
+    else
+        lua_pushvalue(l, 2);
     lua_call(l, 2, 1);
     return 1;
 }
@@ -140,7 +147,8 @@ static int os_date(lua_State *l) {
 static int no_new_global(lua_State *l) {
     const char *name = lua_type(l, 2) == LUA_TSTRING ? lua_tostring(l, 2) : "?";
     const char *kind = lua_isfunction(l, 3) ? "local function " : "local ";
-    return luaL_error(l, "global '%s' cannot be set: scripts have no globals (write '%s%s')", name, kind, name);
+    return luaL_error(l, "global '%s' cannot be set: scripts have no globals (write '%s%s')", name, kind,
+                      name);
 }
 
 static int no_such_global(lua_State *l) {
@@ -148,11 +156,14 @@ static int no_such_global(lua_State *l) {
     static const char *const library[] = {"answer", "route", "identity", "retry", "users", NULL};
     for (const char *const *m = library; *m; m++)
         if (strcmp(*m, name) == 0)
-            return luaL_error(l, "global '%s' is not there (write 'local %s = require \"%s\"')", name, name, name);
-    static const char *const gone[] = {"io", "debug", "package", "dofile", "loadfile", "collectgarbage", "_G", NULL};
+            return luaL_error(l, "global '%s' is not there (write 'local %s = require \"%s\"')", name, name,
+                              name);
+    static const char *const gone[] = {"io",       "debug",          "package", "dofile",
+                                       "loadfile", "collectgarbage", "_G",      NULL};
     for (const char *const *g = gone; *g; g++)
         if (strcmp(*g, name) == 0) return luaL_error(l, "'%s' is not available to scripts", name);
-    if (strcmp(name, "print") == 0) return luaL_error(l, "'print' is not available to scripts (use log.info)");
+    if (strcmp(name, "print") == 0)
+        return luaL_error(l, "'print' is not available to scripts (use log.info)");
     return luaL_error(l, "global '%s' is not there (a missing 'local', or a slip in the name?)", name);
 }
 
@@ -193,7 +204,9 @@ static int charged(lua_State *l) {
     return lua_gettop(l);
 }
 
-void sandbox_charge_texts(lua_State *l) { lua_pushcclosure(l, charged, 1); }
+void sandbox_charge_texts(lua_State *l) {
+    lua_pushcclosure(l, charged, 1);
+}
 
 // Copies the named functions of the table at the top into a new one, which takes its place.
 static void keep_only(lua_State *l, const char *const *names, bool charge) {
@@ -207,15 +220,12 @@ static void keep_only(lua_State *l, const char *const *names, bool charge) {
 }
 
 static void open_base(lua_State *l) {
-    static const char *const kept[] = {"assert", "error",  "getmetatable", "ipairs",   "next",     "pairs", "rawequal",
-                                       "rawget", "rawlen", "select",   "tostring", "type",  "_VERSION",
-                                       NULL};
-    static const luaL_Reg own[] = {{"pcall", safe_pcall},
-                                   {"xpcall", safe_xpcall},
-                                   {"setmetatable", safe_setmetatable},
-                                   {"rawset", safe_rawset},
-                                   {"load", safe_load},
-                                   {NULL, NULL}};
+    static const char *const kept[] = {"assert",   "error",    "getmetatable", "ipairs", "next",
+                                       "pairs",    "rawequal", "rawget",       "rawlen", "select",
+                                       "tostring", "type",     "_VERSION",     NULL};
+    static const luaL_Reg own[] = {
+        {"pcall", safe_pcall},   {"xpcall", safe_xpcall}, {"setmetatable", safe_setmetatable},
+        {"rawset", safe_rawset}, {"load", safe_load},     {NULL, NULL}};
     luaL_requiref(l, "_G", luaopen_base, 0);
     lua_getfield(l, -1, "tonumber");
     sandbox_charge_texts(l);
@@ -243,7 +253,8 @@ static void open_os(lua_State *l) {
 }
 
 int sandbox_open(lua_State *l) {
-    static const char *const utf8_kept[] = {"char", "charpattern", "codepoint", "codes", "len", "offset", NULL};
+    static const char *const utf8_kept[] = {"char", "charpattern", "codepoint", "codes",
+                                            "len",  "offset",      NULL};
     open_base(l);
     frozen_open(l);
     marshal_open(l);

@@ -43,7 +43,8 @@ static int go_on(lua_State *l, lua_State *co, int arguments, bool wrapped) {
         // The run as a whole waits; when it goes on, so does this coroutine.
         if (lua_isyieldable(l)) return lua_yieldk(l, 0, wrapped, after_wait);
         vm_forget_wait(vm);
-        return luaL_error(l, "a coroutine that waits cannot be resumed in a callback of table.sort or string.gsub");
+        return luaL_error(
+            l, "a coroutine that waits cannot be resumed in a callback of table.sort or string.gsub");
     }
     if (status != LUA_OK && status != LUA_YIELD) return failed(l, co, wrapped);
     if (!lua_checkstack(l, results + 1)) {
@@ -98,7 +99,7 @@ static int co_wrap(lua_State *l) {
     return 1;
 }
 
-static int co_yield(lua_State *l) {
+static int co_yield (lua_State *l) {
     if (l == vm_base(vm_of(l))) return luaL_error(l, "coroutine.yield: not in a coroutine");
     return lua_yield(l, lua_gettop(l));
 }
@@ -112,17 +113,22 @@ static int co_status(lua_State *l) {
     lua_State *co = check_coroutine(l);
     lua_Debug ar;
     const char *status = "dead";
-    if (co == l) status = "running";
-    else if (lua_status(co) == LUA_YIELD) status = "suspended";
-    else if (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar)) status = "normal";
-    else if (lua_status(co) == LUA_OK && lua_gettop(co) > 0) status = "suspended";
+    if (co == l)
+        status = "running";
+    else if (lua_status(co) == LUA_YIELD)
+        status = "suspended";
+    else if (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar))
+        status = "normal";
+    else if (lua_status(co) == LUA_OK && lua_gettop(co) > 0)
+        status = "suspended";
     lua_pushstring(l, status);
     return 1;
 }
 
 int sandbox_open_coroutine(lua_State *l) {
-    static const luaL_Reg functions[] = {{"create", co_create}, {"wrap", co_wrap},     {"resume", co_resume},
-                                         {"yield", co_yield},   {"status", co_status}, {"isyieldable", co_isyieldable},
+    static const luaL_Reg functions[] = {{"create", co_create}, {"wrap", co_wrap},
+                                         {"resume", co_resume}, {"yield", co_yield },
+                                         {"status", co_status}, {"isyieldable", co_isyieldable},
                                          {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;

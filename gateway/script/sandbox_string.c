@@ -16,14 +16,16 @@ static struct bytes check_bytes(lua_State *l, int i) {
 }
 
 // One call's matching. Charges the run for what it took and raises on a fault.
-static bool settle(lua_State *l, struct pattern *p, enum pattern_result result, int64_t before, const char *who) {
+static bool settle(lua_State *l, struct pattern *p, enum pattern_result result, int64_t before,
+                   const char *who) {
     if (result == PATTERN_DEAR || result == PATTERN_BAD) {
         char pattern[64]; // as much of it as tells which one it is
         snprintf(pattern, sizeof pattern, "%.*s%s", p->text.len > 60 ? 57 : (int)p->text.len, p->text.at,
                  p->text.len > 60 ? "..." : "");
         if (result == PATTERN_BAD) return luaL_error(l, "string.%s: pattern '%s' %s", who, pattern, p->fault);
-        return luaL_error(l, "string.%s: pattern '%s' takes too many steps on this text of %d bytes (use re.%s)", who,
-                          pattern, (int)p->subject.len, who);
+        return luaL_error(l,
+                          "string.%s: pattern '%s' takes too many steps on this text of %d bytes (use re.%s)",
+                          who, pattern, (int)p->subject.len, who);
     }
     vm_charge(l, (uint64_t)(before - p->steps) / STEPS_PER_CHARGE);
     return result == PATTERN_YES;
@@ -36,8 +38,10 @@ static void push_capture(lua_State *l, const struct pattern *p, int i, size_t fr
         return;
     }
     const struct pattern_capture *c = &p->captures[i];
-    if (c->len == PATTERN_POSITION) lua_pushinteger(l, c->at - p->subject.at + 1);
-    else lua_pushlstring(l, c->at, (size_t)c->len);
+    if (c->len == PATTERN_POSITION)
+        lua_pushinteger(l, c->at - p->subject.at + 1);
+    else
+        lua_pushlstring(l, c->at, (size_t)c->len);
 }
 
 static int push_captures(lua_State *l, const struct pattern *p, size_t from, size_t end, bool whole_if_none) {
@@ -92,8 +96,12 @@ static int find_or_match(lua_State *l, bool find) {
     return 2 + push_captures(l, &p, start, end, false);
 }
 
-static int string_find(lua_State *l) { return find_or_match(l, true); }
-static int string_match(lua_State *l) { return find_or_match(l, false); }
+static int string_find(lua_State *l) {
+    return find_or_match(l, true);
+}
+static int string_match(lua_State *l) {
+    return find_or_match(l, false);
+}
 
 // Upvalues: subject, pattern, offset to go on from, end of the last match (-1 at first).
 static int gmatch_next(lua_State *l) {
@@ -152,7 +160,8 @@ static void add_template(lua_State *l, luaL_Buffer *out, const struct pattern *p
     }
 }
 
-static void add_replacement(lua_State *l, luaL_Buffer *out, const struct pattern *p, size_t from, size_t end) {
+static void add_replacement(lua_State *l, luaL_Buffer *out, const struct pattern *p, size_t from,
+                            size_t end) {
     int kind = lua_type(l, 3);
     if (kind == LUA_TFUNCTION) {
         lua_pushvalue(l, 3);
@@ -177,8 +186,9 @@ static void add_replacement(lua_State *l, luaL_Buffer *out, const struct pattern
 static int string_gsub(lua_State *l) {
     struct pattern p = {.subject = check_bytes(l, 1), .text = check_bytes(l, 2), .steps = CALL_STEPS};
     int kind = lua_type(l, 3);
-    luaL_argexpected(l, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION || kind == LUA_TTABLE, 3,
-                     "string, function or table");
+    luaL_argexpected(
+        l, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION || kind == LUA_TTABLE, 3,
+        "string, function or table");
     lua_Integer max = luaL_optinteger(l, 4, (lua_Integer)p.subject.len + 1), done = 0;
     if (kind == LUA_TNUMBER) lua_tolstring(l, 3, NULL);
     bool anchored = cut_anchor(&p.text);
@@ -234,7 +244,8 @@ static int string_rep(lua_State *l) {
 }
 
 int sandbox_open_string(lua_State *l) {
-    static const char *const charged[] = {"byte", "char", "format", "len", "lower", "upper", "reverse", "sub", NULL};
+    static const char *const charged[] = {"byte",  "char",    "format", "len", "lower",
+                                          "upper", "reverse", "sub",    NULL};
     static const luaL_Reg own[] = {{"find", string_find}, {"match", string_match}, {"gmatch", string_gmatch},
                                    {"gsub", string_gsub}, {"rep", string_rep},     {NULL, NULL}};
     luaopen_string(l); // also gives texts their metatable, with arithmetic

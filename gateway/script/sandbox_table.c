@@ -78,8 +78,12 @@ static int table_sort(lua_State *l) {
 }
 
 int sandbox_open_table(lua_State *l) {
-    static const luaL_Reg own[] = {{"concat", table_concat}, {"unpack", table_unpack}, {"insert", table_insert},
-                                   {"remove", table_remove}, {"move", table_move},     {"sort", table_sort},
+    static const luaL_Reg own[] = {{"concat", table_concat},
+                                   {"unpack", table_unpack},
+                                   {"insert", table_insert},
+                                   {"remove", table_remove},
+                                   {"move", table_move},
+                                   {"sort", table_sort},
                                    {NULL, NULL}};
     luaopen_table(l);
     for (const luaL_Reg *f = own; f->name; f++) {

@@ -30,7 +30,8 @@ struct vm {
 static const char kill_mark; // the error value of a killed run: needs no memory
 
 void vm_budget_init(struct vm_budget *b, int64_t steps) {
-    *b = (struct vm_budget){.steps_max = steps, .steps = steps, .bytes = INT64_C(1) << 30, .stretch_ms = 2000};
+    *b =
+        (struct vm_budget){.steps_max = steps, .steps = steps, .bytes = INT64_C(1) << 30, .stretch_ms = 2000};
     if (steps > 100 * 1000 * 1000) {
         b->bytes *= 4;
         b->stretch_ms = 20000;
@@ -57,12 +58,15 @@ static void kill_run(struct vm *vm, lua_State *l, enum vm_kill kind) {
     char where[80] = "";
     if (l) where_am_i(l, 0, where, sizeof where);
     if (kind == VM_STEPS)
-        snprintf(b->why, sizeof b->why, "%sstopped: its budget of %" PRId64 " steps is used up", where, b->steps_max);
+        snprintf(b->why, sizeof b->why, "%sstopped: its budget of %" PRId64 " steps is used up", where,
+                 b->steps_max);
     else if (kind == VM_TIME)
-        snprintf(b->why, sizeof b->why, "%sstopped: it ran for %" PRId64 " ms at a stretch", where, b->stretch_ms);
+        snprintf(b->why, sizeof b->why, "%sstopped: it ran for %" PRId64 " ms at a stretch", where,
+                 b->stretch_ms);
     else
-        snprintf(b->why, sizeof b->why, "%sstopped: out of memory (the ceiling of the scripts is %" PRIu64 " KiB)",
-                 where, vm->memory_max / 1024);
+        snprintf(b->why, sizeof b->why,
+                 "%sstopped: out of memory (the ceiling of the scripts is %" PRIu64 " KiB)", where,
+                 vm->memory_max / 1024);
 }
 
 bool vm_is_dead(lua_State *l) {
@@ -87,8 +91,10 @@ static void look_at_budget(lua_State *l, lua_Debug *ar) {
     struct vm_budget *b = vm->budget;
     if (!b) return;
     b->steps -= HOOK_EVERY;
-    if (b->steps <= 0) kill_run(vm, l, VM_STEPS);
-    else if (clock_monotonic_us() > vm->stretch_end_us) kill_run(vm, l, VM_TIME);
+    if (b->steps <= 0)
+        kill_run(vm, l, VM_STEPS);
+    else if (clock_monotonic_us() > vm->stretch_end_us)
+        kill_run(vm, l, VM_TIME);
     if (!b->killed) return;
     // From now on at each instruction: whatever catches this does not get far.
     lua_sethook(l, look_at_budget, LUA_MASKCOUNT, 1);
@@ -141,14 +147,30 @@ static int out_of_protection(lua_State *l) {
 
 // ---- the state
 
-struct vm *vm_of(lua_State *l) { return *(struct vm **)lua_getextraspace(l); }
-void *vm_owner(const struct vm *vm) { return vm->owner; }
-const struct clock *vm_clock(const struct vm *vm) { return vm->clock; }
-const struct log *vm_log(const struct vm *vm) { return vm->log; }
-uint64_t vm_memory(const struct vm *vm) { return vm->used; }
-void *vm_run(const struct vm *vm) { return vm->run; }
-void vm_set_run(struct vm *vm, void *run) { vm->run = run; }
-lua_State *vm_base(const struct vm *vm) { return vm->base; }
+struct vm *vm_of(lua_State *l) {
+    return *(struct vm **)lua_getextraspace(l);
+}
+void *vm_owner(const struct vm *vm) {
+    return vm->owner;
+}
+const struct clock *vm_clock(const struct vm *vm) {
+    return vm->clock;
+}
+const struct log *vm_log(const struct vm *vm) {
+    return vm->log;
+}
+uint64_t vm_memory(const struct vm *vm) {
+    return vm->used;
+}
+void *vm_run(const struct vm *vm) {
+    return vm->run;
+}
+void vm_set_run(struct vm *vm, void *run) {
+    vm->run = run;
+}
+lua_State *vm_base(const struct vm *vm) {
+    return vm->base;
+}
 
 struct vm *vm_new(const struct vm_options *options, struct err *err) {
     struct vm *vm = must_alloc(sizeof *vm);
@@ -159,7 +181,8 @@ struct vm *vm_new(const struct vm_options *options, struct err *err) {
     vm->main = lua_newstate(allocate, vm);
     if (!vm->main) {
         free(vm);
-        err_set(err, "scripts: a memory ceiling of %" PRIu64 " bytes is too low to start with", options->memory_max);
+        err_set(err, "scripts: a memory ceiling of %" PRIu64 " bytes is too low to start with",
+                options->memory_max);
         return NULL;
     }
     lua_atpanic(vm->main, out_of_protection);
@@ -183,9 +206,12 @@ struct err_text {
 };
 
 static void take_words(lua_State *l, int status, char *out, size_t size) {
-    if (status == LUA_ERRMEM) snprintf(out, size, "out of memory");
-    else if (lua_type(l, -1) == LUA_TSTRING) snprintf(out, size, "%s", lua_tostring(l, -1));
-    else snprintf(out, size, "the error is no text but a %s", luaL_typename(l, -1));
+    if (status == LUA_ERRMEM)
+        snprintf(out, size, "out of memory");
+    else if (lua_type(l, -1) == LUA_TSTRING)
+        snprintf(out, size, "%s", lua_tostring(l, -1));
+    else
+        snprintf(out, size, "the error is no text but a %s", luaL_typename(l, -1));
 }
 
 bool vm_protect(struct vm *vm, int (*work)(lua_State *l), void *arg, struct err *err) {
@@ -245,13 +271,17 @@ static void write_trace(lua_State *co, const char *first, struct buf *out) {
             continue;
         }
         buf_format(out, "\n    %s:%d", ar.short_src, ar.currentline);
-        if (ar.name) buf_format(out, " in %s '%s'", ar.namewhat, ar.name);
-        else if (*ar.what == 'm') buf_addz(out, " in the main part");
-        else buf_format(out, " in the function of line %d", ar.linedefined);
+        if (ar.name)
+            buf_format(out, " in %s '%s'", ar.namewhat, ar.name);
+        else if (*ar.what == 'm')
+            buf_addz(out, " in the main part");
+        else
+            buf_format(out, " in the function of line %d", ar.linedefined);
     }
 }
 
-enum vm_end vm_resume(struct vm *vm, lua_State *co, int arguments, struct vm_budget *budget, struct vm_fault *fault) {
+enum vm_end vm_resume(struct vm *vm, lua_State *co, int arguments, struct vm_budget *budget,
+                      struct vm_fault *fault) {
     bug_if(vm->budget);
     vm->budget = budget;
     vm->base = co;
@@ -271,17 +301,25 @@ enum vm_end vm_resume(struct vm *vm, lua_State *co, int arguments, struct vm_bud
         kill_run(vm, NULL, VM_MEMORY);
         vm->budget = NULL;
     }
-    if (budget->killed) snprintf(fault->first, sizeof fault->first, "%s", budget->why);
-    else take_words(co, status, fault->first, sizeof fault->first);
+    if (budget->killed)
+        snprintf(fault->first, sizeof fault->first, "%s", budget->why);
+    else
+        take_words(co, status, fault->first, sizeof fault->first);
     write_trace(co, fault->first, &fault->trace);
     return VM_FAULT;
 }
 
 // ---- waiting
 
-bool vm_can_wait(lua_State *l) { return vm_of(l)->budget && lua_isyieldable(l); }
-bool vm_is_waiting(const struct vm *vm) { return vm->waiting; }
-void vm_forget_wait(struct vm *vm) { vm->waiting = false; }
+bool vm_can_wait(lua_State *l) {
+    return vm_of(l)->budget && lua_isyieldable(l);
+}
+bool vm_is_waiting(const struct vm *vm) {
+    return vm->waiting;
+}
+void vm_forget_wait(struct vm *vm) {
+    vm->waiting = false;
+}
 
 int vm_wait(lua_State *l, int (*k)(lua_State *l, int status, intptr_t context)) {
     vm_of(l)->waiting = true;

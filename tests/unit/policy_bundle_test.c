@@ -176,13 +176,15 @@ static void what_does_not_load_says_why(void **state) {
     refuses("\n\nlocal x\nreturn x.y", "policy.lua:4: attempt to index a nil value (local 'x')");
     refuses("return 5", "policy.lua: returns a number; a table of hooks is expected");
     refuses("local x = 1", "policy.lua: the file returns nothing; end it with 'return'");
-    refuses("return { rout = function() end }", "policy.lua: there is no hook 'rout' (did you mean 'route'?)");
+    refuses("return { rout = function() end }",
+            "policy.lua: there is no hook 'rout' (did you mean 'route'?)");
     refuses("return { zzzzzzz = function() end }", "policy.lua: there is no hook 'zzzzzzz'");
     refuses("return { route = 'direct' }", "policy.lua: hook 'route' is a string; a function is expected");
     refuses("return { function() end }", "policy.lua: hooks have names");
     refuses("x = 1 return {}", "policy.lua:1: global 'x' cannot be set");
     refuses("while true do end", "policy.lua:1: stopped: ");
-    refuses("require 'nothing' return {}", "there is no module 'nothing' (no nothing.lua in the scripts folder, none in stdlib)");
+    refuses("require 'nothing' return {}",
+            "there is no module 'nothing' (no nothing.lua in the scripts folder, none in stdlib)");
     refuses("require '../x' return {}", "there is no module '../x'");
     refuses("require 'a b' return {}", "'a b' is no module name");
     refuses("\033Lua", "policy.lua: a binary chunk; scripts are text");
@@ -197,7 +199,8 @@ static void what_does_not_load_says_why(void **state) {
 static void modules_are_found_and_loaded_once(void **state) {
     (void)state;
     kit_put(&k, "scripts/lib/count.lua", "local n = { n = 0 } return n");
-    kit_put(&k, "scripts/answer.lua", "local shipped = require 'stdlib.answer' return { mine = true, shipped = shipped }");
+    kit_put(&k, "scripts/answer.lua",
+            "local shipped = require 'stdlib.answer' return { mine = true, shipped = shipped }");
     kit_policy(&k, "local a = require 'lib.count' a.n = a.n + 1\n"
                    "local b = require 'lib/count' b.n = b.n + 1\n"
                    "assert(a == b and a.n == 2)\n"
@@ -211,20 +214,28 @@ static void modules_are_found_and_loaded_once(void **state) {
 static void keys_are_checked_at_load(void **state) {
     (void)state;
 #define KEYS(dkim) "require 'identity'.define{ name = 'a', dkim = " dkim " } return {}"
-    refuses(KEYS("{ { domain = 'x.example', selector = 's', key = 'missing.pem' } }"), "policy.lua:1: identity.define: dkim[1].key: ");
+    refuses(KEYS("{ { domain = 'x.example', selector = 's', key = 'missing.pem' } }"),
+            "policy.lua:1: identity.define: dkim[1].key: ");
     assert_non_null(strstr(k.err.text, "missing.pem"));
     kit_put(&k, "bad.pem", "-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n");
     refuses(KEYS("{ { domain = 'x.example', selector = 's', key = 'bad.pem' } }"), "dkim[1].key: ");
-    refuses(KEYS("{ { domain = 'x.example', key = 'bad.pem' } }"), "identity.define: dkim: selector: is missing");
+    refuses(KEYS("{ { domain = 'x.example', key = 'bad.pem' } }"),
+            "identity.define: dkim: selector: is missing");
     refuses(KEYS("{ domain = 'x.example' }"), "dkim: a list is expected");
-    refuses("require 'identity'.define{ nme = 'a' } return {}", "policy.lua:1: identity.define: unknown field 'nme' (did you mean 'name'?)");
-    refuses("require 'identity'.define{ name = 'a', source = 'here' } return {}", "identity.define: source: ");
-    refuses("require 'identity'.define{ name = 'a', source = '192.0.2.1:25' } return {}", "source: an address without a port is expected");
-    refuses("require 'identity'.define{ name = 'a', source = { '192.0.2.1', '192.0.2.2' } } return {}", "one IPv4 and one IPv6 address at the most");
-    refuses("require 'identity'.define{ name = 'a', return_path = 'nobody' } return {}", "return_path: 'nobody' is no address");
+    refuses("require 'identity'.define{ nme = 'a' } return {}",
+            "policy.lua:1: identity.define: unknown field 'nme' (did you mean 'name'?)");
+    refuses("require 'identity'.define{ name = 'a', source = 'here' } return {}",
+            "identity.define: source: ");
+    refuses("require 'identity'.define{ name = 'a', source = '192.0.2.1:25' } return {}",
+            "source: an address without a port is expected");
+    refuses("require 'identity'.define{ name = 'a', source = { '192.0.2.1', '192.0.2.2' } } return {}",
+            "one IPv4 and one IPv6 address at the most");
+    refuses("require 'identity'.define{ name = 'a', return_path = 'nobody' } return {}",
+            "return_path: 'nobody' is no address");
     refuses("local i = require 'identity'\ni.define{ name = 'a' }\ni.define{ name = 'a' } return {}",
             "policy.lua:3: identity.define: 'a' is already defined at policy.lua:2");
-    refuses("local i = require 'identity'.define{ name = 'a' } i.name = 'b' return {}", "an identity is read-only");
+    refuses("local i = require 'identity'.define{ name = 'a' } i.name = 'b' return {}",
+            "an identity is read-only");
 }
 
 // The policy that is shipped loads, fast, and captures.
@@ -242,10 +253,12 @@ static void the_shipped_policy_captures(void **state) {
     assert_int_equal(a.plan->via.kind, VIA_CAPTURE);
     assert_int_equal(a.plan->via.dir.len, 0);
     plan_free(&a.plan);
-    hook_sender(k.g, &kit_session, &(struct address_facts){.address = BYTES("me@example.org")}, kit_on_answer, &a);
+    hook_sender(k.g, &kit_session, &(struct address_facts){.address = BYTES("me@example.org")}, kit_on_answer,
+                &a);
     kit_turn(&k);
     assert_int_equal(a.answer.kind, ANSWER_ACCEPT);
-    hook_sender(k.g, &kit_session, &(struct address_facts){.address = BYTES("me@elsewhere.example")}, kit_on_answer, &a);
+    hook_sender(k.g, &kit_session, &(struct address_facts){.address = BYTES("me@elsewhere.example")},
+                kit_on_answer, &a);
     kit_turn(&k);
     assert_int_equal(a.answer.kind, ANSWER_REJECT);
 }
@@ -266,7 +279,8 @@ static void use_example(const char *name) {
     kit_policy(&k, text);
 }
 
-static const struct plan *ask(struct kit_answer *a, const struct message_facts *m, const struct recipient_facts *r) {
+static const struct plan *ask(struct kit_answer *a, const struct message_facts *m,
+                              const struct recipient_facts *r) {
     hook_route(k.g, m, r, kit_on_plan, a);
     if (kit_question) {
         struct dns_record mx = {.mx = {5, "alt1.aspmx.l.google.com"}};
@@ -332,11 +346,17 @@ static void the_examples_work(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(reads_scripts_and_library),   TEST(the_version_is_the_content),
-        TEST(what_cannot_be_read_is_named), TEST(links_and_devices_do_no_harm),
-        TEST(survives_as_bytes),           TEST(tells_what_changed),
-        TEST(what_does_not_load_says_why), TEST(modules_are_found_and_loaded_once),
-        TEST(keys_are_checked_at_load),    TEST(the_shipped_policy_captures), TEST(the_examples_work),
+        TEST(reads_scripts_and_library),
+        TEST(the_version_is_the_content),
+        TEST(what_cannot_be_read_is_named),
+        TEST(links_and_devices_do_no_harm),
+        TEST(survives_as_bytes),
+        TEST(tells_what_changed),
+        TEST(what_does_not_load_says_why),
+        TEST(modules_are_found_and_loaded_once),
+        TEST(keys_are_checked_at_load),
+        TEST(the_shipped_policy_captures),
+        TEST(the_examples_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

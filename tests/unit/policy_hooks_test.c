@@ -45,7 +45,8 @@ static void without_hooks_the_defaults_answer(void **state) {
     assert_string_equal(a.because, "no route in the policy");
     assert_false(a.plan->origin.fault);
     hook_settle(k.g, BYTES("{}"));
-    assert_false(hook_is_defined(k.g, "route") || hook_is_defined(k.g, "settle") || hook_is_defined(k.g, "retry"));
+    assert_false(hook_is_defined(k.g, "route") || hook_is_defined(k.g, "settle") ||
+                 hook_is_defined(k.g, "retry"));
 }
 
 static void by_default_nobody_relays_without_login(void **state) {
@@ -70,7 +71,10 @@ static void by_default_nobody_relays_without_login(void **state) {
 static void by_default_the_users_file_decides_logins(void **state) {
     (void)state;
     kit_policy(&k, "return {}");
-    struct login_facts l = {.mechanism = BYTES("PLAIN"), .user = BYTES("demo"), .password = BYTES("x"), .known = BYTES("{\"from\":\"*\"}")};
+    struct login_facts l = {.mechanism = BYTES("PLAIN"),
+                            .user = BYTES("demo"),
+                            .password = BYTES("x"),
+                            .known = BYTES("{\"from\":\"*\"}")};
     hook_authenticate(k.g, &kit_session, &l, kit_on_answer, &a);
     turn_once();
     assert_int_equal(a.answer.kind, ANSWER_REJECT);
@@ -115,22 +119,26 @@ static void the_default_ladder_climbs(void **state) {
 
 // ---- answers
 
-static const char all_hooks[] = "local answer = require 'answer'\n"
-                                "local retry = require 'retry'\n"
-                                "local p = {}\n"
-                                "function p.connect(s) return answer.accept{ because = s.client_ip .. ' ' .. s.client_port } end\n"
-                                "function p.authenticate(s, l)\n"
-                                "  if l.password == 'right' then return answer.accept{ facts = { team = 'a', n = 3 } } end\n"
-                                "  return answer.reject('535 5.7.8 no', l.mechanism)\n"
-                                "end\n"
-                                "function p.sender(s, a) return answer.defer('451 4.7.1 later', a.address .. ' ' .. a.size) end\n"
-                                "function p.recipient(s, a) return answer.reject('550 5.7.1 not ' .. a.local_part, a.domain) end\n"
-                                "function p.message(s, m)\n"
-                                "  return answer.accept{ tags = { subject = m:header('subject'), many = m:headers('X-Many') }, expires = '2h',\n"
-                                "    headers = { { add = 'X-A', value = '1' }, { set = 'Subject', value = 'new' }, { remove = 'X-Many' } } }\n"
-                                "end\n"
-                                "function p.retry(m, r, o) return retry.give_up(o.stage .. ' ' .. o.code .. ' ' .. o.status, '554 5.0.0 over') end\n"
-                                "return p";
+static const char all_hooks[] =
+    "local answer = require 'answer'\n"
+    "local retry = require 'retry'\n"
+    "local p = {}\n"
+    "function p.connect(s) return answer.accept{ because = s.client_ip .. ' ' .. s.client_port } end\n"
+    "function p.authenticate(s, l)\n"
+    "  if l.password == 'right' then return answer.accept{ facts = { team = 'a', n = 3 } } end\n"
+    "  return answer.reject('535 5.7.8 no', l.mechanism)\n"
+    "end\n"
+    "function p.sender(s, a) return answer.defer('451 4.7.1 later', a.address .. ' ' .. a.size) end\n"
+    "function p.recipient(s, a) return answer.reject('550 5.7.1 not ' .. a.local_part, a.domain) end\n"
+    "function p.message(s, m)\n"
+    "  return answer.accept{ tags = { subject = m:header('subject'), many = m:headers('X-Many') }, expires = "
+    "'2h',\n"
+    "    headers = { { add = 'X-A', value = '1' }, { set = 'Subject', value = 'new' }, { remove = 'X-Many' } "
+    "} }\n"
+    "end\n"
+    "function p.retry(m, r, o) return retry.give_up(o.stage .. ' ' .. o.code .. ' ' .. o.status, '554 5.0.0 "
+    "over') end\n"
+    "return p";
 
 static void answers_come_out_as_data(void **state) {
     (void)state;
@@ -183,25 +191,29 @@ static void answers_come_out_as_data(void **state) {
 
 static void facts_have_their_fields(void **state) {
     (void)state;
-    kit_policy(&k,
-               "local route = require 'route'\n"
-               "local function route_(m, r)\n"
-               "  local t = { m.id, m.sender, m.user, m.session.client_ip, m.tags.campaign, m.size, m.received_at, m.expires_at,\n"
-               "    m.recipient_count, m.recipients, m.is_report, r.address, r.local_part, r.domain, r.number, r.attempts, r.last_at, r.last.code }\n"
-               "  for i = 1, 18 do t[i] = tostring(t[i]) end\n"
-               "  return route.hold(table.concat(t, ' '))\n"
-               "end\n"
-               "return { route = route_ }");
+    kit_policy(&k, "local route = require 'route'\n"
+                   "local function route_(m, r)\n"
+                   "  local t = { m.id, m.sender, m.user, m.session.client_ip, m.tags.campaign, m.size, "
+                   "m.received_at, m.expires_at,\n"
+                   "    m.recipient_count, m.recipients, m.is_report, r.address, r.local_part, r.domain, "
+                   "r.number, r.attempts, r.last_at, r.last.code }\n"
+                   "  for i = 1, 18 do t[i] = tostring(t[i]) end\n"
+                   "  return route.hold(table.concat(t, ' '))\n"
+                   "end\n"
+                   "return { route = route_ }");
     kit_route(&k, &a);
-    assert_string_equal(a.because, "0000000000001234 alice@example.org demo 192.0.2.9 spring 2048 1763821800.5 1764253800.5 1 nil false "
-                                   "bob@example.net bob example.net 2 1 1763821803.0 450");
-    kit_policy(&k,
-               "local answer = require 'answer'\n"
-               "return { message = function(s, m)\n"
-               "  local names = {}\n"
-               "  for i, r in ipairs(m.recipients) do names[i] = r end\n"
-               "  return answer.accept{ because = table.concat(names, ',') .. ' ' .. s.user_facts.from .. ' ' .. #s.user_facts.n ..\n"
-               "    ' ' .. table.concat(m.recipients, '+') .. ' ' .. s.tls_version .. ' ' .. tostring(m:header('None')) } end }");
+    assert_string_equal(
+        a.because,
+        "0000000000001234 alice@example.org demo 192.0.2.9 spring 2048 1763821800.5 1764253800.5 1 nil false "
+        "bob@example.net bob example.net 2 1 1763821803.0 450");
+    kit_policy(&k, "local answer = require 'answer'\n"
+                   "return { message = function(s, m)\n"
+                   "  local names = {}\n"
+                   "  for i, r in ipairs(m.recipients) do names[i] = r end\n"
+                   "  return answer.accept{ because = table.concat(names, ',') .. ' ' .. s.user_facts.from "
+                   ".. ' ' .. #s.user_facts.n ..\n"
+                   "    ' ' .. table.concat(m.recipients, '+') .. ' ' .. s.tls_version .. ' ' .. "
+                   "tostring(m:header('None')) } end }");
     struct message_facts m = kit_message;
     const struct bytes recipients[] = {BYTES("a@x"), BYTES("b@y")};
     m.recipients = recipients;
@@ -218,7 +230,8 @@ static void session_facts_survive_as_text(void **state) {
     kit_policy(&k, "local route = require 'route'\n"
                    "return { route = function(m)\n"
                    "  local s = m.session\n"
-                   "  return route.hold(s.client_ip .. s.client_port .. s.user .. s.user_facts.from .. tostring(s.trusted_network)) end }");
+                   "  return route.hold(s.client_ip .. s.client_port .. s.user .. s.user_facts.from .. "
+                   "tostring(s.trusted_network)) end }");
     struct message_facts m = kit_message;
     m.session = buf_bytes(&out);
     hook_route(k.g, &m, &kit_recipient, kit_on_plan, &a);
@@ -322,15 +335,18 @@ static void nonsense_is_a_fault(void **state) {
 
 static void only_what_fits_the_hook(void **state) {
     (void)state;
-    kit_policy(&k, "local answer = require 'answer'\n"
-                   "return { connect = function() return answer.accept{ tags = { a = 1 } } end,\n"
-                   "  sender = function() return answer.hold('x') end,\n"
-                   "  message = function() return answer.accept{ headers = { { add = 'X', value = 'a\\nb' } } } end,\n"
-                   "  recipient = function() return answer.reject('450 4.0.0 x') end }");
+    kit_policy(
+        &k,
+        "local answer = require 'answer'\n"
+        "return { connect = function() return answer.accept{ tags = { a = 1 } } end,\n"
+        "  sender = function() return answer.hold('x') end,\n"
+        "  message = function() return answer.accept{ headers = { { add = 'X', value = 'a\\nb' } } } end,\n"
+        "  recipient = function() return answer.reject('450 4.0.0 x') end }");
     hook_connect(k.g, &kit_session, kit_on_answer, &a);
     turn_once();
     assert_true(a.answer.origin.fault);
-    assert_string_equal(a.because, "policy.lua:2: answer.accept: 'tags' has no meaning in connect, only in message");
+    assert_string_equal(a.because,
+                        "policy.lua:2: answer.accept: 'tags' has no meaning in connect, only in message");
     hook_sender(k.g, &kit_session, &kit_address, kit_on_answer, &a);
     turn_once();
     assert_string_equal(a.because, "policy.lua:3: answer.hold: has no meaning in sender, only in message");
@@ -353,28 +369,40 @@ static void constructors_are_strict(void **state) {
         {"return route.send{ via = route.direct{}, lane = { conections = 5 } }",
          "policy.lua:2: route.send: unknown field 'lane.conections' (did you mean 'connections'?)"},
         {"return route.send{ via = route.direct{}, lane = { connections = '5' } }",
-         "policy.lua:2: route.send: lane.connections: a whole number from 1 to 1000 is expected, not a string"},
+         "policy.lua:2: route.send: lane.connections: a whole number from 1 to 1000 is expected, not a "
+         "string"},
         {"return route.send{ via = route.direct{}, lane = { connections = 0 } }",
          "route.send: lane.connections: a whole number from 1 to 1000 is expected, not 0"},
         {"return route.send{}", "policy.lua:2: route.send: via: is missing"},
-        {"return route.send{ via = 'direct' }", "route.send: via: a way out (route.direct, relay, lmtp or capture) is expected, not a string"},
+        {"return route.send{ via = 'direct' }",
+         "route.send: via: a way out (route.direct, relay, lmtp or capture) is expected, not a string"},
         {"return route.send{ via = route.hold('x') }", "is expected, not route.hold"},
         {"return route.send{ via = route.direct{}, tls = 'yes' }",
-         "route.send: tls: one of \"none\", \"opportunistic\", \"encrypt\", \"verify\" is expected, not \"yes\""},
-        {"return route.send{ via = route.direct{}, identity = 'acme' }", "route.send: identity: an identity is expected, not a string"},
-        {"return route.send(1)", "policy.lua:2: route.send: one table, { name = value }, is expected, not a number"},
+         "route.send: tls: one of \"none\", \"opportunistic\", \"encrypt\", \"verify\" is expected, not "
+         "\"yes\""},
+        {"return route.send{ via = route.direct{}, identity = 'acme' }",
+         "route.send: identity: an identity is expected, not a string"},
+        {"return route.send(1)",
+         "policy.lua:2: route.send: one table, { name = value }, is expected, not a number"},
         {"return route.send{ 1 }", "route.send: fields have names"},
         {"return route.relay{ host = 'a b' }", "policy.lua:2: route.relay: host: 'a b' is no host name"},
-        {"return route.relay{ host = 'a', port = 70000 }", "a whole number from 1 to 65535 is expected, not 70000"},
-        {"return route.relay{ host = 'a', login = { user = 'u' } }", "route.relay: login: either password or token is expected"},
+        {"return route.relay{ host = 'a', port = 70000 }",
+         "a whole number from 1 to 65535 is expected, not 70000"},
+        {"return route.relay{ host = 'a', login = { user = 'u' } }",
+         "route.relay: login: either password or token is expected"},
         {"return route.relay{ host = 'a', login = { user = 'u', pasword = 'x' } }",
          "route.relay: unknown field 'login.pasword' (did you mean 'password'?)"},
-        {"return route.send{ via = route.relay{ host = 'a', tls = 'none', login = { user = 'u', password = 'p' } } }",
+        {"return route.send{ via = route.relay{ host = 'a', tls = 'none', login = { user = 'u', password = "
+         "'p' } } }",
          "would show the password"},
-        {"return route.send{ via = route.relay{ host = 'a', tls = 'none' }, tls = 'verify' }", "but the relay says tls = \"none\""},
-        {"return route.send{ via = route.relay{ host = 'a', tls = 'implicit' }, tls = 'opportunistic' }", "but the relay says tls = \"implicit\""},
-        {"return route.capture{ dir = '../x' }", "route.capture: dir: a name below the capture folder is expected"},
-        {"return route.capture{ dir = '/x' }", "route.capture: dir: a name below the capture folder is expected"},
+        {"return route.send{ via = route.relay{ host = 'a', tls = 'none' }, tls = 'verify' }",
+         "but the relay says tls = \"none\""},
+        {"return route.send{ via = route.relay{ host = 'a', tls = 'implicit' }, tls = 'opportunistic' }",
+         "but the relay says tls = \"implicit\""},
+        {"return route.capture{ dir = '../x' }",
+         "route.capture: dir: a name below the capture folder is expected"},
+        {"return route.capture{ dir = '/x' }",
+         "route.capture: dir: a name below the capture folder is expected"},
         {"return route.capture{ dir = '' }", "route.capture: dir: the text is empty"},
         {"return route.wait(0, 'x')", "route.wait: seconds: 1 to 2592000 seconds are possible"},
         {"return route.wait('soon', 'x')", "route.wait: seconds: not a duration"},
@@ -408,17 +436,20 @@ static void facts_cannot_be_changed_or_kept(void **state) {
     assert_string_equal(a.because, "first");
     kit_route(&k, &a);
     assert_true(a.plan->origin.fault);
-    assert_string_equal(a.because, "policy.lua:3: these facts belonged to a hook that has ended; keep what you need of them in locals");
+    assert_string_equal(
+        a.because,
+        "policy.lua:3: these facts belonged to a hook that has ended; keep what you need of them in locals");
 }
 
 // ---- waiting
 
-static const char waits[] = "local route = require 'route'\n"
-                            "return { route = function(m, r)\n"
-                            "  local list, why, again = dns.mx(r.domain)\n"
-                            "  if not list then return route.hold(why .. ' ' .. tostring(again)) end\n"
-                            "  return route.hold(list[1].host .. ' ' .. list[1].preference .. ' ' .. m.sender .. ' ' .. r.domain)\n"
-                            "end }";
+static const char waits[] =
+    "local route = require 'route'\n"
+    "return { route = function(m, r)\n"
+    "  local list, why, again = dns.mx(r.domain)\n"
+    "  if not list then return route.hold(why .. ' ' .. tostring(again)) end\n"
+    "  return route.hold(list[1].host .. ' ' .. list[1].preference .. ' ' .. m.sender .. ' ' .. r.domain)\n"
+    "end }";
 
 static void waits_for_dns(void **state) {
     (void)state;
@@ -460,7 +491,8 @@ static void waits_in_coroutines_and_protected_calls(void **state) {
     kit_policy(&k, "local route = require 'route'\n"
                    "return { route = function(m, r)\n"
                    "  local co = coroutine.wrap(function(x)\n"
-                   "    local inner = coroutine.create(function() local l = dns.txt('one') coroutine.yield(l[1]) return dns.a('two')[1] end)\n"
+                   "    local inner = coroutine.create(function() local l = dns.txt('one') "
+                   "coroutine.yield(l[1]) return dns.a('two')[1] end)\n"
                    "    local _, one = coroutine.resume(inner)\n"
                    "    coroutine.yield(one .. x)\n"
                    "    local ok, _, two = pcall(coroutine.resume, inner)\n"
@@ -471,7 +503,8 @@ static void waits_in_coroutines_and_protected_calls(void **state) {
                    "end }");
     hook_route(k.g, &kit_message, &kit_recipient, kit_on_plan, &a);
     assert_string_equal(kit_question->name, "one");
-    kit_dns(&(struct dns_answer){.status = DNS_OK, .count = 1, .records = &(struct dns_record){.text = BYTES("v=1")}, .why = ""});
+    kit_dns(&(struct dns_answer){
+        .status = DNS_OK, .count = 1, .records = &(struct dns_record){.text = BYTES("v=1")}, .why = ""});
     kit_turn(&k);
     assert_int_equal(a.calls, 0);
     assert_string_equal(kit_question->name, "two");
@@ -483,9 +516,11 @@ static void waits_in_coroutines_and_protected_calls(void **state) {
 
 static void waiting_in_the_wrong_place_is_refused(void **state) {
     (void)state;
-    expect_fault("table.sort({ 1, 2 }, function() dns.a('x') end)", "waiting is not possible within table.sort");
+    expect_fault("table.sort({ 1, 2 }, function() dns.a('x') end)",
+                 "waiting is not possible within table.sort");
     expect_fault("string.gsub('x', 'x', function() dns.a('x') end)", "waiting is not possible within");
-    expect_fault("local co = coroutine.wrap(function() return dns.a('x') end)\n table.sort({ 1, 2 }, function() co() end)",
+    expect_fault("local co = coroutine.wrap(function() return dns.a('x') end)\n table.sort({ 1, 2 }, "
+                 "function() co() end)",
                  "cannot be resumed in a callback");
     assert_null(kit_question);
     expect_fault("coroutine.yield(1)", "coroutine.yield: not in a coroutine");

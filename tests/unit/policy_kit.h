@@ -83,7 +83,9 @@ static inline void kit_put(struct kit *k, const char *name, const char *text) {
     fclose(f);
 }
 
-static inline int kit_quiet(void) { return open("/dev/null", O_WRONLY | O_CLOEXEC); }
+static inline int kit_quiet(void) {
+    return open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
 
 static inline void kit_init(struct kit *k) {
     memset(k, 0, sizeof *k);
@@ -96,7 +98,8 @@ static inline void kit_init(struct kit *k) {
     kit_put(k, "scripts/policy.lua", "return {}");
 }
 
-static inline struct generation *kit_generation(struct kit *k, const char *policy, const struct generation_options *more) {
+static inline struct generation *kit_generation(struct kit *k, const char *policy,
+                                                const struct generation_options *more) {
     kit_put(k, "scripts/policy.lua", policy);
     char scripts[128];
     snprintf(scripts, sizeof scripts, "%s/scripts", k->root);
@@ -119,7 +122,9 @@ static inline void kit_policy_with(struct kit *k, const char *policy, const stru
     k->g = kit_generation(k, policy, more);
     if (!k->g) fail_msg("%s", k->err.text);
 }
-static inline void kit_policy(struct kit *k, const char *policy) { kit_policy_with(k, policy, NULL); }
+static inline void kit_policy(struct kit *k, const char *policy) {
+    kit_policy_with(k, policy, NULL);
+}
 
 static inline void kit_remove(const char *path) {
     char command[300];
@@ -136,7 +141,9 @@ static inline void kit_release(struct kit *k) {
 }
 
 // Lets the loop run until what was posted is done.
-static inline void kit_stop(void *arg) { loop_stop(arg); }
+static inline void kit_stop(void *arg) {
+    loop_stop(arg);
+}
 static inline void kit_turn(struct kit *k) {
     struct timer *timer = timer_new(k->loop, kit_stop, k->loop);
     timer_set(timer, 1);
@@ -172,8 +179,9 @@ static inline void kit_on_answer(void *arg, const struct answer *answer) {
     size_t at = 0;
     a->edits[0] = 0;
     for (size_t i = 0; i < answer->edit_count; i++)
-        at += (size_t)snprintf(a->edits + at, sizeof a->edits - at, "%c%.*s:%.*s;", sign[answer->edits[i].kind],
-                               BYTES_FMT(answer->edits[i].name), BYTES_FMT(answer->edits[i].value));
+        at +=
+            (size_t)snprintf(a->edits + at, sizeof a->edits - at, "%c%.*s:%.*s;", sign[answer->edits[i].kind],
+                             BYTES_FMT(answer->edits[i].name), BYTES_FMT(answer->edits[i].value));
 }
 
 static inline void kit_on_plan(void *arg, const struct plan *plan) {
@@ -193,7 +201,8 @@ static inline void kit_on_verdict(void *arg, const struct verdict *verdict) {
 
 // ---- facts to ask with
 
-#define TEXT(literal) {literal, sizeof(literal) - 1} // BYTES is no constant
+#define TEXT(literal)                                                                                        \
+    { literal, sizeof(literal) - 1 } // BYTES is no constant
 static const struct session_facts kit_session = {
     .id = TEXT("c-1"),
     .listener = TEXT("submission"),
@@ -208,10 +217,8 @@ static const struct session_facts kit_session = {
     .user = TEXT("demo"),
     .user_facts = TEXT("{\"from\":\"*@example.org\",\"n\":[1,2]}"),
 };
-static const struct address_facts kit_address = {.address = TEXT("bob@example.net"),
-                                                 .local = TEXT("bob"),
-                                                 .domain = TEXT("example.net"),
-                                                 .size = 1234};
+static const struct address_facts kit_address = {
+    .address = TEXT("bob@example.net"), .local = TEXT("bob"), .domain = TEXT("example.net"), .size = 1234};
 static const char kit_head[] = "Subject: one\r\n two\r\nX-Many: a\r\nX-Other: z\r\nx-many: b\r\n";
 static const struct message_facts kit_message = {
     .id = 0x1234,
@@ -235,7 +242,8 @@ static const struct recipient_facts kit_recipient = {.address = TEXT("bob@exampl
                                                      .last_outcome = TEXT("{\"code\":450}")};
 
 static inline struct outcome_facts kit_outcome(int code) {
-    return (struct outcome_facts){.reply = reply_make(code, code >= 500 ? "5.1.1" : "4.2.0", "words of the peer"),
+    return (struct outcome_facts){.reply =
+                                      reply_make(code, code >= 500 ? "5.1.1" : "4.2.0", "words of the peer"),
                                   .stage = BYTES("rcpt"),
                                   .peer = BYTES("mx.example.net [192.0.2.1]:25"),
                                   .identity = BYTES("acme"),

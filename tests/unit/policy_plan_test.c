@@ -24,7 +24,8 @@ static const struct plan *plan_of(const char *body, const char *domain) {
     char policy[2000];
     snprintf(policy, sizeof policy,
              "local route, identity = require 'route', require 'identity'\n"
-             "local acme = identity.define{ name = 'acme', source = { '192.0.2.10', '2001:db8::10' }, helo = 'out.acme.example',\n"
+             "local acme = identity.define{ name = 'acme', source = { '192.0.2.10', '2001:db8::10' }, helo = "
+             "'out.acme.example',\n"
              "  return_path = 'bounces@acme.example' }\n"
              "local plain = identity.define{ name = 'plain' }\n"
              "return { route = function(m, r) %s end }",
@@ -52,39 +53,52 @@ static void expect(const char *body, const char *json, const char *lane) {
 static void plans_have_a_text_and_a_lane(void **state) {
     (void)state;
     expect("return route.send{ via = route.direct{} }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"direct\",\"port\":25},\"tls\":\"opportunistic\",\"connections\":4,\"per_connection\":100}",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"direct\",\"port\":25},\"tls\":\"opportunistic\","
+           "\"connections\":4,\"per_connection\":100}",
            "-|direct:example.net:25|opportunistic");
-    expect("return route.send{ via = route.direct{ port = 2500 }, tls = 'verify', identity = plain, lane = { connections = 5, per_connection = 50 } }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"direct\",\"port\":2500},\"identity\":{\"name\":\"plain\"},\"tls\":\"verify\",\"connections\":5,\"per_connection\":50}",
+    expect("return route.send{ via = route.direct{ port = 2500 }, tls = 'verify', identity = plain, lane = { "
+           "connections = 5, per_connection = 50 } }",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"direct\",\"port\":2500},\"identity\":{\"name\":\"plain\"},"
+           "\"tls\":\"verify\",\"connections\":5,\"per_connection\":50}",
            "plain|direct:example.net:2500|verify");
-    expect("return route.send{ via = route.relay{ host = 'smtp.example.org', login = { user = 'u', password = 'secret' } } }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":587,\"host\":\"smtp.example.org\",\"login\":{\"user\":\"u\",\"password\":\"***\"}},"
+    expect("return route.send{ via = route.relay{ host = 'smtp.example.org', login = { user = 'u', password "
+           "= 'secret' } } }",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":587,\"host\":\"smtp.example.org\","
+           "\"login\":{\"user\":\"u\",\"password\":\"***\"}},"
            "\"tls\":\"verify\",\"connections\":4,\"per_connection\":100}",
            "-|relay:smtp.example.org:587|verify|u");
-    expect("return route.send{ via = route.relay{ host = 'smtp.example.org', tls = 'implicit', login = { user = 'u', token = 't' } } }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":465,\"host\":\"smtp.example.org\",\"implicit_tls\":true,"
-           "\"login\":{\"user\":\"u\",\"token\":\"***\"}},\"tls\":\"verify\",\"connections\":4,\"per_connection\":100}",
+    expect("return route.send{ via = route.relay{ host = 'smtp.example.org', tls = 'implicit', login = { "
+           "user = 'u', token = 't' } } }",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":465,\"host\":\"smtp.example.org\","
+           "\"implicit_tls\":true,"
+           "\"login\":{\"user\":\"u\",\"token\":\"***\"}},\"tls\":\"verify\",\"connections\":4,\"per_"
+           "connection\":100}",
            "-|relay:smtp.example.org:465|verify+implicit|u");
     expect("return route.send{ via = route.relay{ host = '192.0.2.5', port = 25, tls = 'none' } }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":25,\"host\":\"192.0.2.5\"},\"tls\":\"none\",\"connections\":4,\"per_connection\":100}",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":25,\"host\":\"192.0.2.5\"},\"tls\":"
+           "\"none\",\"connections\":4,\"per_connection\":100}",
            "-|relay:192.0.2.5:25|none");
     expect("return route.send{ via = route.lmtp{ host = 'unix:/run/lmtp' } }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"lmtp\",\"port\":24,\"host\":\"unix:/run/lmtp\"},\"tls\":\"none\",\"connections\":4,\"per_connection\":100}",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"lmtp\",\"port\":24,\"host\":\"unix:/run/"
+           "lmtp\"},\"tls\":\"none\",\"connections\":4,\"per_connection\":100}",
            "-|lmtp:unix:/run/lmtp:24|none");
     expect("return route.send{ via = route.capture{ dir = 'a/b' } }",
-           "{\"do\":\"send\",\"via\":{\"kind\":\"capture\",\"dir\":\"a/b\"},\"tls\":\"none\",\"connections\":4,\"per_connection\":100}",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"capture\",\"dir\":\"a/"
+           "b\"},\"tls\":\"none\",\"connections\":4,\"per_connection\":100}",
            "-|capture:a/b|none");
     expect("return route.wait('5m', 'later')", "{\"do\":\"wait\",\"wait_s\":300}", "");
     expect("return route.hold('look')", "{\"do\":\"hold\"}", "");
     expect("return route.discard('spam')", "{\"do\":\"discard\"}", "");
-    expect("return route.fail('550 5.1.1 nobody there')", "{\"do\":\"fail\",\"reply\":\"550 5.1.1 nobody there\"}", "");
+    expect("return route.fail('550 5.1.1 nobody there')",
+           "{\"do\":\"fail\",\"reply\":\"550 5.1.1 nobody there\"}", "");
     expect("return route.suppress('asked us to stop')",
            "{\"do\":\"suppress\",\"reply\":\"550 5.7.1 the recipient is on the suppression list\"}", "");
 }
 
 static void an_identity_comes_along(void **state) {
     (void)state;
-    const struct plan *p = plan_of("return route.send{ via = route.direct{}, identity = acme, because = 'why' }", "example.net");
+    const struct plan *p =
+        plan_of("return route.send{ via = route.direct{}, identity = acme, because = 'why' }", "example.net");
     char ip[ADDR_TEXT];
     addr_ip_text(&p->identity.source4, ip);
     assert_string_equal(ip, "192.0.2.10");
@@ -111,14 +125,22 @@ static uint64_t same(const char *body, const char *domain) {
 
 static void equal_plans_are_the_same(void **state) {
     (void)state;
-    const char *relay = "return route.send{ via = route.relay{ host = 'h', login = { user = 'u', password = 'one' } }, because = 'a' }";
+    const char *relay = "return route.send{ via = route.relay{ host = 'h', login = { user = 'u', password = "
+                        "'one' } }, because = 'a' }";
     assert_true(same(relay, "a.example") == same(relay, "b.example"));
-    assert_true(same(relay, "a") == same("return route.send{ because = 'b', via = route.relay{ login = { password = 'one', user = 'u' }, host = 'h' } }", "a"));
-    assert_true(same(relay, "a") != same("return route.send{ via = route.relay{ host = 'h', login = { user = 'u', password = 'two' } } }", "a"));
+    assert_true(same(relay, "a") == same("return route.send{ because = 'b', via = route.relay{ login = { "
+                                         "password = 'one', user = 'u' }, host = 'h' } }",
+                                         "a"));
+    assert_true(
+        same(relay, "a") !=
+        same("return route.send{ via = route.relay{ host = 'h', login = { user = 'u', password = 'two' } } }",
+             "a"));
     const char *direct = "return route.send{ via = route.direct{} }";
     assert_true(same(direct, "a.example") != same(direct, "b.example"));
-    assert_true(same(direct, "a.example") != same("return route.send{ via = route.direct{}, tls = 'encrypt' }", "a.example"));
-    assert_true(same(direct, "a.example") != same("return route.send{ via = route.direct{}, identity = acme }", "a.example"));
+    assert_true(same(direct, "a.example") !=
+                same("return route.send{ via = route.direct{}, tls = 'encrypt' }", "a.example"));
+    assert_true(same(direct, "a.example") !=
+                same("return route.send{ via = route.direct{}, identity = acme }", "a.example"));
 }
 
 static void lanes_fit_the_store(void **state) {
@@ -135,7 +157,10 @@ static void lanes_fit_the_store(void **state) {
     plan_free(&q);
     memset(host, 'h', 999);
     host[999] = 0;
-    snprintf(body, sizeof body, "return route.send{ via = route.relay{ host = '%s', login = { user = '%s', password = 'x' } }, identity = acme }", host, domain);
+    snprintf(body, sizeof body,
+             "return route.send{ via = route.relay{ host = '%s', login = { user = '%s', password = 'x' } }, "
+             "identity = acme }",
+             host, domain);
     p = plan_of(body, "example.net");
     assert_true(p->lane.len <= 400);
     plan_free(&p);
@@ -167,8 +192,8 @@ static void plans_are_counted_across_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(plans_have_a_text_and_a_lane), TEST(an_identity_comes_along),
-        TEST(equal_plans_are_the_same),     TEST(lanes_fit_the_store),
+        TEST(plans_have_a_text_and_a_lane),     TEST(an_identity_comes_along),
+        TEST(equal_plans_are_the_same),         TEST(lanes_fit_the_store),
         TEST(plans_are_counted_across_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,10 @@ static const char *search(const char *subject, const char *text) {
     size_t at = (size_t)snprintf(out, sizeof out, "%zu-%zu", start, end);
     for (int i = 0; i < p.count; i++) {
         const struct pattern_capture *c = &p.captures[i];
-        if (c->len == PATTERN_POSITION) at += (size_t)snprintf(out + at, sizeof out - at, " @%td", c->at - p.subject.at);
-        else at += (size_t)snprintf(out + at, sizeof out - at, " %.*s", (int)c->len, c->at);
+        if (c->len == PATTERN_POSITION)
+            at += (size_t)snprintf(out + at, sizeof out - at, " @%td", c->at - p.subject.at);
+        else
+            at += (size_t)snprintf(out + at, sizeof out - at, " %.*s", (int)c->len, c->at);
     }
     return out;
 }
@@ -115,9 +117,13 @@ static void lua_functions_do_as_lua(void **state) {
         {"return ('hello'):match('^(h)') .. tostring(('hello'):match('^e'))", "hnil"},
         {"return ('hello'):match('^l', 3) .. ('2026-11'):match('%d+', 5)", "l11"},
         {"return tostring(('x'):match('()', 2))", "2"},
-        {"local t = {} for k, v in ('a=1, b=2'):gmatch('(%w+)=(%w+)') do t[#t + 1] = k .. v end return table.concat(t, ' ')", "a1 b2"},
+        {"local t = {} for k, v in ('a=1, b=2'):gmatch('(%w+)=(%w+)') do t[#t + 1] = k .. v end return "
+         "table.concat(t, ' ')",
+         "a1 b2"},
         {"local t = {} for w in ('abc'):gmatch('') do t[#t + 1] = '-' end return #t", "4"},
-        {"local t = {} for w in ('abab'):gmatch('b*') do t[#t + 1] = '<' .. w .. '>' end return table.concat(t)", "<><b><b>"},
+        {"local t = {} for w in ('abab'):gmatch('b*') do t[#t + 1] = '<' .. w .. '>' end return "
+         "table.concat(t)",
+         "<><b><b>"},
         {"local t = {} for w in ('hello'):gmatch('l', 4) do t[#t + 1] = w end return #t", "1"},
         {"return (('hello world'):gsub('o', '0'))", "hell0 w0rld"},
         {"return select(2, ('hello world'):gsub('o', '0'))", "2"},
@@ -133,10 +139,14 @@ static void lua_functions_do_as_lua(void **state) {
         {"return (('abc'):gsub('^a', 'x'))", "xbc"},
         {"return (('aaa'):gsub('^a', 'x'))", "xaa"},
         {"return (('abc'):gsub('()', '%1'))", "1a2b3c4"},
-        {"return select(2, pcall(string.gsub, 'abc', 'b', '%2'))", "string.gsub: '%' at 1 of the replacement names no capture"},
-        {"return select(2, pcall(string.gsub, 'abc', 'b', '%'))", "string.gsub: '%' at 0 of the replacement names no capture"},
-        {"return select(2, pcall(string.gsub, 'abc', 'b', function() return {} end))", "string.gsub: the replacement is a table, not a text"},
-        {"return select(2, pcall(string.find, 'abc', '[b'))", "string.find: pattern '[b' has a '[' without its ']'"},
+        {"return select(2, pcall(string.gsub, 'abc', 'b', '%2'))",
+         "string.gsub: '%' at 1 of the replacement names no capture"},
+        {"return select(2, pcall(string.gsub, 'abc', 'b', '%'))",
+         "string.gsub: '%' at 0 of the replacement names no capture"},
+        {"return select(2, pcall(string.gsub, 'abc', 'b', function() return {} end))",
+         "string.gsub: the replacement is a table, not a text"},
+        {"return select(2, pcall(string.find, 'abc', '[b'))",
+         "string.find: pattern '[b' has a '[' without its ']'"},
         {"return (('a,b'):gsub(',', 5))", "a5b"},
     };
     struct kit k;

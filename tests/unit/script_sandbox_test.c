@@ -44,7 +44,8 @@ static void refused(const char *text, const char *words) {
     double begin = now();
     vm_budget_init(&k.budget, STEPS);
     if (kit_run(&k, text) != VM_FAULT) fail_msg("%s: ended well with %s", text, k.result);
-    if (words && !strstr(k.fault.first, words)) fail_msg("%s: expected '%s', got '%s'", text, words, k.fault.first);
+    if (words && !strstr(k.fault.first, words))
+        fail_msg("%s: expected '%s', got '%s'", text, words, k.fault.first);
     if (now() - begin > SECONDS) fail_msg("%s: took %.1f s", text, now() - begin);
 }
 
@@ -81,8 +82,10 @@ static void coroutines_share_the_budget(void **state) {
     dies("local function loop() while true do end end\nwhile true do pcall(coroutine.wrap(loop)) end");
     dies("while true do coroutine.resume(coroutine.create(function() while true do end end)) end");
     dies("local function f() return coroutine.wrap(f)() end while true do pcall(f) end");
-    dies("local co co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end");
-    dies("local function nest() coroutine.wrap(function() pcall(nest) while true do end end)() end while true do pcall(nest) end");
+    dies("local co co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do "
+         "co() end");
+    dies("local function nest() coroutine.wrap(function() pcall(nest) while true do end end)() end while "
+         "true do pcall(nest) end");
 }
 
 static void finalizers_and_closers_are_not_to_be_had(void **state) {
@@ -115,7 +118,8 @@ static void handlers_do_not_escape(void **state) {
     dies("for x in function() return 1 end do end");
     dies("return setmetatable({}, { __eq = function() while true do end end }) == setmetatable({}, {})\n"
          "or setmetatable({}, { __lt = function() while true do end end }) < {}");
-    refused("error(setmetatable({}, { __tostring = function() while true do end end }))", "the error is no text");
+    refused("error(setmetatable({}, { __tostring = function() while true do end end }))",
+            "the error is no text");
 }
 
 static void string_rep_is_bounded(void **state) {
@@ -132,7 +136,9 @@ static void string_rep_is_bounded(void **state) {
 
 static void patterns_are_counted(void **state) {
     (void)state;
-    refused("return ('a'):rep(300):find(('.-'):rep(6)..'b')", "string.find: pattern '.-.-.-.-.-.-b' takes too many steps on this text of 300 bytes (use re.find)");
+    refused(
+        "return ('a'):rep(300):find(('.-'):rep(6)..'b')",
+        "string.find: pattern '.-.-.-.-.-.-b' takes too many steps on this text of 300 bytes (use re.find)");
     refused("return ('a'):rep(200000):find('a-b')", "takes too many steps");
     refused("return ('a'):rep(200000):match('a*b')", "takes too many steps");
     refused("return ('a'):rep(100000):gsub('a*b', '')", "takes too many steps");
@@ -150,7 +156,8 @@ static void memory_has_a_ceiling(void **state) {
     (void)state;
     dies("local t = {} while true do t[#t + 1] = {} end");
     dies("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end");
-    dies("while true do pcall(function() local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end end) end");
+    dies("while true do pcall(function() local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end "
+         "end) end");
     dies("local s = string.rep('x', 1000) while true do s = s:gsub('x', 'xx') end");
     dies("local t = {} while true do t = { t, t, ('y'):rep(10000) .. tostring(t) } end");
     dies("local f = string.format while true do f(('%99s'):rep(1000), table.unpack({}, 1, 1000)) end");
@@ -165,14 +172,20 @@ static void table_functions_are_bounded(void **state) {
     dies("return table.move({}, 1, 1 << 62, 2)");
     dies("return table.unpack({}, 1, 1 << 62)");
     refused("return table.unpack({}, 1, 2000000)", "too many results");
-    refused("return table.concat(setmetatable({}, { __index = type }), '', 1, 1e9)", "a table with __index is not possible here");
-    refused("return table.sort(setmetatable({}, { __len = function() return 1e9 end }))", "a table with __len is not possible here");
-    refused("return table.insert(setmetatable({}, { __newindex = rawset }), 1)", "a table with __newindex is not possible here");
-    refused("return table.move({}, 1, 2, 1, setmetatable({}, { __newindex = rawset }))", "a table with __newindex is not possible here");
+    refused("return table.concat(setmetatable({}, { __index = type }), '', 1, 1e9)",
+            "a table with __index is not possible here");
+    refused("return table.sort(setmetatable({}, { __len = function() return 1e9 end }))",
+            "a table with __len is not possible here");
+    refused("return table.insert(setmetatable({}, { __newindex = rawset }), 1)",
+            "a table with __newindex is not possible here");
+    refused("return table.move({}, 1, 2, 1, setmetatable({}, { __newindex = rawset }))",
+            "a table with __newindex is not possible here");
     dies("local t = {} for i = 1, 100000 do t[i] = i end while true do table.insert(t, 1, 0) end");
     dies("local t = {} for i = 1, 100000 do t[i] = i end while true do table.remove(t, 1) end");
     dies("local t = {} for i = 1, 100000 do t[i] = -i end while true do table.sort(t) end");
-    gives("local t = { 3, 1, 2 } table.sort(t) table.insert(t, 4) table.insert(t, 1, 0) table.remove(t) return table.concat(t, ',', 1, 3)", "0,1,2");
+    gives("local t = { 3, 1, 2 } table.sort(t) table.insert(t, 4) table.insert(t, 1, 0) table.remove(t) "
+          "return table.concat(t, ',', 1, 3)",
+          "0,1,2");
     gives("return select('#', table.unpack({ 1, nil, 3 }, 1, 3))", "3");
 }
 
@@ -190,16 +203,20 @@ static void long_texts_are_charged(void **state) {
 
 static void the_world_is_out_of_reach(void **state) {
     (void)state;
-    static const char *const gone[] = {"io", "debug", "package", "dofile", "loadfile", "collectgarbage", "_G", "print"};
+    static const char *const gone[] = {"io",       "debug",          "package", "dofile",
+                                       "loadfile", "collectgarbage", "_G",      "print"};
     for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
         char text[60], words[80];
         snprintf(text, sizeof text, "return %s", gone[i]);
         snprintf(words, sizeof words, "'%s' is not available", gone[i]);
         refused(text, words);
     }
-    gives("return tostring(os.execute) .. tostring(os.getenv) .. tostring(os.exit) .. tostring(os.remove) .. tostring(os.tmpname)",
+    gives("return tostring(os.execute) .. tostring(os.getenv) .. tostring(os.exit) .. tostring(os.remove) .. "
+          "tostring(os.tmpname)",
           "nilnilnilnilnil");
-    gives("return tostring(string.dump) .. tostring(string.pack) .. tostring(coroutine.close) .. tostring(coroutine.running)", "nilnilnilnil");
+    gives("return tostring(string.dump) .. tostring(string.pack) .. tostring(coroutine.close) .. "
+          "tostring(coroutine.running)",
+          "nilnilnilnil");
     gives("return select(2, load('\\27Lua'))", "attempt to load a binary chunk (mode is 't')");
     gives("return load('return 6 * 7')()", "42");
     gives("return load('return x', 'n', 't', { x = 5 })()", "5");
@@ -211,7 +228,8 @@ static void the_world_is_out_of_reach(void **state) {
 static void globals_and_libraries_stay_as_they_are(void **state) {
     (void)state;
     refused("x = 1", "policy.lua:1: global 'x' cannot be set: scripts have no globals (write 'local x')");
-    refused("function f() end", "global 'f' cannot be set: scripts have no globals (write 'local function f')");
+    refused("function f() end",
+            "global 'f' cannot be set: scripts have no globals (write 'local function f')");
     refused("return y", "policy.lua:1: global 'y' is not there");
     refused("return route", "write 'local route = require \"route\"'");
     refused("rawset(_ENV, 'x', 1)", "rawset: this table is protected");
@@ -229,7 +247,9 @@ static void time_is_the_gateways(void **state) {
     gives("return os.time()", "1763821804");
     gives("return os.date('!%Y-%m-%d %H:%M:%S')", "2025-11-22 14:30:04");
     gives("return os.date('!%Y', 0)", "1970");
-    gives("return os.time{ year = 2000, month = 1, day = 1, hour = 12 } - os.time{ year = 2000, month = 1, day = 1, hour = 11 }", "3600");
+    gives("return os.time{ year = 2000, month = 1, day = 1, hour = 12 } - os.time{ year = 2000, month = 1, "
+          "day = 1, hour = 11 }",
+          "3600");
     refused("return os.date(('%c'):rep(200))", "format too long");
     refused("return os.date('%Ez')", "invalid conversion");
 }
@@ -239,35 +259,49 @@ static void pcall_and_xpcall_are_what_they_were(void **state) {
     gives("local t = table.pack(pcall(error, 'x', 0)) return t.n .. tostring(t[1]) .. t[2]", "2falsex");
     gives("local t = table.pack(pcall(function(...) return ... end, 1, nil, nil)) return t.n", "4");
     gives("local t = table.pack(xpcall(function(...) return ... end, error, 1, nil)) return t.n", "3");
-    gives("local ok, e = xpcall(error, function(e) return { e } end, 'x') return tostring(ok) .. e[1]", "falsex");
-    gives("local ok, e = xpcall(error, function(e) error('h', 0) end, 'x') return tostring(ok) .. e", "falseh");
+    gives("local ok, e = xpcall(error, function(e) return { e } end, 'x') return tostring(ok) .. e[1]",
+          "falsex");
+    gives("local ok, e = xpcall(error, function(e) error('h', 0) end, 'x') return tostring(ok) .. e",
+          "falseh");
     gives("local ok, e = pcall(nil) return tostring(ok) .. e", "falseattempt to call a nil value");
     refused("pcall()", "bad argument #1 to 'pcall' (value expected)");
     refused("xpcall(error)", "bad argument #2 to 'xpcall'");
     gives("local co = coroutine.wrap(function() local ok, x = pcall(coroutine.yield, 1) return x end)\n"
-          "return co() + co(5)", "6");
-    gives("local co = coroutine.wrap(function() local ok, x = xpcall(coroutine.yield, error, 1) return x end)\n"
-          "return co() + co(5)", "6");
-    gives("local co = coroutine.wrap(function() local ok, x = xpcall(function() coroutine.yield(1) error('e', 0) end, function(e) return e .. '!' end) return x end)\n"
-          "co() return co()", "e!");
+          "return co() + co(5)",
+          "6");
+    gives(
+        "local co = coroutine.wrap(function() local ok, x = xpcall(coroutine.yield, error, 1) return x end)\n"
+        "return co() + co(5)",
+        "6");
+    gives("local co = coroutine.wrap(function() local ok, x = xpcall(function() coroutine.yield(1) "
+          "error('e', 0) end, function(e) return e .. '!' end) return x end)\n"
+          "co() return co()",
+          "e!");
 }
 
 static void coroutines_are_what_they_were(void **state) {
     (void)state;
     gives("local co = coroutine.create(function(a, b) local c = coroutine.yield(a + b) return c, 'end' end)\n"
           "local t = { coroutine.status(co) }\n"
-          "local function add(...) for i = 1, select('#', ...) do t[#t + 1] = tostring((select(i, ...))) end end\n"
-          "add(coroutine.resume(co, 1, 2)) add(coroutine.resume(co, 9)) add(coroutine.status(co)) add(coroutine.resume(co))\n"
+          "local function add(...) for i = 1, select('#', ...) do t[#t + 1] = tostring((select(i, ...))) end "
+          "end\n"
+          "add(coroutine.resume(co, 1, 2)) add(coroutine.resume(co, 9)) add(coroutine.status(co)) "
+          "add(coroutine.resume(co))\n"
           "return table.concat(t, ' ')",
           "suspended true 3 true 9 end dead false cannot resume dead coroutine");
     gives("local co co = coroutine.create(function() return coroutine.resume(co) end)\n"
-          "local _, ok, e = coroutine.resume(co) return tostring(ok) .. e", "falsecannot resume non-suspended coroutine");
+          "local _, ok, e = coroutine.resume(co) return tostring(ok) .. e",
+          "falsecannot resume non-suspended coroutine");
     gives("local outer, seen outer = coroutine.create(function()\n"
           "  local inner = coroutine.wrap(function() seen = coroutine.status(outer) end) inner() end)\n"
-          "coroutine.resume(outer) return seen", "normal");
+          "coroutine.resume(outer) return seen",
+          "normal");
     gives("local ok, e = pcall(coroutine.wrap(function() error('x', 0) end)) return e", "x");
-    gives("local co = coroutine.wrap(function() return 1 end) co() local ok, e = pcall(co) return e", "cannot resume dead coroutine");
-    gives("return tostring(coroutine.isyieldable()) .. coroutine.wrap(function() return tostring(coroutine.isyieldable()) end)()", "falsetrue");
+    gives("local co = coroutine.wrap(function() return 1 end) co() local ok, e = pcall(co) return e",
+          "cannot resume dead coroutine");
+    gives("return tostring(coroutine.isyieldable()) .. coroutine.wrap(function() return "
+          "tostring(coroutine.isyieldable()) end)()",
+          "falsetrue");
     refused("coroutine.yield(1)", "coroutine.yield: not in a coroutine");
     refused("coroutine.resume(1)", "coroutine expected");
 }

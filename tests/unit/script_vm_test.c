@@ -27,9 +27,15 @@ static void runs_lua(void **state) {
                         "1,4,9,16,25,36,49,64,81,100");
     assert_string_equal(eval("return select('#', pcall(error, 'x'))"), "2");
     assert_string_equal(eval("return tostring(select(2, pcall(error, 'x')))"), "x");
-    assert_string_equal(eval("local ok, a, b = pcall(function(...) return ... end, 1, 2) return tostring(ok)..a..b"), "true12");
-    assert_string_equal(eval("local ok, e = xpcall(error, function(e) return 'seen ' .. e end, 'x') return tostring(ok)..e"), "falseseen x");
-    assert_string_equal(eval("local ok, a, b = xpcall(function(...) return ... end, function() end, 1, 2) return tostring(ok)..a..b") , "true12");
+    assert_string_equal(
+        eval("local ok, a, b = pcall(function(...) return ... end, 1, 2) return tostring(ok)..a..b"),
+        "true12");
+    assert_string_equal(
+        eval("local ok, e = xpcall(error, function(e) return 'seen ' .. e end, 'x') return tostring(ok)..e"),
+        "falseseen x");
+    assert_string_equal(eval("local ok, a, b = xpcall(function(...) return ... end, function() end, 1, 2) "
+                             "return tostring(ok)..a..b"),
+                        "true12");
 }
 
 static void faults_name_the_line(void **state) {
@@ -40,8 +46,9 @@ static void faults_name_the_line(void **state) {
     assert_string_equal(fault("local x = = 1"), "policy.lua:1: unexpected symbol near '='");
     struct kit k;
     kit_open(&k, 16 << 20, 5000000);
-    assert_int_equal(kit_run(&k, "local function inner() error('deep') end\nlocal function outer() inner() end\nouter()"),
-                     VM_FAULT);
+    assert_int_equal(
+        kit_run(&k, "local function inner() error('deep') end\nlocal function outer() inner() end\nouter()"),
+        VM_FAULT);
     buf_z(&k.fault.trace);
     assert_non_null(strstr(k.fault.trace.at, "policy.lua:1: deep"));
     assert_non_null(strstr(k.fault.trace.at, "policy.lua:2"));
