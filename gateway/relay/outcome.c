@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARK_MS = 15 * 60 * 1000, STORE_RETRY_MS = 2000, DELAY_DEFAULT_S = 4 * 3600 };
+enum { PARK_MS = 15 * 60 * 1000, UNWRITTEN_MS = 30 * 1000, DELAY_DEFAULT_S = 4 * 3600 };
 enum { NOTIFY_DELAY_SAID = 1 << 16 }; // kept in recipient.notify: the delay report has gone out
 
 // What is known of one recipient when its fate is written.
@@ -36,6 +36,7 @@ struct writing {
     size_t asking;           // retry questions not yet answered
     struct asked *asked;
     bool parking;
+    struct timer *later; // while an outcome that could not be written waits
 };
 
 struct asked {
@@ -235,18 +236,27 @@ static struct writing *start(struct job *job, const size_t *which, size_t n) {
     return w;
 }
 
-static void written(void *arg, bool stored, const struct err *why) {
-    struct writing *w = arg;
+static void let_go(struct writing *w) {
     struct job *job = w->job;
     struct worker *o = job->owner;
-    // Not written: the store still has them as they were, and the runner will find them again. What a peer has accepted is
-    // then sent a second time, the one duplicate that cannot be avoided; a sick store pauses delivery to keep it rare.
-    if (!stored)
-        log_fault(&o->gateway->log, "%s: outcome could not be stored, will be tried again: %s", job->id_text, why->text);
-    if (w->parking && stored) lane_tell_parked(o->gateway, w->attempt->plan->lane);
     for (size_t i = 0, n = w->count; i < n; i++) job_close(job, w->which[i]); // the last one frees the job
+    timer_free(&w->later);
     free_writing(w);
     runner_wake(o->runner);
+}
+
+static void on_later(void *arg) { let_go(arg); }
+
+static void written(void *arg, bool stored, const struct err *why) {
+    struct writing *w = arg;
+    struct worker *o = w->job->owner;
+    if (w->parking && stored) lane_tell_parked(o->gateway, w->attempt->plan->lane);
+    if (stored || o->stopping) return let_go(w);
+    // Not written: the store still has them as they were, and the runner will find them again. What a peer has accepted is then
+    // sent a second time, the one duplicate that cannot be avoided; the pause keeps it from being sent a hundred times.
+    log_fault(&o->gateway->log, "%s: outcome could not be stored, will be tried again: %s", w->job->id_text, why->text);
+    w->later = timer_new(o->loop, on_later, w);
+    timer_set(w->later, UNWRITTEN_MS);
 }
 
 static void submit(struct writing *w) { settle_submit(w->settle, written, w); }

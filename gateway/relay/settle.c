@@ -26,6 +26,7 @@ struct settle {
     void (*done)(void *arg, bool stored, const struct err *why);
     void *arg;
     bool stored;
+    bool without_report; // second try: the report did not fit on the disk
     struct err why;
 };
 
@@ -86,12 +87,29 @@ static void wake_runner(struct worker *w, void *arg) {
     runner_wake(w->runner);
 }
 
+// A full disk still takes settlements, but no new bodies. What was delivered must be written down now or it is sent again; those
+// who are owed a report stay queued, and are settled when there is room for it.
+static bool try_without_report(struct settle *s) {
+    if (s->stored || !s->report.id || s->without_report) return false;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (!s->changes[i].report) s->changes[kept++] = s->changes[i];
+    s->count = kept;
+    s->without_report = true;
+    s->report.id = 0;
+    s->op.parts = NULL;
+    s->op.part_count = 0;
+    if (kept) store_submit(s->gateway->store, &s->op);
+    return kept > 0;
+}
+
 static void come_back(struct task *task) {
     struct settle *s = (struct settle *)((char *)task - offsetof(struct settle, back));
+    if (try_without_report(s)) return;
     for (size_t i = 0; s->stored && i < s->count; i++)
         if (!s->changes[i].skipped && s->changes[i].event.len) event_put(s->events, s->changes[i].event);
     if (s->stored && s->report.id) worker_post(gateway_worker_of(s->gateway, s->report.id), wake_runner, NULL);
-    s->done(s->arg, s->stored, &s->why);
+    s->done(s->arg, s->stored && !s->without_report, &s->why);
     free(s->changes);
     buf_release(&s->head);
     buf_release(&s->body);

@@ -25,5 +25,5 @@ struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loo
                           const struct message *message);
 struct arena *settle_arena(struct settle *s);  // texts of changes live here (or outlive the commit elsewhere)
 struct change *settle_add(struct settle *s);
-// `done` on the home loop, once. stored false: nothing was written; the recipients are as they were.
+// `done` on the home loop, once. stored false: not all was written; look at the store for what is as it was.
 void settle_submit(struct settle *s, void (*done)(void *arg, bool stored, const struct err *why), void *arg);
