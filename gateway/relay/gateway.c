@@ -311,6 +311,21 @@ static int run(struct gateway *g, struct signals *signals) {
     return 0;
 }
 
+// Connections are still open and hold on to their workers: only what counts is closed, so that every outcome that was given
+// to the store is on disk.
+static _Noreturn void leave(struct gateway *g) {
+    for (int i = 0; i < g->worker_count; i++) {
+        reader_free(&g->workers[i]->reader);
+        event_writer_free(&g->workers[i]->events);
+    }
+    if (g->control) control_free(&g->control);
+    store_close(&g->store);
+    event_writer_free(&g->event_writer);
+    unlink(g->site->conf->control);
+    log_note(&g->log, "stopped");
+    _exit(0);
+}
+
 int gateway_run(const struct gateway_options *options) {
     struct gateway *g = must_alloc(sizeof *g);
     struct signals signals = {.fd = -1};
@@ -331,12 +346,7 @@ int gateway_run(const struct gateway_options *options) {
         g->started_ms = clock_ms(&g->clock);
         status = run(g, &signals);
     }
-    if (g->abandoned) {
-        // Connections are still open and threads of other rooms may hold on to them: the store is what counts.
-        event_writer_free(&g->event_writer);
-        log_note(&g->log, "stopped");
-        _exit(0);
-    }
+    if (g->abandoned) leave(g);
     close_signals(&signals);
     close_gateway(g);
     if (status == 0) log_note(&g->log, "stopped");
