@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "mail/header.h"
+#include "relay/lane.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
 #include "relay/worker.h"
@@ -294,15 +295,22 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     return true;
 }
 
-static void wake(struct worker *worker, void *arg) {
+static void wake_runner(struct worker *worker, void *arg) {
     (void)arg;
     runner_wake(worker->runner);
 }
 
+// "Now" means the way out, too: a lane that rests looks again.
+static void wake_lanes(struct worker *worker, void *arg) {
+    lanes_look_again(worker->lanes, true);
+    wake_runner(worker, arg);
+}
+
 static void tell_changes(struct walk *w) {
     struct gateway *g = asker_gateway(w->asker);
-    if (w->action == ACTION_RELEASE || w->action == ACTION_RETRY)
-        for (int i = 0; i < g->worker_count; i++) worker_post(g->workers[i], wake, NULL);
+    for (int i = 0; i < g->worker_count; i++)
+        if (w->action == ACTION_RETRY) worker_post(g->workers[i], wake_lanes, NULL);
+        else if (w->action == ACTION_RELEASE) worker_post(g->workers[i], wake_runner, NULL);
     static const char *const event[] = {[ACTION_HOLD] = "held", [ACTION_RELEASE] = "released", [ACTION_DELETE] = "deleted"};
     if (w->action != ACTION_HOLD && w->action != ACTION_RELEASE && w->action != ACTION_DELETE) return;
     for (size_t i = 0; i < w->picked_count; i++) {
