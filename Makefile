@@ -188,6 +188,18 @@ build/bench/%: tests/bench/%.c tests/bench/kit.c tests/bench/kit.h build/.deps
 
 benches: $(BENCHES)
 
+## bench        Tidegate beside Postfix, OpenSMTPD and Exim, in one run; BENCH=--quick: Postfix alone, a minute
+BENCH ?=
+bench: build build/.deps-test $(BENCHES)
+	@tests/setup/peers
+	@tests/bench/bench $(BENCH)
+
+## micro        what one call of each machine costs
+micro: $(MICRO)
+	@for name in text server sign; do build/bench/micro_$$name; done
+	@build/bench/micro_route scripts stdlib
+	@rm -rf build/bench/store && mkdir -p build/bench/store && build/bench/micro_store build/bench/store; rm -rf build/bench/store
+
 ## clean        remove build/ (var/ with its queue is left alone)
 clean:
 	rm -rf build
