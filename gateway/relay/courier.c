@@ -147,12 +147,27 @@ static void close_conn(struct courier *c) {
     c->opened = c->stands = c->lost = false;
 }
 
+// One address of several did not do: the outcome will only tell of the last.
+static void tell_attempt(struct courier *c, const struct reply *why, enum client_stage stage) {
+    if (!c->attempt) return;
+    struct jsonl *j = event_begin(c->worker->events, "attempted");
+    jsonl_textz(j, "id", c->attempt->job->id_text);
+    jsonl_textz(j, "peer", c->attempt->peer);
+    jsonl_text(j, "identity", c->plan->identity.name);
+    jsonl_text(j, "lane", c->plan->lane);
+    jsonl_textz(j, "stage", client_stage_name(stage));
+    jsonl_open(j, "reply", '{');
+    jsonl_int(j, "code", why->code);
+    jsonl_textz(j, "text", why->text);
+    jsonl_close(j, '}');
+    event_end(c->worker->events);
+}
+
 static void address_failed(struct courier *c, const struct reply *why, enum client_stage stage) {
     c->last_failure = *why;
     c->last_stage = stage;
     note_peer(c);
-    log_info(&c->worker->gateway->log, "%s: %s: %d %s", c->attempt ? c->attempt->job->id_text : "-",
-             c->attempt ? c->attempt->peer : "-", why->code, why->text);
+    tell_attempt(c, why, stage);
     close_conn(c);
     // Law 7: in the clear only because the plan said "opportunistic".
     bool tls_trouble = stage == STAGE_TLS && c->plan->tls == LEVEL_OPPORTUNISTIC && !c->without_tls;

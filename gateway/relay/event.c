@@ -22,6 +22,8 @@ struct event_writer {
     struct buf lines;
     size_t line_at;
     struct jsonl json;
+    void (*heard)(void *arg, struct bytes line);
+    void *heard_arg;
 };
 
 static int open_file(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640); }
@@ -96,6 +98,11 @@ struct event_writer *event_writer_new(struct events *events, struct loop *loop, 
     return w;
 }
 
+void event_writer_listen(struct event_writer *w, void (*heard)(void *arg, struct bytes line), void *arg) {
+    w->heard = heard;
+    w->heard_arg = arg;
+}
+
 void event_writer_free(struct event_writer **at) {
     struct event_writer *w = *at;
     *at = NULL;
@@ -122,9 +129,14 @@ static void schedule(struct event_writer *w) {
     loop_post(w->loop, &w->flush);
 }
 
+static void written(struct event_writer *w, struct bytes line) {
+    schedule(w);
+    if (w->heard) w->heard(w->heard_arg, bytes_first(line, line.len - 1));
+}
+
 void event_put(struct event_writer *w, struct bytes line) {
     buf_add(&w->lines, line);
-    schedule(w);
+    written(w, line);
 }
 
 struct jsonl *event_begin(struct event_writer *w, const char *type) {
@@ -133,8 +145,7 @@ struct jsonl *event_begin(struct event_writer *w, const char *type) {
     return &w->json;
 }
 
-struct bytes event_end(struct event_writer *w) {
+void event_end(struct event_writer *w) {
     jsonl_end(&w->json);
-    schedule(w);
-    return bytes_range(w->lines.at + w->line_at, w->lines.len - w->line_at - 1);
+    written(w, bytes_range(w->lines.at + w->line_at, w->lines.len - w->line_at));
 }

@@ -18,13 +18,14 @@ const char *events_path(const struct events *e);
 
 struct event_writer;
 struct event_writer *event_writer_new(struct events *events, struct loop *loop, const struct clock *clock);
+// Hears every line (without its LF) as it is written: the settle hook. Called from event_put and event_end.
+void event_writer_listen(struct event_writer *w, void (*heard)(void *arg, struct bytes line), void *arg);
 void event_writer_free(struct event_writer **w); // writes what is left
 
 // event_begin(w, "delivered") .. fields through jsonl_ .. event_end: the line is out by the end of this turn.
-// event_end returns the line's text without LF, good until the next event_begin: for the settle hook and the journal.
 // For a line that is also kept elsewhere (journal): event_start writes into any buffer, jsonl_end closes it, event_put sends it.
 struct jsonl event_start(struct buf *out, const struct clock *clock, const char *type);
 void event_put(struct event_writer *w, struct bytes line); // with its LF
 
 struct jsonl *event_begin(struct event_writer *w, const char *type);
-struct bytes event_end(struct event_writer *w);
+void event_end(struct event_writer *w);

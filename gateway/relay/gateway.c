@@ -273,6 +273,8 @@ static void close_gateway(struct gateway *g) {
     site_free(&g->site);
 }
 
+static void tell_first_worker(void *arg, struct bytes event) { worker_tell(((struct gateway *)arg)->workers[0], event); }
+
 static void announce(struct gateway *g) {
     const struct conf *conf = g->site->conf;
     for (size_t i = 0; i < conf->listener_count; i++) {
@@ -301,6 +303,7 @@ static int run(struct gateway *g, struct signals *signals) {
         if (started) _exit(status); // some threads run already: nothing has been accepted yet
         return status;
     }
+    event_writer_listen(g->event_writer, tell_first_worker, g);
     reload_keep_first(g);
     announce(g);
     loop_run(g->loop);

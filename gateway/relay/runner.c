@@ -57,6 +57,22 @@ void runner_done(struct runner *r, uint64_t id, uint32_t n) {
 
 // ---- routing ----------------------------------------------------------------------------------------------------------
 
+static void tell_plan(struct job *job, const struct job_recipient *r) {
+    const struct plan *p = r->plan;
+    struct jsonl *j = event_begin(job->owner->events, "routed");
+    jsonl_textz(j, "id", job->id_text);
+    jsonl_int(j, "n", r->record.n);
+    jsonl_text(j, "recipient", r->record.address);
+    jsonl_textz(j, "plan", plan_kind_name[p->kind]);
+    jsonl_text(j, "identity", p->identity.name);
+    jsonl_text(j, "lane", p->lane);
+    jsonl_int(j, "attempt", r->record.attempts + 1);
+    jsonl_text(j, "policy", p->origin.version);
+    jsonl_text(j, "where", p->origin.where);
+    jsonl_text(j, "because", p->origin.because);
+    event_end(job->owner->events);
+}
+
 static void dispatch(struct job *job) {
     size_t *which = must_alloc(job->count * sizeof *which);
     bool *taken = must_alloc(job->count * sizeof *taken);
@@ -94,6 +110,7 @@ static void on_plan(void *arg, const struct plan *plan) {
     struct job_recipient *r = &job->recipients[asking->at];
     r->hook = NULL;
     r->plan = plan_ref(plan);
+    tell_plan(job, r);
     if (--job->routing == 0) dispatch(job);
 }
 

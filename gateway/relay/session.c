@@ -263,8 +263,7 @@ static void stored(void *arg, bool good, const struct err *why) {
     if (m->tags.len) jsonl_raw(j, "tags", m->tags);
     jsonl_text(j, "tls", s->facts.tls_version);
     jsonl_text(j, "policy", m->policy);
-    struct bytes line = event_end(w->events);
-    if (hook_is_defined(s->generation, "settle")) hook_settle(s->generation, line);
+    event_end(w->events);
     forget_transaction(s);
     struct reply ok = reply_make(250, "2.0.0", "Ok: queued as %s", id);
     say(s, &ok);

@@ -2,6 +2,7 @@
 #include "relay/worker.h"
 
 #include "base/bug.h"
+#include "policy/hooks.h"
 #include "relay/intake.h"
 #include "relay/lane.h"
 #include "relay/runner.h"
@@ -49,6 +50,18 @@ void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void
     loop_post(w->loop, &p->task);
 }
 
+static void tell_settle(void *arg, struct bytes event) {
+    struct worker *w = arg;
+    if (hook_is_defined(w->generation, "settle")) hook_settle(w->generation, event);
+}
+
+static void settle_there(struct worker *w, void *arg) {
+    tell_settle(w, bytes_of(arg));
+    free(arg);
+}
+
+void worker_tell(struct worker *w, struct bytes event) { worker_post(w, settle_there, bytes_dupz(event)); }
+
 // ---- life --------------------------------------------------------------------------------------------------------------
 
 void worker_generation_options(const struct gateway *g, const struct site *site, struct generation_options *out) {
@@ -95,6 +108,7 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     if (!w->reader) goto failed;
     if (!open_generation(w, err)) goto failed;
     w->events = event_writer_new(g->events, w->loop, &g->clock);
+    event_writer_listen(w->events, tell_settle, w);
     w->runner = runner_new(w);
     w->lanes = lanes_new(w);
     w->tick = timer_new(w->loop, on_tick, w);

@@ -42,5 +42,8 @@ uint64_t worker_next_id(struct worker *w); // a new message's id, which this wor
 // Runs fn(w, arg) on the worker's thread, in order with other posts from the same thread.
 void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
 
+// An event of the main thread's, for the settle hook; any thread.
+void worker_tell(struct worker *w, struct bytes event);
+
 // Hooks run here too, for a generation built like the live ones but on the main thread (checks, reload).
 void worker_generation_options(const struct gateway *g, const struct site *site, struct generation_options *out);

@@ -59,14 +59,22 @@ static void turn(struct kit *k) {
     loop_run(k->loop);
 }
 
+static void hear(void *arg, struct bytes line) {
+    buf_reset(arg);
+    buf_add(arg, line);
+}
+
 static void lines_gather_and_arrive(void **state) {
+    struct buf heard = {0};
     (void)state;
     struct kit k;
     char text[1024];
     setup(&k);
     struct jsonl *j = event_begin(k.writer, "received");
     jsonl_text(j, "sender", BYTES("a@\"b\n"));
-    struct bytes line = event_end(k.writer);
+    event_writer_listen(k.writer, hear, &heard);
+    event_end(k.writer);
+    struct bytes line = buf_bytes(&heard);
     assert_true(bytes_equal(line, BYTES("{\"time\":\"2026-02-02T02:40:00.000Z\",\"type\":\"received\",\"sender\":\"a@\\\"b\\u000a\"}")));
     event_put(k.writer, BYTES("{\"type\":\"delivered\"}\n"));
     read_file(k.path, text, sizeof text);
@@ -75,6 +83,8 @@ static void lines_gather_and_arrive(void **state) {
     read_file(k.path, text, sizeof text);
     assert_string_equal(text, "{\"time\":\"2026-02-02T02:40:00.000Z\",\"type\":\"received\",\"sender\":\"a@\\\"b\\u000a\"}\n"
                               "{\"type\":\"delivered\"}\n");
+    assert_true(bytes_equal(buf_bytes(&heard), BYTES("{\"type\":\"delivered\"}")));
+    buf_release(&heard);
     teardown(&k);
 }
 
