@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "store/inside.h"
 #include "store/key.h"
+#include "store/suppression.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,12 @@ static void check_counters(struct check *c) {
         found(c, "held recipients: %llu by the counter, %llu found", shown(held), shown(c->held));
 }
 
+static void check_suppression(struct check *c, struct bytes key, struct bytes value) {
+    struct suppression s;
+    struct err why;
+    if (!suppression_decode(key, value, &s, &why)) found(c, "%s", why.text);
+}
+
 bool store_check(struct store *store, void (*fault)(void *arg, const char *text), void *arg,
                  uint64_t *checked) {
     struct check c = {.store = store, .fault = fault, .arg = arg};
@@ -234,6 +241,7 @@ bool store_check(struct store *store, void (*fault)(void *arg, const char *text)
     walk(&c, TABLE_PLACE, check_place);
     walk(&c, TABLE_SEGMENT, check_segment);
     walk(&c, TABLE_JOURNAL, check_journal);
+    walk(&c, TABLE_SUPPRESSION, check_suppression);
     check_counters(&c);
     db_reader_end(c.txn);
     db_reader_free(&c.txn);

@@ -3,7 +3,7 @@
 
 #include "base/bug.h"
 
-enum { LANE_PREFIX = 2, LANE_HASH = 8, LANE_LENGTH_MAX = UINT16_MAX };
+enum { LANE_PREFIX = 2, LANE_HASH = 8, LANE_LENGTH_MAX = UINT16_MAX, ADDRESS_HASH = 8 };
 
 static void add32(struct key *k, uint32_t v) {
     put_be32(k->at + k->len, v);
@@ -71,6 +71,24 @@ struct key key_segment(uint32_t number) {
     return k;
 }
 
+struct key key_suppression_of(struct bytes address) {
+    struct key k = {.len = 0};
+    struct bytes text = bytes_first(address, KEY_ADDRESS_TEXT);
+    if (text.len) memcpy(k.at, text.at, text.len);
+    k.len = text.len;
+    if (address.len > KEY_ADDRESS_TEXT) add64(&k, bytes_hash(address));
+    k.at[k.len++] = 0;
+    return k;
+}
+
+struct key key_suppression(struct bytes address, struct bytes scope) {
+    struct key k = key_suppression_of(address);
+    bug_if(scope.len > KEY_SCOPE);
+    if (scope.len) memcpy(k.at + k.len, scope.at, scope.len);
+    k.len += scope.len;
+    return k;
+}
+
 bool key_to_recipient(struct bytes key, uint64_t *id, uint32_t *n) {
     if (key.len != KEY_RECIPIENT) return false;
     *id = get_be64(key.at);
@@ -97,5 +115,16 @@ bool key_to_journal(struct bytes key, uint64_t *id, int64_t *at_ms) {
     if (key.len != 20) return false;
     *id = get_be64(key.at);
     *at_ms = (int64_t)get_be64(key.at + 8);
+    return true;
+}
+
+bool key_to_suppression(struct bytes key, struct bytes *address, bool *whole, struct bytes *scope) {
+    ptrdiff_t nul = bytes_find_last(key, 0);
+    if (nul < 1) return false;
+    *address = bytes_first(key, (size_t)nul);
+    *scope = bytes_skip(key, (size_t)nul + 1);
+    *whole = address->len <= KEY_ADDRESS_TEXT;
+    if (!*whole && address->len != KEY_ADDRESS_TEXT + ADDRESS_HASH) return false;
+    if (!*whole) *address = bytes_first(*address, KEY_ADDRESS_TEXT);
     return true;
 }

@@ -9,13 +9,15 @@
 //                                 are told apart by the recipients' records)
 //   journal    id ms seq     20
 //   segment    number        4
+//   suppression address 0 scope   of an address above KEY_ADDRESS_TEXT bytes its first KEY_ADDRESS_TEXT and a hash of the whole
+//                                 (its record has it all); a scope has no NUL, so the last one parts the two
 //
 // All integers big-endian; times before 1970 sort as 1970. A struct key is a value that owns its bytes.
 #pragma once
 
 #include "base/bytes.h"
 
-enum { KEY_MAX = 511, KEY_LANE_TEXT = 440, KEY_RECIPIENT = 12 };
+enum { KEY_MAX = 511, KEY_LANE_TEXT = 440, KEY_RECIPIENT = 12, KEY_ADDRESS_TEXT = 320, KEY_SCOPE = 120 };
 
 struct key {
     size_t len;
@@ -31,6 +33,8 @@ struct key key_lane(struct bytes lane); // what the place keys of a lane begin w
 struct key key_place(struct bytes lane, uint64_t id, uint32_t n);
 struct key key_journal(uint64_t id, int64_t at_ms, uint32_t seq);
 struct key key_segment(uint32_t number);
+struct key key_suppression(struct bytes address, struct bytes scope); // a scope of KEY_SCOPE bytes at most
+struct key key_suppression_of(struct bytes address);                  // what the keys of an address begin with
 
 // Taking keys apart; false where the key has not the shape of its table.
 bool key_to_recipient(struct bytes key, uint64_t *id, uint32_t *n);
@@ -38,3 +42,5 @@ bool key_to_due(struct bytes key, int64_t *due_ms, uint64_t *id, uint32_t *n);
 // `*lane` is the text as far as the key has it, `*whole` whether that is all of it.
 bool key_to_place(struct bytes key, struct bytes *lane, bool *whole, uint64_t *id, uint32_t *n);
 bool key_to_journal(struct bytes key, uint64_t *id, int64_t *at_ms);
+// `*address` as far as the key has it, `*whole` whether that is all of it.
+bool key_to_suppression(struct bytes key, struct bytes *address, bool *whole, struct bytes *scope);

@@ -200,15 +200,24 @@ bool reader_journal_of(struct reader *r, uint64_t id,
     return more;
 }
 
-bool reader_walk(struct reader *r, enum table table, struct bytes prefix,
-                 bool (*each)(void *arg, struct bytes key, struct bytes value), void *arg) {
+typedef bool each_entry(void *arg, struct bytes key, struct bytes value);
+
+static bool walk_entries(struct reader *r, enum table table, struct bytes from, struct bytes prefix, each_entry *each, void *arg) {
     struct db_walk walk = {.txn = r->txn, .table = table};
     bool more = true;
     bug_if(!r->is_open);
-    for (bool at = db_seek(&walk, prefix); at && more; at = more && db_next(&walk)) {
+    for (bool at = db_seek(&walk, from); at && more; at = more && db_next(&walk)) {
         if (!bytes_starts(walk.key, prefix)) break;
         more = each(arg, walk.key, walk.value);
     }
     db_walk_end(&walk);
     return more;
+}
+
+bool reader_walk(struct reader *r, enum table table, struct bytes prefix, each_entry *each, void *arg) {
+    return walk_entries(r, table, prefix, prefix, each, arg);
+}
+
+bool reader_walk_from(struct reader *r, enum table table, struct bytes from, each_entry *each, void *arg) {
+    return walk_entries(r, table, from, BYTES(""), each, arg);
 }

@@ -114,6 +114,8 @@ bool reader_parked(struct reader *r, struct bytes lane, bool (*each)(void *arg, 
 bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes lane), void *arg);
 bool reader_journal_of(struct reader *r, uint64_t id, bool (*each)(void *arg, int64_t at_ms, struct bytes entry), void *arg);
 bool reader_walk(struct reader *r, enum table table, struct bytes prefix, bool (*each)(void *arg, struct bytes key, struct bytes value), void *arg);
+// From the first key at or above `from` to the table's end.
+bool reader_walk_from(struct reader *r, enum table table, struct bytes from, bool (*each)(void *arg, struct bytes key, struct bytes value), void *arg);
 
 // ---- bodies --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 // What the rest of the gateway does within one is declared in store.h.
 #pragma once
 
+#include "store/key.h"
 #include "store/segment.h"
 
 struct txn {
@@ -16,6 +17,7 @@ struct txn {
     uint64_t held, held_committed;       // recipients in that state: the one count no table's size gives
     uint64_t id_mark, id_mark_committed; // no id above it was used
     uint32_t journal_seq;
+    struct key swept;         // how far the suppression table has been looked through for what is over
 };
 
 // Counters as they are in the transaction.
