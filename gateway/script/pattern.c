@@ -67,6 +67,9 @@ static bool class_has(char letter, unsigned char c) {
     case 'x':
         in = isxdigit(c);
         break;
+    case 'z': // of older Lua, and still understood
+        in = c == 0;
+        break;
     default:
         return (unsigned char)letter == c; // an escaped character
     }
@@ -93,7 +96,7 @@ static bool set_has(const char *t, const char *end, unsigned char c) {
         t++;
     }
     while (t < end) {
-        if (*t == '%' && t + 1 < end) {
+        if (*t == '%') { // behind a range it may stand before the ']' itself
             if (class_has(t[1], c)) return wanted;
             t += 2;
         } else if (t + 2 < end && t[1] == '-') {

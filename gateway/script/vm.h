@@ -28,7 +28,8 @@ struct vm_budget {
     enum vm_kill killed;
     char why[200];     // where and of what it died
 };
-// bytes and stretch_ms follow from what is usual: 16 times the ceiling of 64 MiB, and 2 s (more for a larger budget).
+// bytes and stretch_ms follow from what is usual: 16 times the ceiling of 64 MiB, and 1 s, which ends after 1.5 to 2 s of
+// work (more for a larger budget).
 void vm_budget_init(struct vm_budget *b, int64_t steps);
 
 struct vm_options {

@@ -56,7 +56,23 @@ static void faults_name_the_line(void **state) {
     kit_close(&k);
 }
 
+// Work that steps do not measure (here: comparing long texts) is stopped by time.
+static void time_ends_runs_too(void **state) {
+    (void)state;
+    struct kit k;
+    kit_open(&k, 64 << 20, INT64_C(1) << 40);
+    k.budget.stretch_ms = 20;
+    k.budget.bytes = INT64_C(1) << 40;
+    assert_int_equal(kit_run(&k, "local a, b = ('x'):rep(4000000) .. 'a', ('x'):rep(4000000) .. 'b'\n"
+                                 "while true do local c = a < b end"),
+                     VM_FAULT);
+    assert_int_equal(k.budget.killed, VM_TIME);
+    assert_non_null(strstr(k.fault.first, "policy.lua:2: stopped: it ran for more than 20 ms at a stretch"));
+    kit_close(&k);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(runs_lua), cmocka_unit_test(faults_name_the_line)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(runs_lua), cmocka_unit_test(faults_name_the_line),
+                                       cmocka_unit_test(time_ends_runs_too)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
