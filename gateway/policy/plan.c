@@ -46,7 +46,7 @@ static void put_reply(struct jsonl *j, const struct reply *r) {
     buf_release(&text);
 }
 
-static void put_via(struct jsonl *j, const struct via *v, bool secret) {
+static void put_via(struct jsonl *j, const struct via *v) {
     jsonl_open(j, "via", '{');
     jsonl_textz(j, "kind", via_name[v->kind]);
     if (v->kind != VIA_CAPTURE) jsonl_int(j, "port", v->port);
@@ -56,7 +56,7 @@ static void put_via(struct jsonl *j, const struct via *v, bool secret) {
     if (v->user.len) {
         jsonl_open(j, "login", '{');
         jsonl_text(j, "user", v->user);
-        jsonl_text(j, v->login_xoauth2 ? "token" : "password", secret ? v->secret : BYTES("***"));
+        jsonl_text(j, v->login_xoauth2 ? "token" : "password", BYTES("***"));
         if (v->login_plaintext) jsonl_bool(j, "plaintext", true);
         jsonl_close(j, '}');
     }
@@ -88,11 +88,11 @@ static void put_identity(struct jsonl *j, const struct identity *id) {
 }
 
 // One order of fields and no white space: equal plans have equal text.
-static void put_plan(struct buf *out, const struct plan *p, bool secret) {
+static void put_plan(struct buf *out, const struct plan *p) {
     struct jsonl j = jsonl_begin(out);
     jsonl_textz(&j, "do", plan_kind_name[p->kind]);
     if (p->kind == PLAN_SEND) {
-        put_via(&j, &p->via, secret);
+        put_via(&j, &p->via);
         if (p->identity.name.len) put_identity(&j, &p->identity);
         jsonl_textz(&j, "tls", tls_level_name[p->tls]);
         jsonl_int(&j, "connections", p->connections);
@@ -119,6 +119,7 @@ static void put_part(struct buf *out, struct bytes part) {
 
 static void put_lane(struct buf *out, const struct plan *p, struct bytes domain) {
     const struct via *v = &p->via;
+    size_t start = out->len;
     put_part(out, p->identity.name.len ? p->identity.name : BYTES("-"));
     buf_format(out, "|%s:", via_name[v->kind]);
     put_part(out, v->kind == VIA_DIRECT ? domain : v->kind == VIA_CAPTURE ? v->dir : v->host);
@@ -137,7 +138,7 @@ static void put_lane(struct buf *out, const struct plan *p, struct bytes domain)
         buf_format(out, "|%08x", (unsigned)bytes_hash(buf_bytes(&rest)));
         buf_release(&rest);
     }
-    bug_if(out->len > LANE_MAX);
+    bug_if(out->len - start > LANE_MAX);
 }
 
 // ---- making one
@@ -170,18 +171,16 @@ const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     c->plan = *draft;
     copy_parts(&c->arena, &c->plan);
     struct buf text = {0};
-    put_plan(&text, &c->plan, false);
+    buf_reserve(&text, 512); // most fit: one piece of memory
+    put_plan(&text, &c->plan);
     c->plan.json = arena_copy(&c->arena, buf_bytes(&text));
     c->plan.lane = BYTES("");
-    buf_reset(&text);
-    put_plan(&text, &c->plan, true);
     if (draft->kind == PLAN_SEND) {
-        struct buf lane = {0};
-        put_lane(&lane, &c->plan, domain);
-        c->plan.lane = arena_copy(&c->arena, buf_bytes(&lane));
-        buf_release(&lane);
-        buf_add(&text, c->plan.lane);
+        size_t before = text.len;
+        put_lane(&text, &c->plan, domain);
+        c->plan.lane = arena_copy(&c->arena, bytes_skip(buf_bytes(&text), before));
     }
+    buf_add(&text, c->plan.via.secret); // the one thing that its text does not show
     c->plan.same = bytes_hash(buf_bytes(&text));
     buf_release(&text);
     return &c->plan;
