@@ -55,7 +55,8 @@ static void check_scripts(struct checking *c, const struct conf *conf, char vers
         print_fault(c, err.text);
         return;
     }
-    struct generation_options options = {.memory_max = conf->limits.script_memory,
+    struct generation_options options = {.check_keys = true,
+                                         .memory_max = conf->limits.script_memory,
                                          .steps_max = (uint64_t)conf->limits.hook_steps,
                                          .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
                                          .key_dir = conf->base,

@@ -2,6 +2,7 @@
 // core.identity: define{...}: a source address, a HELO name, DKIM keys, a return path under one name; has_key(file).
 //
 // Both only while the scripts load: keys are files, and running hooks open none.
+#include "mail/verify.h"
 #include "policy/made.h"
 #include "policy/wall.h"
 
@@ -139,6 +140,7 @@ static struct sign_key *load_key(struct generation *g, const char *domain, const
     struct sign_key *key = NULL;
     if (read_pem(path, &pem, err)) {
         key = sign_key_load(domain, selector, buf_bytes(&pem), err);
+        if (key && g->options.check_keys && !verify_key(key, err)) sign_key_free(&key);
         if (!key) err_within(err, "%s", path);
         explicit_bzero(pem.at, pem.len);
     }

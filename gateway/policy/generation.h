@@ -24,6 +24,7 @@ struct generation_options {
     struct dns *dns;       // NULL: dns.* fails with words
     const char *key_dir;   // relative paths of DKIM keys in scripts start here (the configuration's folder)
     const char *hostname;
+    bool check_keys;       // have libopendkim verify a first signature of each DKIM key: for the trial before a load, not on every worker
     const struct clock *clock;
     const struct log *log;
 };

@@ -263,6 +263,12 @@ static void submit(struct writing *w) { settle_submit(w->settle, written, w); }
 
 // ---- retry ------------------------------------------------------------------------------------------------------------
 
+// "Elsewhere" is asked for because another way is there; a policy that names the same one again must not spin.
+static int64_t elsewhere_wait_s(const struct job_recipient *r) {
+    uint32_t doublings = r->record.attempts < 8 ? r->record.attempts : 8;
+    return 1 << doublings;
+}
+
 static void decide(struct writing *w, size_t at, const struct verdict *v) {
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
@@ -273,7 +279,8 @@ static void decide(struct writing *w, size_t at, const struct verdict *v) {
         st.type = "bounced";
         gone_for_good(w, r, &st, &final);
     } else {
-        deferred(w, r, &st, v->kind == VERDICT_WAIT ? v->wait_s : 0, v->counts && !v->origin.fault);
+        int64_t wait_s = v->kind == VERDICT_WAIT ? v->wait_s : elsewhere_wait_s(r);
+        deferred(w, r, &st, wait_s, v->counts && !v->origin.fault);
     }
 }
 

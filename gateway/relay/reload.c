@@ -193,6 +193,7 @@ static bool read_site(struct gateway *g, struct reload *r, struct err *err) {
 static bool check_bundle(struct gateway *g, struct reload *r, struct err *err) {
     struct generation_options options;
     worker_generation_options(g, r->site, &options);
+    options.check_keys = true;
     struct generation *trial = generation_new(r->bundle, &options, err);
     if (!trial) return false;
     generation_free(&trial);
@@ -257,6 +258,7 @@ static struct bundle *stored_bundle(struct gateway *g, const char *name, struct 
 static bool loads(struct gateway *g, struct bundle *b, struct err *err) {
     struct generation_options options;
     worker_generation_options(g, g->site, &options);
+    options.check_keys = true;
     struct generation *trial = b ? generation_new(b, &options, err) : NULL;
     bool good = trial != NULL;
     generation_free(&trial);

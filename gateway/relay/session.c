@@ -289,7 +289,7 @@ static void submit(struct session *s, const struct answer *a) {
     m->tags = arena_copy(arena, a->tags);
     m->policy = arena_copy(arena, a->origin.version);
     m->user = arena_copy(arena, s->facts.user);
-    trace_session(&facts, &s->facts);
+    session_facts_encode(&s->facts, &facts);
     m->facts = arena_copy(arena, buf_bytes(&facts));
     buf_release(&facts);
     for (size_t i = 0; i < server_recipient_count(s->server); i++) {

@@ -2,7 +2,6 @@
 #include "relay/trace.h"
 
 #include "base/clock.h"
-#include "base/jsonl.h"
 
 // What a client calls itself goes into a header of ours: only what a name or an address literal is made of.
 static void add_clean(struct buf *out, struct bytes text) {
@@ -34,22 +33,4 @@ void trace_received(struct buf *out, const struct session_facts *s, const char *
         buf_format(out, "\r\n\ttls %.*s (%.*s)", BYTES_FMT(s->tls_cipher), BYTES_FMT(s->tls_version));
     if (recipient.len && recipient.len < 256) buf_format(out, "\r\n\tfor <%.*s>", BYTES_FMT(recipient));
     buf_format(out, ";\r\n\t%s\r\n", date);
-}
-
-void trace_session(struct buf *out, const struct session_facts *s) {
-    struct jsonl j = jsonl_begin(out);
-    jsonl_text(&j, "id", s->id);
-    jsonl_text(&j, "listener", s->listener);
-    jsonl_text(&j, "kind", s->kind);
-    jsonl_text(&j, "client_ip", s->client_ip);
-    jsonl_int(&j, "client_port", s->client_port);
-    jsonl_text(&j, "helo", s->helo);
-    jsonl_text(&j, "user", s->user);
-    jsonl_bool(&j, "trusted_network", s->trusted_network);
-    if (s->tls_version.len) jsonl_text(&j, "tls_version", s->tls_version);
-    if (s->tls_cipher.len) jsonl_text(&j, "tls_cipher", s->tls_cipher);
-    if (s->client_certificate.len) jsonl_text(&j, "client_certificate", s->client_certificate);
-    if (s->user_facts.len) jsonl_raw(&j, "user_facts", s->user_facts);
-    jsonl_end(&j);
-    out->len--; // the object, without the line's end
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// trace: what a message carries of how it came: the Received field, and the session's facts as JSON.
+// trace: the Received field: what a message carries of how it came.
 #pragma once
 
 #include "base/arena.h"
@@ -8,5 +8,3 @@
 // RFC 5321 4.4, RFC 3848 ("with ESMTPSA"), RFC 8314 4.3 (tls clause). With CRLF and folds. `recipient`: "" leaves the for clause out.
 void trace_received(struct buf *out, const struct session_facts *s, const char *protocol, const char *hostname,
                     struct bytes id, struct bytes recipient, int64_t now_ms);
-// The session as stored with a message: what route and explain see of it.
-void trace_session(struct buf *out, const struct session_facts *s);
