@@ -6,8 +6,11 @@
 --   retry.give_up("why")            the sender gets a report with what the peer said
 --   retry.give_up("why", "550 5.4.1 nobody there")   ... or with this
 --
+--   retry.give_up("why", nil, { scope = "all", reason = "no such user" })      ... and put the recipient on the suppression list
+--
 --   retry.default(message, recipient, outcome)       the hook itself
 --   retry.ladder{ 60, 300, 3600 }                 the same hook with steps of your own
+--   retry.ladder{ suppress = suppression.bounces{} }      ... that lets a hard bounce add to the suppression list
 local core = require "core.retry"
 
 local retry = {
@@ -28,8 +31,10 @@ local function jitter(message, recipient, step)
   return math.floor(step * (0.9 + 0.2 * share))
 end
 
-local function climb(steps, message, recipient, outcome)
-  if outcome.permanent then return retry.give_up("a permanent refusal") end
+local function climb(steps, rule, message, recipient, outcome)
+  if outcome.permanent then
+    return retry.give_up("a permanent refusal", nil, rule and rule(message, recipient, outcome))
+  end
   local attempt = math.max(outcome.attempt, 1)
   local step = steps[math.min(attempt, #steps)]
   local wait = math.max(1, jitter(message, recipient, step))
@@ -42,18 +47,26 @@ local function climb(steps, message, recipient, outcome)
   return retry.wait(wait, "attempt " .. attempt .. " failed, next in " .. wait .. " s")
 end
 
-function retry.ladder(steps)
-  if type(steps) ~= "table" or #steps == 0 then error("retry.ladder: a list of seconds is expected", 2) end
-  local own = {}
-  for i, step in ipairs(steps) do
-    if math.type(step) ~= "integer" or step < 1 then
-      error("retry.ladder: step " .. i .. ": a whole number of seconds is expected", 2)
-    end
-    own[i] = step
+-- options: a list of seconds (none: the default's), and `suppress`, a rule as suppression.bounces makes it.
+function retry.ladder(options)
+  if type(options) ~= "table" or (#options == 0 and not options.suppress) then
+    error("retry.ladder: a list of seconds is expected", 2)
   end
-  return function(message, recipient, outcome) return climb(own, message, recipient, outcome) end
+  local own = {}
+  for name, step in pairs(options) do
+    if name == "suppress" then
+      if type(step) ~= "function" then error("retry.ladder: suppress: a rule is expected (suppression.bounces{})", 2) end
+    elseif math.type(name) ~= "integer" then
+      error("retry.ladder: unknown field '" .. tostring(name) .. "' (known: suppress)", 2)
+    elseif math.type(step) ~= "integer" or step < 1 then
+      error("retry.ladder: step " .. name .. ": a whole number of seconds is expected", 2)
+    end
+  end
+  for i, step in ipairs(options) do own[i] = step end
+  local steps, rule = #own > 0 and own or STEPS, options.suppress
+  return function(message, recipient, outcome) return climb(steps, rule, message, recipient, outcome) end
 end
 
-function retry.default(message, recipient, outcome) return climb(STEPS, message, recipient, outcome) end
+function retry.default(message, recipient, outcome) return climb(STEPS, nil, message, recipient, outcome) end
 
 return retry

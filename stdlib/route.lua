@@ -5,7 +5,7 @@
 --   route.wait(300, "why")       ask again in so many seconds; no attempt is counted
 --   route.hold("why")            until an operator releases it
 --   route.fail("550 5.1.1 ...", "why")    give up now; the sender gets a report
---   route.suppress("why")        the same, because this recipient must not be written to
+--   route.suppress("why")        the same, because this recipient must not be written to ("why", reply: default 550 5.7.1)
 --   route.discard("why")         forget it; nobody is told
 --
 -- Ways out:

@@ -30,3 +30,9 @@ bool utf8_is_ascii(struct bytes t) {
         if ((unsigned char)t.at[i] >= 0x80) return false;
     return true;
 }
+
+struct bytes utf8_first(struct bytes text, size_t most) {
+    if (text.len <= most) return text;
+    while (most && ((unsigned char)text.at[most] & 0xc0) == 0x80) most--;
+    return bytes_first(text, most);
+}

@@ -195,3 +195,36 @@ void address_normal(const struct address *a, struct buf *out) {
     buf_byte(out, '@');
     if (a->literal || !address_domain_ascii(a->domain, out, NULL)) add_lower(out, a->domain);
 }
+
+// RFC 5321 4.1.2: "a\b" and ab are one local part, and quotes are for what could not stand without them.
+static void add_unquoted(struct buf *out, struct bytes local) {
+    size_t start = out->len;
+    struct bytes inner = bytes_range(local.at + 1, local.len - 2);
+    for (size_t i = 0; i < inner.len; i++) {
+        if (inner.at[i] == '\\' && i + 1 < inner.len) i++;
+        buf_byte(out, inner.at[i]);
+    }
+    buf_byte(out, '@');
+    struct bytes bare = bytes_skip(buf_bytes(out), start), rest = bare;
+    bool plain = take_dotted(&rest, NULL) && rest.len == 1;
+    out->len = plain ? out->len - 1 : start;
+    if (!plain) buf_add(out, local);
+}
+
+bool address_listed(struct bytes text, struct buf *out, struct err *err) {
+    struct address a = {.local = BYTES("")};
+    size_t start = out->len;
+    if (text.len && text.at[0] == '@') {
+        a.domain = bytes_skip(text, 1);
+        if (!check_domain(&a, err)) return false;
+    } else if (!address_parse(text, &a, err)) {
+        return false;
+    }
+    if (a.local.len && a.local.at[0] == '"') add_unquoted(out, a.local);
+    else buf_add(out, a.local);
+    for (size_t i = start; i < out->len; i++)
+        out->at[i] = lower(out->at[i]);
+    buf_byte(out, '@');
+    if (a.literal || !address_domain_ascii(a.domain, out, NULL)) add_lower(out, a.domain);
+    return true;
+}

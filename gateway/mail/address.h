@@ -41,3 +41,7 @@ bool address_equal(const struct address *a, const struct address *b);
 // Appends "local@domain" by which addresses are stored and looked up: domain in lower case and, where libidn2 can
 // make it so, in A-labels; the local part is left alone.
 void address_normal(const struct address *a, struct buf *out);
+
+// Appends the form by which lists of addresses know a mailbox, so that one and the same has one text: all in lower case, the domain in
+// A-labels, quotes left out where none are needed. "@example.net" is taken too, for a whole domain. Nothing is appended on failure.
+must_use bool address_listed(struct bytes text, struct buf *out, struct err *err);

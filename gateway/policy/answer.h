@@ -40,6 +40,7 @@ enum tls_level { LEVEL_NONE, LEVEL_OPPORTUNISTIC, LEVEL_ENCRYPT, LEVEL_VERIFY };
 extern const char *const tls_level_name[]; // "none", "opportunistic", "encrypt", "verify"
 
 enum via_kind { VIA_DIRECT, VIA_RELAY, VIA_LMTP, VIA_CAPTURE };
+extern const char *const via_kind_name[]; // "direct", ...
 struct via {
     enum via_kind kind;
     struct bytes host;      // RELAY, LMTP: name or IP literal or "unix:/path" (LMTP)
@@ -60,6 +61,13 @@ struct identity {
     size_t key_count;
 };
 
+// What an answer asks to be put on the suppression list (store/suppression.h), in the commit that carries the answer out.
+struct suppress {
+    struct bytes scope;  // "": nothing is asked for
+    struct bytes reason; // "": the answer's own words
+    int64_t expires_s;   // 0: for ever
+};
+
 enum plan_kind { PLAN_SEND, PLAN_WAIT, PLAN_HOLD, PLAN_SUPPRESS, PLAN_FAIL, PLAN_DISCARD };
 extern const char *const plan_kind_name[]; // "send", "wait", ...
 struct plan {               // immutable, reference counted (plan_ref), safe to hand to another thread
@@ -72,6 +80,7 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     int per_connection;     // messages; at least 1
     int64_t wait_s;         // WAIT
     struct reply reply;     // FAIL, SUPPRESS
+    struct suppress suppress; // FAIL, SUPPRESS
     struct bytes json;      // the plan as stored and shown: canonical, so equal plans have equal text (secrets are replaced by "***")
     struct bytes lane;      // key of the lane: identity|via host or domain|tls, at most 400 bytes. DIRECT: with the recipient's domain
     uint64_t same;          // hash over everything that matters (secrets included): recipients with equal `same` share a transaction
@@ -87,4 +96,5 @@ struct verdict {
     int64_t wait_s;      // WAIT
     struct reply reply;  // GIVE_UP: what the report says; code 0 = the outcome's own
     bool counts;         // the attempt counts (default true)
+    struct suppress suppress; // ELSEWHERE, GIVE_UP
 };

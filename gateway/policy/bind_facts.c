@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What hooks are told: session, login, address, message, recipient, outcome: handles that look into the ticket's facts.
+// What hooks are told: session, login, address, message, recipient, outcome: handles that look into the
+// ticket's facts.
 //
 // A handle costs one small userdata; a field is made when it is read. A handle kept beyond its hook raises.
 #include "base/jsonl.h"
@@ -315,6 +316,7 @@ static const struct field outcome_fields[] = {
     {"from_peer", FIELD_NOT, IN(outcome.local), NULL},
     {"stage", FIELD_TEXT, IN(outcome.stage), NULL},
     {"peer", FIELD_TEXT, IN(outcome.peer), NULL},
+    {"via", FIELD_TEXT, IN(outcome.via), NULL},
     {"identity", FIELD_TEXT, IN(outcome.identity), NULL},
     {"lane", FIELD_TEXT, IN(outcome.lane), NULL},
     {"attempt", FIELD_UINT, IN(outcome.attempt), NULL},
@@ -414,6 +416,7 @@ static const size_t texts[] = {
     IN(recipient.domain),
     IN(recipient.last_outcome),
     IN(outcome.stage),
+    IN(outcome.via),
     IN(outcome.peer),
     IN(outcome.identity),
     IN(outcome.lane),

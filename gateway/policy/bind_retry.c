@@ -11,18 +11,20 @@ static const struct made_row wait_rows[] = {
     {0},
 };
 
-enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS };
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS };
 static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
     [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
+    [ELSEWHERE_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     {0},
 };
 
-enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY };
+enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS };
 static const char *const permanent[] = {"5", NULL};
 static const struct made_row give_up_rows[] = {
     [GIVE_UP_BECAUSE] = {"because", MADE_TEXT},
     [GIVE_UP_REPLY] = {"reply", MADE_REPLY, .choices = permanent},
+    [GIVE_UP_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     {0},
 };
 
@@ -60,5 +62,10 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     if (v.kind == VERDICT_ELSEWHERE && made_has(l, i, ELSEWHERE_COUNTS))
         v.counts = made_bool(l, i, ELSEWHERE_COUNTS);
     if (v.kind == VERDICT_GIVE_UP) v.reply = made_reply(l, i, GIVE_UP_REPLY);
+    if (v.kind != VERDICT_WAIT) {
+        v.suppress = suppress_read(l, i, v.kind == VERDICT_GIVE_UP ? GIVE_UP_SUPPRESS : ELSEWHERE_SUPPRESS);
+        if (v.suppress.scope.len) v.suppress.scope = arena_copy(&t->arena, v.suppress.scope);
+        if (v.suppress.reason.len) v.suppress.reason = arena_copy(&t->arena, v.suppress.reason);
+    }
     t->verdict = v;
 }

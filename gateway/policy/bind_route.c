@@ -82,11 +82,20 @@ static const struct made_row wait_rows[] = {
     {0},
 };
 
-enum { FAIL_REPLY, FAIL_BECAUSE };
+enum { FAIL_REPLY, FAIL_BECAUSE, FAIL_SUPPRESS };
 static const char *const permanent[] = {"5", NULL};
 static const struct made_row fail_rows[] = {
     [FAIL_REPLY] = {"reply", MADE_REPLY, .required = true, .choices = permanent},
     [FAIL_BECAUSE] = {"because", MADE_TEXT},
+    [FAIL_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
+    {0},
+};
+
+enum { SUPPRESS_BECAUSE, SUPPRESS_REPLY, SUPPRESS_ENTRY };
+static const struct made_row suppress_rows[] = {
+    [SUPPRESS_BECAUSE] = {"because", MADE_TEXT, .required = true},
+    [SUPPRESS_REPLY] = {"reply", MADE_REPLY, .choices = permanent},
+    [SUPPRESS_ENTRY] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     {0},
 };
 
@@ -96,7 +105,7 @@ static const struct made_shape plan_shapes[] = {
     [PLAN_SEND] = {"route.send", MADE_PLAN, false, send_rows, check_send},
     [PLAN_WAIT] = {"route.wait", MADE_PLAN, true, wait_rows},
     [PLAN_HOLD] = {"route.hold", MADE_PLAN, true, because_rows},
-    [PLAN_SUPPRESS] = {"route.suppress", MADE_PLAN, true, because_rows},
+    [PLAN_SUPPRESS] = {"route.suppress", MADE_PLAN, true, suppress_rows},
     [PLAN_FAIL] = {"route.fail", MADE_PLAN, true, fail_rows},
     [PLAN_DISCARD] = {"route.discard", MADE_PLAN, true, because_rows},
 };
@@ -114,7 +123,8 @@ int open_route(lua_State *l) {
     return 1;
 }
 
-// ---- reading. Texts of a draft point into the made values, which are on the stack until plan_make has copied them.
+// ---- reading. Texts of a draft point into the made values, which are on the stack until plan_make has
+// copied them.
 
 static void read_host(lua_State *l, struct via *v, int i) {
     v->host = made_text(l, i, 0); // every shape with a host has it first
@@ -243,8 +253,10 @@ void plan_read(lua_State *l, struct hook_ticket *t) {
     } else if (draft.kind == PLAN_FAIL) {
         because = FAIL_BECAUSE;
         draft.reply = made_reply(l, i, FAIL_REPLY);
+        draft.suppress = suppress_read(l, i, FAIL_SUPPRESS);
     } else if (draft.kind == PLAN_SUPPRESS) {
-        draft.reply = suppressed;
+        draft.reply = made_has(l, i, SUPPRESS_REPLY) ? made_reply(l, i, SUPPRESS_REPLY) : suppressed;
+        draft.suppress = suppress_read(l, i, SUPPRESS_ENTRY);
     }
     draft.origin = origin_at(l, t, &t->arena, i, made_text(l, i, because));
     t->plan = plan_make(&draft, t->facts.recipient.domain);

@@ -65,6 +65,7 @@ struct outcome_facts {
     bool local;                // our own words: no peer said this
     struct bytes stage;        // "dns", "connect", "tls", "greeting", "ehlo", "auth", "mail", "rcpt", "data", "content", "lane"
     struct bytes peer;         // "mx.example.net [192.0.2.1]:25", ""
+    struct bytes via;          // "direct", "relay", "lmtp", "capture"
     struct bytes identity;     // name, ""
     struct bytes lane;
     uint32_t attempt;          // this one's number, from 1

@@ -30,7 +30,7 @@ static const luaL_Reg modules[] = {
     {"core.answer", open_answer},
     {"core.identity", open_identity},
     {"core.retry", open_retry},
-    {"core.route", open_route},
+    {"core.route", open_route},   {"core.suppression", open_suppression},
     {NULL, NULL},
 };
 

@@ -14,6 +14,7 @@
 #include "net/dns.h"
 #include "net/loop.h"
 #include "policy/bundle.h"
+#include "store/suppression.h"
 
 struct generation_options {
     uint64_t memory_max;   // bytes of one Lua state; 0: 64 MiB
@@ -27,6 +28,11 @@ struct generation_options {
     bool check_keys;       // have libopendkim verify a first signature of each DKIM key: for the trial before a load, not on every worker
     const struct clock *clock;
     const struct log *log;
+    // Is this address on the suppression list (store/suppression.h)? Asked on the generation's own thread; texts of *out are kept in
+    // `texts`. NULL: suppression.has fails with words.
+    bool (*suppressed)(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
+                       struct suppression *out);
+    void *suppressed_arg;
 };
 
 struct generation;

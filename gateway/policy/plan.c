@@ -10,7 +10,7 @@
 
 const char *const tls_level_name[] = {"none", "opportunistic", "encrypt", "verify", NULL};
 const char *const plan_kind_name[] = {"send", "wait", "hold", "suppress", "fail", "discard", NULL};
-static const char *const via_name[] = {"direct", "relay", "lmtp", "capture"};
+const char *const via_kind_name[] = {"direct", "relay", "lmtp", "capture", NULL};
 
 enum { LANE_MAX = 400, LANE_PART = 130 };
 
@@ -48,7 +48,7 @@ static void put_reply(struct jsonl *j, const struct reply *r) {
 
 static void put_via(struct jsonl *j, const struct via *v) {
     jsonl_open(j, "via", '{');
-    jsonl_textz(j, "kind", via_name[v->kind]);
+    jsonl_textz(j, "kind", via_kind_name[v->kind]);
     if (v->kind != VIA_CAPTURE) jsonl_int(j, "port", v->port);
     if (v->host.len) jsonl_text(j, "host", v->host);
     if (v->dir.len) jsonl_text(j, "dir", v->dir);
@@ -87,6 +87,14 @@ static void put_identity(struct jsonl *j, const struct identity *id) {
     jsonl_close(j, '}');
 }
 
+static void put_suppress(struct jsonl *j, const struct suppress *s) {
+    jsonl_open(j, "suppress", '{');
+    jsonl_text(j, "scope", s->scope);
+    if (s->reason.len) jsonl_text(j, "reason", s->reason);
+    if (s->expires_s) jsonl_int(j, "expires_s", s->expires_s);
+    jsonl_close(j, '}');
+}
+
 // One order of fields and no white space: equal plans have equal text.
 static void put_plan(struct buf *out, const struct plan *p) {
     struct jsonl j = jsonl_begin(out);
@@ -102,12 +110,14 @@ static void put_plan(struct buf *out, const struct plan *p) {
     } else if (p->reply.code) {
         put_reply(&j, &p->reply);
     }
+    if (p->suppress.scope.len) put_suppress(&j, &p->suppress);
     jsonl_close(&j, '}');
 }
 
 // ---- its lane
 
-// A part that is too long keeps its front and gets a hash: lanes stay apart, and keys stay within what the store takes.
+// A part that is too long keeps its front and gets a hash: lanes stay apart, and keys stay within what the
+// store takes.
 static void put_part(struct buf *out, struct bytes part) {
     if (part.len <= LANE_PART) {
         buf_add(out, part);
@@ -121,7 +131,7 @@ static void put_lane(struct buf *out, const struct plan *p, struct bytes domain)
     const struct via *v = &p->via;
     size_t start = out->len;
     put_part(out, p->identity.name.len ? p->identity.name : BYTES("-"));
-    buf_format(out, "|%s:", via_name[v->kind]);
+    buf_format(out, "|%s:", via_kind_name[v->kind]);
     put_part(out, v->kind == VIA_DIRECT ? domain : v->kind == VIA_CAPTURE ? v->dir : v->host);
     if (v->kind != VIA_CAPTURE) buf_format(out, ":%d", v->port);
     buf_format(out, "|%s", tls_level_name[p->tls]);
@@ -152,9 +162,9 @@ static void copy(struct arena *a, struct bytes *text) {
 
 static void copy_parts(struct arena *a, struct plan *p) {
     struct bytes *texts[] = {
-        &p->origin.version, &p->origin.where,        &p->origin.because, &p->via.host,
-        &p->via.user,       &p->via.secret,          &p->via.dir,        &p->identity.name,
-        &p->identity.helo,  &p->identity.return_path};
+        &p->origin.version, &p->origin.where,         &p->origin.because, &p->via.host,
+        &p->via.user,       &p->via.secret,           &p->via.dir,        &p->identity.name,
+        &p->identity.helo,  &p->identity.return_path, &p->suppress.scope, &p->suppress.reason};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         copy(a, texts[i]);
     struct sign_key *const *from = p->identity.keys;

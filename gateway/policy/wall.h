@@ -95,6 +95,7 @@ int open_answer(lua_State *l);   // core.answer
 int open_route(lua_State *l);    // core.route
 int open_retry(lua_State *l);    // core.retry
 int open_identity(lua_State *l); // core.identity
+int open_suppression(lua_State *l); // core.suppression
 int open_clock(lua_State *l);
 int open_crypto(lua_State *l);
 int open_dns(lua_State *l);
@@ -107,6 +108,10 @@ void answer_read(lua_State *l, struct hook_ticket *t);
 void plan_read(lua_State *l, struct hook_ticket *t);
 void verdict_read(lua_State *l, struct hook_ticket *t);
 struct origin origin_at(lua_State *l, struct hook_ticket *t, struct arena *arena, int i, struct bytes because);
+
+// The field `suppress` of plans and verdicts: its shape, and what it asks for. Texts are as long as the value at i.
+extern const struct made_shape suppress_shape;
+struct suppress suppress_read(lua_State *l, int i, int row);
 
 // The identity at stack index i, lent: texts and keys are those of the value there.
 extern const char identity_kind[];

@@ -2,6 +2,8 @@
 #include "relay/outcome.h"
 
 #include "base/bug.h"
+#include "base/utf8.h"
+#include "mail/address.h"
 #include "relay/lane.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
@@ -24,6 +26,7 @@ struct story {
     struct bytes policy;
     int64_t due_ms;                // when it is looked at again; 0: never
     const struct plan *plan;       // NULL: expired
+    const struct suppress *suppress; // what plan or verdict want on the suppression list; NULL: nothing
 };
 
 // A batch of one job's recipients on their way into the store.
@@ -67,7 +70,16 @@ static void put_result(struct jsonl *j, const struct story *st) {
     if (st->attempt && st->attempt->peer[0]) jsonl_textz(j, "peer", st->attempt->peer);
 }
 
-static struct bytes tell(struct writing *w, const struct job_recipient *r, const struct story *st) {
+static void put_suppress(struct jsonl *j, const struct suppression *s) {
+    jsonl_open(j, "suppress", '{');
+    jsonl_text(j, "address", s->address);
+    jsonl_text(j, "scope", s->scope);
+    jsonl_text(j, "reason", s->reason);
+    if (s->until_ms) jsonl_time(j, "until", s->until_ms);
+    jsonl_close(j, '}');
+}
+
+static struct bytes tell(struct writing *w, const struct job_recipient *r, const struct change *c, const struct story *st) {
     struct job *job = w->job;
     struct buf out = {0};
     int64_t now = clock_ms(&job->owner->gateway->clock);
@@ -92,6 +104,7 @@ static struct bytes tell(struct writing *w, const struct job_recipient *r, const
     jsonl_int(&j, "attempt", r->record.attempts + (st->attempt ? 1 : 0));
     jsonl_int(&j, "queue_ms", now - job->message.received_ms);
     if (st->due_ms) jsonl_time(&j, "due", st->due_ms);
+    if (c->suppress.scope.len) put_suppress(&j, &c->suppress);
     jsonl_text(&j, "policy", st->policy);
     jsonl_text(&j, "where", st->where);
     jsonl_text(&j, "because", st->because);
@@ -151,6 +164,23 @@ static void name_in_report(struct writing *w, struct change *c, const struct job
 
 // ---- the fates ------------------------------------------------------------------------------------------------------
 
+// What the policy asked for as an entry of the list. A recipient whose address is none (a bare postmaster) cannot be on it.
+static void suppress(struct writing *w, struct change *c, const struct job_recipient *r, const struct story *st) {
+    const struct suppress *wish = st->suppress;
+    struct arena *arena = settle_arena(w->settle);
+    struct buf address = {0};
+    int64_t now = clock_ms(&w->job->owner->gateway->clock);
+    if (!wish || !wish->scope.len) return;
+    if (address_listed(r->record.address, &address, NULL))
+        c->suppress = (struct suppression){
+            .address = arena_copy(arena, buf_bytes(&address)), .scope = arena_copy(arena, wish->scope),
+            .reason = arena_copy(arena, utf8_first(wish->reason.len ? wish->reason : st->because, SUPPRESSION_WORDS)),
+            .source = arena_format(arena, "%s %.*s", w->job->id_text, BYTES_FMT(st->where)), .added_ms = now,
+            .until_ms = wish->expires_s ? now + wish->expires_s * 1000 : 0,
+        };
+    buf_release(&address);
+}
+
 static struct change *add(struct writing *w, struct job_recipient *r, const struct story *st, enum fate fate) {
     struct change *c = settle_add(w->settle);
     c->fate = fate;
@@ -158,7 +188,8 @@ static struct change *add(struct writing *w, struct job_recipient *r, const stru
     c->record.decision = decision_json(w, st);
     if (st->result) c->record.outcome = outcome_json(w, st);
     if (st->plan && st->plan->kind == PLAN_SEND) c->record.lane = st->plan->lane;
-    c->event = tell(w, r, st);
+    suppress(w, c, r, st);
+    c->event = tell(w, r, c, st);
     return c;
 }
 
@@ -273,7 +304,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v) {
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
     struct story st = {.attempt = a, .result = &a->results[at], .plan = a->plan, .verdict = v, .because = v->origin.because,
-                       .where = v->origin.where, .policy = v->origin.version};
+                       .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress};
     struct reply final = v->reply.code ? v->reply : st.result->reply;
     if (v->kind == VERDICT_GIVE_UP) {
         st.type = "bounced";
@@ -300,7 +331,7 @@ static void ask_retry(struct writing *w, size_t at) {
     *asked = (struct asked){.writing = w, .at = at};
     asked->facts = (struct outcome_facts){
         .reply = a->results[at].reply, .local = a->results[at].local, .stage = bytes_of(client_stage_name(a->results[at].stage)),
-        .peer = bytes_of(a->peer), .identity = a->plan->identity.name, .lane = a->plan->lane,
+        .peer = bytes_of(a->peer), .via = bytes_of(via_kind_name[a->plan->via.kind]), .identity = a->plan->identity.name, .lane = a->plan->lane,
         .attempt = r->record.attempts + 1,
         .age_ms = clock_ms(&job->owner->gateway->clock) - job->message.received_ms, .expires_ms = job->message.expires_ms,
     };
@@ -391,6 +422,7 @@ void outcome_of_plan(struct job *job, size_t i) {
     case PLAN_FAIL: {
         struct client_result said = {.reply = p->reply, .stage = STAGE_CONNECT, .local = true};
         st.type = p->kind == PLAN_FAIL ? "bounced" : "suppressed";
+        st.suppress = &p->suppress;
         st.result = &said;
         gone_for_good(w, r, &st, &p->reply);
         break;

@@ -67,8 +67,7 @@ static void prepare_there(struct worker *w, void *arg) {
     struct generation_options options;
     struct err err;
     worker_generation_options(w->gateway, r->site, &options);
-    options.loop = w->loop;
-    options.dns = w->dns;
+    worker_lend(w, &options);
     generation_free(&w->candidate);
     w->candidate = generation_new(r->bundle, &options, &err);
     answer(r, w->candidate != NULL, &err);

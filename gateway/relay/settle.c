@@ -69,6 +69,9 @@ static bool write_change(struct settle *s, struct change *c, struct txn *txn, st
         }
         if (!txn_put_recipient(txn, &record, err)) return false;
     }
+    if (c->suppress.scope.len &&
+        !txn_put_suppression(txn, &c->suppress, SUPPRESSION_LENGTHEN, c->suppress.added_ms, err))
+        return false;
     if (!c->event.len) return true;
     return txn_put_journal(txn, id, clock_ms(&s->gateway->clock), bytes_first(c->event, c->event.len - 1), err);
 }

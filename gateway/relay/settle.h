@@ -7,6 +7,7 @@
 
 #include "mail/report.h"
 #include "relay/worker.h"
+#include "store/suppression.h"
 
 enum fate { FATE_GONE, FATE_STAYS }; // settled for good; or changed and queued on
 
@@ -16,6 +17,7 @@ struct change {
     struct bytes event;          // the JSON line, with LF: journal and event file
     bool report;                 // this recipient is named in the report
     struct report_recipient reported;
+    struct suppression suppress; // put on the suppression list with it; scope "": nothing is
     bool skipped;                // found gone when it was written: no event
 };
 

@@ -80,11 +80,30 @@ static struct dns *open_dns(struct worker *w, struct err *err) {
     return dns_new(w->loop, &options, err);
 }
 
+static bool is_suppressed(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
+                          struct suppression *out) {
+    struct worker *w = arg;
+    reader_begin(w->script_reader);
+    bool found = reader_suppressed(w->script_reader, scopes, count, address, clock_ms(&w->gateway->clock), out);
+    if (found) {
+        out->reason = arena_copy(texts, out->reason);
+        out->source = arena_copy(texts, out->source);
+    }
+    reader_end(w->script_reader);
+    return found;
+}
+
+void worker_lend(struct worker *w, struct generation_options *options) {
+    options->loop = w->loop;
+    options->dns = w->dns;
+    options->suppressed = is_suppressed;
+    options->suppressed_arg = w;
+}
+
 static bool open_generation(struct worker *w, struct err *err) {
     struct generation_options options;
     worker_generation_options(w->gateway, w->site, &options);
-    options.loop = w->loop;
-    options.dns = w->dns;
+    worker_lend(w, &options);
     w->generation = generation_new(w->gateway->bundle, &options, err);
     return w->generation != NULL;
 }
@@ -106,6 +125,8 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     if (!w->dns) goto failed;
     w->reader = reader_new(g->store, err);
     if (!w->reader) goto failed;
+    w->script_reader = reader_new(g->store, err);
+    if (!w->script_reader) goto failed;
     if (!open_generation(w, err)) goto failed;
     w->events = event_writer_new(g->events, w->loop, &g->clock);
     event_writer_listen(w->events, tell_settle, w);
@@ -149,6 +170,7 @@ void worker_free(struct worker **at) {
     generation_free(&w->candidate);
     if (w->events) event_writer_free(&w->events);
     if (w->reader) reader_free(&w->reader);
+    if (w->script_reader) reader_free(&w->script_reader);
     if (w->dns) dns_free(&w->dns);
     if (w->loop) loop_free(&w->loop);
     site_free(&w->site);

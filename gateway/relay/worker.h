@@ -21,6 +21,7 @@ struct worker {
     struct loop *loop;
     struct dns *dns;
     struct reader *reader;
+    struct reader *script_reader;    // for look-ups of scripts: a hook may run while `reader` is in use
     struct site *site;               // the current one
     struct generation *generation;   // the current one
     struct generation *candidate;    // built by a reload's first phase
@@ -47,3 +48,4 @@ void worker_tell(struct worker *w, struct bytes event);
 
 // Hooks run here too, for a generation built like the live ones but on the main thread (checks, reload).
 void worker_generation_options(const struct gateway *g, const struct site *site, struct generation_options *out);
+void worker_lend(struct worker *w, struct generation_options *options); // what its hooks may use: loop, resolver, store

@@ -25,6 +25,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             bug_if(!bytes_equal(buf_bytes(&normal), buf_bytes(&twice)));
         }
     }
+    buf_reset(&normal);
+    buf_reset(&twice);
+    if (address_listed(text, &normal, &err)) {
+        if (address_listed(buf_bytes(&normal), &twice, &err)) bug_if(!bytes_equal(buf_bytes(&normal), buf_bytes(&twice)));
+    } else {
+        bug_if(normal.len);
+    }
     buf_release(&ascii);
     buf_release(&normal);
     buf_release(&twice);

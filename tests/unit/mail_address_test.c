@@ -284,8 +284,57 @@ static void judges_domains(void **state) {
     assert_false(domain_is_valid(BYTES("a\0b")));
 }
 
+static void lists_know_a_mailbox_by_one_text(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *listed; // NULL: refused
+    } rows[] = {
+        {"Bob@Example.NET", "bob@example.net"},
+        {"\"Bob\"@example.net", "bob@example.net"},
+        {"\"b\\ob\"@example.net", "bob@example.net"},
+        {"\"B.O\"@example.net", "b.o@example.net"},
+        {"\"B..O\"@example.net", "\"b..o\"@example.net"},
+        {"\"a b\"@example.net", "\"a b\"@example.net"},
+        {"\"a@b\"@example.net", "\"a@b\"@example.net"},
+        {"\"\"@example.net", "\"\"@example.net"},
+        {"u@[IPv6:2001:DB8::1]", "u@[ipv6:2001:db8::1]"},
+        {"J\xc3\xb8rn@B\xc3\xbc"
+         "cher.example",
+         "j\xc3\xb8rn@xn--bcher-kva.example"},
+        {"@Example.NET", "@example.net"},
+        {"@b\xc3\xbc"
+         "cher.example",
+         "@xn--bcher-kva.example"},
+        {"@[192.0.2.1]", "@[192.0.2.1]"},
+        {"", NULL},
+        {"@", NULL},
+        {"bob", NULL},
+        {"bob@", NULL},
+        {"@@example.net", NULL},
+        {"@bad_-.example", NULL},
+        {"*@example.net ", NULL},
+        {"a@b,c", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf out = {0};
+        struct err err;
+        buf_addz(&out, "x:");
+        bool good = address_listed(bytes_of(rows[i].text), &out, &err);
+        if (good != (rows[i].listed != NULL)) fail_msg("%s: %s", rows[i].text, good ? "taken" : err.text);
+        assert_string_equal(buf_z(&out) + 2, good ? rows[i].listed : "");
+        if (good) { // listed once more it stays as it is
+            struct buf again = {0};
+            assert_true(address_listed(bytes_skip(buf_bytes(&out), 2), &again, NULL));
+            assert_string_equal(buf_z(&again), rows[i].listed);
+            buf_release(&again);
+        }
+        buf_release(&out);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_know_a_mailbox_by_one_text),
         cmocka_unit_test(takes_mailboxes),         cmocka_unit_test(refuses_what_is_none),
         cmocka_unit_test(words_name_the_fault),    cmocka_unit_test(keeps_the_limits),
         cmocka_unit_test(makes_domains_ascii),     cmocka_unit_test(reads_literals),
