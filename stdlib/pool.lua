@@ -1,0 +1,261 @@
+-- SPDX-License-Identifier: MIT
+-- pool: chooses among identities: mailboxes, addresses and relays alike.
+--
+--   local team = pool.new {
+--     by = "sender",                       -- "weighted" (default), "least_sent", "sender", "recipient"
+--     members = {
+--       { name = "alice", identity = alice, via = gmail, weight = 2, provider = "google" },
+--       { name = "bob", identity = bob, via = m365, provider = "microsoft", enabled = false },
+--     },
+--     match = "prefer",                    -- members whose provider is the recipient's: "prefer", "only", "ignore" (default)
+--     size = 3,                            -- candidates at most
+--     caps = function(member, ask) return { limit.per_day("box/" .. member.name, 40) } end,
+--   }
+--
+--   team:candidates(ask)    -> ordered list of { member =, spend = }; the first is meant, the others are for route.first
+--
+-- `ask` is what the choice may depend on: { message =, recipient =, provider =, avoid = name or set of names }. Only the fields
+-- that the mode needs must be there. A member is eligible when it is enabled, not paused (member.paused_until, a time), not in
+-- `avoid`, matches, and `caps` gave a list: nil from `caps` means "not now" (warmup says 0, paused by hand, ...).
+-- Its caps travel in `spend`; that they have room is the ledger's to say at the moment of sending: give all candidates to
+-- route.first.
+--
+-- Modes: "weighted": by the members' weights, a different draw for each message and recipient. "sender", "recipient": always the
+-- same member for the same address. Both are rendezvous hashing with weights: when a member leaves, only its own share moves,
+-- and when one comes, it takes its share evenly from all. "least_sent": the member with most left of its caps, among up to 8
+-- drawn for this message (limit.left is asked for those, which may suspend the hook).
+--
+-- Nothing is random and nothing is remembered: asked again, the answer is the same, in explain and in a test.
+local fact = require "fact"
+
+local pool = {}
+local Pool = {}
+Pool.__index = Pool
+
+local SAMPLE = 8   -- least_sent looks at so many
+local AHEAD = 16   -- members of a sticky order that are kept for a key
+local KEPT = 1000  -- keys whose order is kept: a shortcut only, the order is a function of the key
+local MODES = { weighted = true, least_sent = true, sender = true, recipient = true }
+local MATCHES = { prefer = true, only = true, ignore = true }
+
+-- 53 bits of a text's SHA-256.
+local function number_of(text)
+  local a, b, c, d, e, f, g = crypto.sha256(text):byte(1, 7)
+  return (((((a << 8 | b) << 8 | c) << 8 | d) << 8 | e) << 8 | f) << 5 | g >> 3
+end
+
+-- Mixes two 53-bit numbers into one that looks like neither (a xorshift-multiply, as in splitmix64).
+local function mix(a, b)
+  local x = a ~ (b * 0x9E3779B97F4A7C15)
+  x = (x ~ (x >> 30)) * 0xBF58476D1CE4E5B9
+  x = (x ~ (x >> 27)) * 0x94D049BB133111EB
+  return (x ~ (x >> 31)) >> 11
+end
+
+local MEMBER = { name = "string", weight = "?number", enabled = "?boolean", paused_until = "?number", provider = "?string" }
+
+local function check_member(member, i, seen)
+  local what = "pool.new: members[" .. i .. "]"
+  if type(member) ~= "table" then fact.refuse(3, "%s: a table is expected", what) end
+  for name, kind in pairs(MEMBER) do
+    local optional = kind:sub(1, 1) == "?"
+    local value, want = member[name], optional and kind:sub(2) or kind
+    if (value == nil and not optional) or (value ~= nil and type(value) ~= want) then
+      fact.refuse(3, "%s: %s: a %s is expected", what, name, want)
+    end
+  end
+  if seen[member.name] then fact.refuse(3, "%s: '%s' is there twice", what, member.name) end
+  if member.weight and not (member.weight >= 0 and member.weight < math.huge) then
+    fact.refuse(3, "%s: weight: a number from 0 is expected", what)
+  end
+  seen[member.name] = true
+end
+
+-- Members among which one draw is made: all, or those of one provider.
+local function circle_of(members)
+  local c = { members = members, hashes = {}, sums = {}, total = 0, even = true, orders = {}, order_count = 0 }
+  for i, member in ipairs(members) do
+    c.hashes[i] = number_of(member.name)
+    c.total = c.total + (member.weight or 1)
+    c.sums[i] = c.total
+    c.even = c.even and (member.weight or 1) == (members[1].weight or 1)
+  end
+  return c
+end
+
+local NEW = { members = "table", by = "?string", match = "?string", size = "?integer", caps = "?function" }
+
+function pool.new(o)
+  fact.check_fields(o, NEW, 2, "pool.new")
+  if o.by and not MODES[o.by] then fact.refuse(2, "pool.new: by: one of %s is expected", fact.list_of(MODES)) end
+  if o.match and not MATCHES[o.match] then fact.refuse(2, "pool.new: match: one of %s is expected", fact.list_of(MATCHES)) end
+  local seen, members, by_provider = {}, {}, {}
+  for i, member in ipairs(o.members) do
+    check_member(member, i, seen)
+    if (member.weight or 1) > 0 then
+      members[#members + 1] = member
+      local group = member.provider or ""
+      by_provider[group] = by_provider[group] or {}
+      table.insert(by_provider[group], member)
+    end
+  end
+  if #members == 0 then fact.refuse(2, "pool.new: members: at least one with a weight is expected") end
+  local circles = {}
+  for group, some in pairs(by_provider) do circles[group] = circle_of(some) end
+  return setmetatable({ all = circle_of(members), circles = circles, by = o.by or "weighted", match = o.match or "ignore",
+    size = o.size or 3, caps = o.caps }, Pool)
+end
+
+-- ---- rendezvous: the highest score wins. With weights it is -weight / ln u; without, u itself gives the same order.
+
+local function score(circle, i, seed)
+  local u = mix(seed, circle.hashes[i])
+  if circle.even then return u end
+  return -(circle.members[i].weight or 1) / math.log((u + 1) / 9007199254740994.0)
+end
+
+-- The best AHEAD of all, best first, by keeping a short sorted list.
+local function best_of(circle, key)
+  local seed, order, scores = number_of(key), {}, {}
+  for i = 1, #circle.members do
+    local s = score(circle, i, seed)
+    local n = #order
+    if n < AHEAD or s > scores[n] then
+      local at = n < AHEAD and n + 1 or n
+      while at > 1 and s > scores[at - 1] do
+        order[at], scores[at] = order[at - 1], scores[at - 1]
+        at = at - 1
+      end
+      order[at], scores[at] = i, s
+    end
+  end
+  return order
+end
+
+local function whole_order(circle, key)
+  local seed, order, scores = number_of(key), {}, {}
+  for i = 1, #circle.members do order[i], scores[i] = i, score(circle, i, seed) end
+  table.sort(order, function(a, b) return scores[a] > scores[b] or scores[a] == scores[b] and a < b end)
+  return order
+end
+
+local function sticky_order(circle, key)
+  local order = circle.orders[key]
+  if order then return order end
+  order = best_of(circle, key)
+  if circle.order_count >= KEPT then circle.orders, circle.order_count = {}, 0 end
+  circle.orders[key], circle.order_count = order, circle.order_count + 1
+  return order
+end
+
+-- ---- draws: by weight, each message its own; the cost does not grow with the pool
+
+local function index_at(circle, x)
+  local low, high = 1, #circle.sums
+  while low < high do
+    local middle = (low + high) // 2
+    if circle.sums[middle] > x then high = middle else low = middle + 1 end
+  end
+  return low
+end
+
+-- An iterator over members' indices, each once: drawn by weight at first, then around the circle.
+local function draws(circle, key)
+  local seed, taken, tries, count, at = number_of(key), {}, 0, 0, nil
+  return function()
+    if count == #circle.members then return nil end
+    repeat
+      if tries < 2 * AHEAD then
+        at = index_at(circle, mix(seed, tries) / 9007199254740992.0 * circle.total)
+        tries = tries + 1
+      else
+        at = at % #circle.members + 1
+      end
+    until not taken[at]
+    taken[at], count = true, count + 1
+    return at
+  end
+end
+
+-- The same for a sticky key: the kept part of its order first, the rest only if somebody needs it.
+local function sticky(circle, key)
+  local order, i = sticky_order(circle, key), 0
+  return function()
+    i = i + 1
+    if i > #order and #order < #circle.members then order = whole_order(circle, key) end
+    return order[i]
+  end
+end
+
+-- ---- asking
+
+local function key_of(p, ask)
+  if p.by == "sender" then return "s/" .. ask.message.sender:lower() end
+  if p.by == "recipient" then return "r/" .. ask.recipient.address:lower() end
+  return "m/" .. ask.message.id .. "/" .. ask.recipient.number
+end
+
+local function is_avoided(avoid, name)
+  if type(avoid) == "table" then return avoid[name] == true end
+  return avoid == name
+end
+
+local function is_eligible(member, ask, met)
+  if member.enabled == false or met[member] or is_avoided(ask.avoid, member.name) then return false end
+  return not (member.paused_until and member.paused_until > clock.now())
+end
+
+-- Adds the circle's members in order, the eligible ones with their caps, until there are `n`.
+local function gather(p, circle, key, ask, n, found, met)
+  local ordered = (p.by == "sender" or p.by == "recipient") and sticky or draws
+  for at in ordered(circle, key) do
+    if #found == n then return end
+    local member = circle.members[at]
+    if is_eligible(member, ask, met) then
+      met[member] = true
+      local spend = {}
+      if p.caps then spend = p.caps(member, ask) end
+      if spend then found[#found + 1] = { member = member, spend = spend } end
+    end
+  end
+end
+
+-- The least that any of its caps has left.
+local function room_of(candidate)
+  local limit = require "limit"
+  local least = math.huge
+  for _, l in ipairs(candidate.spend) do least = math.min(least, limit.left(l)) end
+  return least
+end
+
+local function by_room(found)
+  for i, candidate in ipairs(found) do candidate.left, candidate.at = room_of(candidate), i end
+  table.sort(found, function(a, b) return a.left > b.left or a.left == b.left and a.at < b.at end)
+end
+
+-- Those of the recipient's own provider stand before the others; least_sent orders within.
+local function part(p, circle, key, ask, found, met)
+  if not circle then return end
+  local some = {}
+  gather(p, circle, key, ask, p.by == "least_sent" and math.max(SAMPLE, p.size) or p.size, some, met)
+  if p.by == "least_sent" then by_room(some) end
+  for _, candidate in ipairs(some) do
+    if #found < p.size then found[#found + 1] = candidate end
+  end
+end
+
+function Pool:candidates(ask)
+  local key, found, met = key_of(self, ask), {}, {}
+  if self.match ~= "ignore" then part(self, self.circles[ask.provider or ""], key, ask, found, met) end
+  if self.match ~= "only" and #found < self.size then part(self, self.all, key, ask, found, met) end
+  return found
+end
+
+-- The names, for `because` and for tests.
+function pool.names(candidates)
+  local names = {}
+  for i, candidate in ipairs(candidates) do names[i] = candidate.member.name end
+  return table.concat(names, ", ")
+end
+
+return pool

@@ -1,0 +1,224 @@
+-- SPDX-License-Identifier: MIT
+-- reply: what a refusal means, and whose fault it is.
+--
+--   reply.classify(outcome)       -> verdict, a plain table
+--   reply.retry(message, recipient, outcome)     the retry hook made of it
+--   reply.hook { elsewhere = true, ladder = {} } the same hook with other manners
+--   reply.define { class =, text =, source = }   a rule of your own, above the shipped ones; while the scripts load
+--   reply.show()                                 all rules in the order they are tried
+--
+-- A verdict:
+--
+--   fault      "recipient"      this mailbox: unknown, full, closed
+--              "content"        this message: size, spam, virus, form
+--              "identity"       our standing: blocked address, too many complaints
+--              "quota"          what this identity may send in a window is used up
+--              "configuration"  SPF, DKIM, DMARC, TLS, login, relay permission: ours to mend
+--              "network"        nobody answered, or not now: the way out, not the mail
+--              "unknown"
+--   class      what exactly: "mailbox_unknown", "quota_day", "dmarc", ... (each rule has one)
+--   permanent  asking again about this recipient with this message cannot help
+--   wait       seconds until it is worth asking again, where the rule knows
+--   free_at    quota: when the window has certainly passed (now + window)
+--   rule       the rule's place, "stdlib/data/replies.lua:31", or "RFC 3463 x.7", "code"
+--   source, date, grade, layer    of the rule
+--
+-- Several providers refuse with 5xx what is only our quota. Such a verdict (fault "quota", "identity", "configuration")
+-- says nothing about the recipient: it must not enter a suppression list, a bounce rate or the recipient's attempts.
+-- reply.blames_recipient(verdict) says which may.
+--
+-- Unknown replies fall back to the enhanced status code (RFC 3463), then to the reply code and the stage it came at.
+local fact = require "fact"
+local retry = require "retry"
+
+local reply = {}
+
+local FAULTS = { recipient = true, content = true, identity = true, quota = true, configuration = true, network = true,
+  unknown = true }
+local rules = { operator = {}, shipped = {} }
+
+local SHAPE = fact.shape { class = "string", fault = "string", codes = "?table", status = "?table", text = "?string",
+  peer = "?string", stage = "?table", permanent = "?boolean", wait = "?integer", window = "?integer", note = "?string" }
+
+local function set_of(list)
+  if not list then return nil end
+  local set = {}
+  for _, value in ipairs(list) do set[value] = true end
+  return set
+end
+
+local function define(layer, entry, level)
+  fact.check_fields(entry, SHAPE, level + 1, "reply.define")
+  local what = "reply.define: '" .. entry.class .. "'"
+  if not FAULTS[entry.fault] then
+    fact.refuse(level + 1, "%s: fault: one of %s is expected", what, fact.list_of(FAULTS))
+  end
+  if not (entry.codes or entry.status or entry.text) then
+    fact.refuse(level + 1, "%s: neither codes, status nor text to know the reply by", what)
+  end
+  local from = fact.check(entry, layer, level + 1, what)
+  local pattern
+  if entry.text then
+    local ok, made = pcall(re.compile, entry.text, "i")
+    if not ok then fact.refuse(level + 1, "%s: text: %s", what, made) end
+    pattern = made
+  end
+  local list = rules[layer]
+  list[#list + 1] = { class = entry.class, fault = entry.fault, codes = set_of(entry.codes), status = set_of(entry.status),
+    stage = set_of(entry.stage), pattern = pattern, peer = entry.peer, permanent = entry.permanent, wait = entry.wait,
+    window = entry.window, text = entry.text, note = entry.note, from = from }
+end
+
+function reply.define(entry) define("operator", entry, 2) end
+
+-- The host of "smtp.example.net [192.0.2.1]:587" or of its plain name ends in `suffix`.
+local function peer_is(peer, suffix)
+  local host = (peer or ""):match("^[^%s%[]+") or ""
+  host = host:gsub(":%d+$", ""):gsub("%.$", ""):lower()
+  return host == suffix or host:sub(-#suffix - 1) == "." .. suffix
+end
+
+-- Status codes are compared without their class: 4.7.26 and 5.7.26 are one subject.
+local function subject_of(status) return status and status:match("^%d%.(%d+%.%d+)$") end
+
+local function fits(rule, outcome, subject)
+  if rule.codes and not rule.codes[outcome.code] then return false end
+  if rule.status and not rule.status[subject or ""] and not rule.status[outcome.status or ""] then return false end
+  if rule.stage and not rule.stage[outcome.stage] then return false end
+  if rule.peer and not peer_is(outcome.peer, rule.peer) then return false end
+  return not rule.pattern or rule.pattern:find(outcome.text or "") ~= nil
+end
+
+-- RFC 3463 section 3, by subject and detail: the fault where no rule of a provider says more.
+local SUBJECT = { -- "x.1" is for all details that are not listed
+  ["1"] = { "recipient", "address" }, ["1.7"] = { "content", "sender_address" }, ["1.8"] = { "configuration", "sender_domain" },
+  ["2"] = { "recipient", "mailbox" }, ["2.2"] = { "recipient", "mailbox_full" }, ["2.3"] = { "content", "too_large" },
+  ["3"] = { "network", "mail_system" }, ["3.4"] = { "content", "too_large" },
+  ["4"] = { "network", "routing" },
+  ["5"] = { "unknown", "protocol" },
+  ["6"] = { "content", "media" },
+  ["7"] = { "unknown", "policy" }, ["7.8"] = { "configuration", "login" }, ["7.9"] = { "configuration", "login" },
+}
+local BY_STAGE = { dns = "network", connect = "network", tls = "network", greeting = "network", ehlo = "network", lane = "network",
+  auth = "configuration", rcpt = "recipient", content = "content" }
+local LOGIN = { [530] = true, [534] = true, [535] = true, [538] = true } -- RFC 4954 section 6
+
+local function verdict(outcome, fault, class, rule)
+  local permanent = outcome.permanent
+  if permanent == nil then permanent = outcome.code >= 500 and BY_STAGE[outcome.stage] ~= "network" end
+  return { fault = fault, class = class, rule = rule, permanent = permanent, source = rule, date = "", grade = "", layer = "rfc" }
+end
+
+local function by_standard(outcome, subject)
+  if outcome.from_peer == false then
+    local fault = BY_STAGE[outcome.stage] or "unknown"
+    return verdict(outcome, fault, outcome.stage or "local", "our own words")
+  end
+  if LOGIN[outcome.code] then return verdict(outcome, "configuration", "login", "RFC 4954 section 6") end
+  if subject then
+    local known = SUBJECT[subject] or SUBJECT[subject:match("^%d+")]
+    if known then return verdict(outcome, known[1], known[2], "RFC 3463 x." .. subject) end
+  end
+  if outcome.code == 421 then return verdict(outcome, "network", "closing", "code 421") end
+  return verdict(outcome, BY_STAGE[outcome.stage] or "unknown", "code_" .. outcome.code, "code " .. outcome.code)
+end
+
+local LAYERS = { "operator", "shipped" }
+
+local function find_rule(outcome, subject)
+  if outcome.from_peer == false then return nil end
+  for _, layer in ipairs(LAYERS) do
+    for _, rule in ipairs(rules[layer]) do
+      if fits(rule, outcome, subject) then return rule end
+    end
+  end
+end
+
+-- `outcome` is the retry hook's, or a plain table of the same names, of which only `code` is needed.
+function reply.classify(outcome)
+  local subject = subject_of(outcome.status)
+  local rule = find_rule(outcome, subject)
+  if not rule then return by_standard(outcome, subject) end
+  local permanent = rule.permanent
+  if permanent == nil then permanent = (rule.fault == "recipient" or rule.fault == "content") and outcome.code >= 500 end
+  return { fault = rule.fault, class = rule.class, permanent = permanent, wait = rule.wait or rule.window, window = rule.window,
+    free_at = rule.window and clock.now() + rule.window or nil, rule = rule.from.where, note = rule.note,
+    source = rule.from.source, date = rule.from.date, grade = rule.from.grade, layer = rule.from.layer }
+end
+
+-- May this verdict touch the recipient's record (suppression, bounce rate)? A full mailbox is emptied one day.
+function reply.blames_recipient(v) return v.fault == "recipient" and v.permanent and v.class ~= "mailbox_full" end
+
+function reply.show()
+  local rows = {}
+  for _, layer in ipairs(LAYERS) do
+    for _, r in ipairs(rules[layer]) do
+      rows[#rows + 1] = { class = r.class, fault = r.fault, text = r.text, window = r.window, wait = r.wait, layer = layer,
+        source = r.from.source, date = r.from.date, grade = r.from.grade, where = r.from.where }
+    end
+  end
+  return rows
+end
+
+-- ---- the retry hook
+
+-- Wait for the window, but look in between: a rolling window frees little by little, and an operator may raise the cap.
+local LOOK_AGAIN = 900
+local MEND = 1800      -- configuration: somebody has to do something first
+local ELSEWHERE_ONCE = 300
+
+local function fits_lifetime(outcome, seconds)
+  if not outcome.expires_at then return seconds end
+  local left = math.floor(outcome.expires_at - clock.now()) - 30
+  return math.max(1, math.min(seconds, left))
+end
+
+local function spread(message, recipient, seconds)
+  local sum = crypto.sha256(message.id .. "/" .. recipient.number .. "/wait")
+  return math.max(1, math.floor(seconds * (1 + 0.1 * sum:byte(1) / 255)))
+end
+
+local function is_over(outcome) return outcome.expires_at and outcome.expires_at - clock.now() < 60 end
+
+local function wait_uncounted(message, recipient, outcome, seconds, why)
+  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false)
+end
+
+-- Another way may be open at once, but only one jump: without it two exhausted identities would pass a message to and fro.
+local function jumped_lately(recipient)
+  local last, at = recipient.last, recipient.last_at
+  return last and at and clock.now() - at < ELSEWHERE_ONCE and (tonumber(last.code) or 0) >= 400
+end
+
+local function not_theirs(options, message, recipient, outcome, v)
+  local why = v.fault .. ": " .. v.class .. " (" .. v.rule .. ")"
+  if is_over(outcome) then return retry.give_up("expired while waiting; " .. why) end
+  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false) end
+  local seconds = v.wait or MEND
+  if v.fault == "quota" then seconds = math.min(v.wait or LOOK_AGAIN, LOOK_AGAIN) end
+  return wait_uncounted(message, recipient, outcome, seconds, why)
+end
+
+local function decide(options, message, recipient, outcome)
+  local v = reply.classify(outcome)
+  if v.fault == "quota" or v.fault == "configuration" or v.fault == "identity" then
+    return not_theirs(options, message, recipient, outcome, v)
+  end
+  if v.permanent then return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")") end
+  if v.wait and not is_over(outcome) then
+    return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class)
+  end
+  return options.climb(message, recipient, outcome)
+end
+
+function reply.hook(options)
+  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table" }, 2, "reply.hook")
+  local own = { elsewhere = options.elsewhere, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
+  return function(message, recipient, outcome) return decide(own, message, recipient, outcome) end
+end
+
+reply.retry = reply.hook {}
+
+require "stdlib.data.replies" (function(entry) define("shipped", entry, 2) end)
+
+return reply

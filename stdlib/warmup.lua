@@ -1,0 +1,243 @@
+-- SPDX-License-Identifier: MIT
+-- warmup: how much a new address, domain or mailbox may send today, at each provider, until it is known.
+--
+--   local warm = warmup.new {
+--     name = "acme",                   -- of the accounts: "warmup/acme/google"
+--     ladder = "sendgrid-daily",       -- a published one (data/ladders.lua), or a list: { 50, 100, 250, ... }
+--     start = "2026-11-20",            -- day 1, UTC
+--     age = 0,                         -- days it had been sending before; what is warm already must say so
+--     providers = { google = 0.5, outlook = { 20, 40, 80 }, other = 1 },   -- a share of the ladder, or a ladder of its own
+--     multiplier = 1, floor = 10, ceiling = 20000,
+--     gates = { bounce = 0.02, complaint = 0.0005, sample = 200 },
+--     demote = 2,                      -- steps back while a rate is above its gate; above twice the gate: the floor
+--     idle = { days = 7, reset = 30 }, -- after 7 silent days one step back for each further day; after 30 from the start
+--     jitter = 0.1,                    -- up to a tenth less, another tenth for each day: not every mailbox sends the same round number
+--     overflow = "other",              -- what to do with what does not fit: "other", "relay", "wait"
+--     finally = "none",                -- after the last step: "stay" on it (default), "none": no cap, or a number
+--   }
+--
+--   warm:cap(group, facts)      -> messages, details     messages is nil where there is no cap
+--   warm:limits(group, facts)   -> list for `spend`, or nil, why where nothing may go today
+--   warm.overflow               -> as declared, for the policy to act on
+--   warm:advance(state, facts)  -> the gated ladder: a step up only after a clean day; the caller keeps the state
+--   warmup.ladders()            -> names, with source, date and grade
+--
+-- `facts` are numbers that the caller has, all optional: now, bounce_rate, complaint_rate, sent (messages the rates are taken
+-- over), last_sent_at, step. Everything here is arithmetic on them: the same facts give the same cap, in `simulate` and in
+-- a test as in life. Days are UTC days from `start`; each provider has its own account and its own cap.
+local fact = require "fact"
+local provider = require "provider"
+
+local warmup = {}
+local Warm = {}
+Warm.__index = Warm
+
+local DAY = 86400
+local ladders = {} -- name -> { steps =, unit =, from = }
+
+local function check_steps(steps, level, what)
+  if type(steps) ~= "table" or #steps == 0 then fact.refuse(level + 1, "%s: a list of numbers is expected", what) end
+  for i, n in ipairs(steps) do
+    if math.type(n) ~= "integer" or n < 0 then
+      fact.refuse(level + 1, "%s: step %d: a whole number is expected", what, i)
+    end
+  end
+end
+
+local LADDER = fact.shape { name = "string", steps = "table", unit = "string", suits = "string", note = "?string" }
+
+local function define(layer, entry, level)
+  fact.check_fields(entry, LADDER, level + 1, "warmup.define")
+  local what = "warmup.define: '" .. entry.name .. "'"
+  check_steps(entry.steps, level + 1, what)
+  if entry.unit ~= "day" and entry.unit ~= "hour" then fact.refuse(level + 1, "%s: unit: 'day' or 'hour' is expected", what) end
+  local from = fact.check(entry, layer, level + 1, what)
+  ladders[entry.name] = { name = entry.name, steps = entry.steps, unit = entry.unit, suits = entry.suits, note = entry.note,
+    from = from }
+end
+
+function warmup.define(entry) define("operator", entry, 2) end
+
+function warmup.ladders()
+  local rows = {}
+  for name, l in pairs(ladders) do
+    rows[#rows + 1] = { name = name, unit = l.unit, suits = l.suits, steps = #l.steps, last = l.steps[#l.steps], note = l.note,
+      layer = l.from.layer, source = l.from.source, date = l.from.date, grade = l.from.grade, where = l.from.where }
+  end
+  table.sort(rows, function(a, b) return a.name < b.name end)
+  return rows
+end
+
+local function ladder_of(given, level, what)
+  if type(given) == "string" then
+    if not ladders[given] then
+      fact.refuse(level + 1, "%s: there is no ladder '%s' (known: %s)", what, given, fact.list_of(ladders))
+    end
+    return ladders[given]
+  end
+  check_steps(given, level + 1, what)
+  return { name = "own", steps = given, unit = "day" }
+end
+
+-- "2026-11-20" -> seconds since 1970 of its first moment in UTC. Days since 1970 by the civil calendar.
+local function read_day(text)
+  local y, m, d = tostring(text):match("^(%d%d%d%d)%-(%d%d)%-(%d%d)$")
+  y, m, d = tonumber(y), tonumber(m), tonumber(d)
+  if not y or m < 1 or m > 12 or d < 1 or d > 31 then return nil end
+  if m <= 2 then y = y - 1 end
+  local era = y // 400
+  local year_of_era = y - era * 400
+  local day_of_year = (153 * (m + (m > 2 and -3 or 9)) + 2) // 5 + d - 1
+  return (era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468) * DAY
+end
+
+local NEW = { name = "string", ladder = "any", start = "?any", age = "?number", providers = "?table", multiplier = "?number",
+  floor = "?number", ceiling = "?number", gates = "?table", demote = "?integer", idle = "?table", jitter = "?number",
+  overflow = "?string", finally = "?any", per = "?string" }
+local OVERFLOW = { other = true, relay = true, wait = true }
+
+local function check_providers(given, level, what)
+  local own = {}
+  for group, share in pairs(given or {}) do
+    if not provider.exists(group) then fact.refuse(level + 1, "%s: providers: there is no provider '%s'", what, tostring(group)) end
+    if type(share) == "number" and share >= 0 then own[group] = { share = share }
+    else own[group] = { ladder = ladder_of(share, level + 1, what .. ": providers." .. group) } end
+  end
+  return own
+end
+
+local function check_number(value, low, high, level, what)
+  if value ~= nil and not (value >= low and value <= high) then
+    fact.refuse(level + 1, "%s: a number from %s to %s is expected", what, low, high)
+  end
+end
+
+function warmup.new(o)
+  fact.check_fields(o, NEW, 2, "warmup.new")
+  local what = "warmup.new: '" .. o.name .. "'"
+  local start = o.start == nil and 0 or math.type(o.start) and o.start or read_day(o.start)
+  if not start then fact.refuse(2, "%s: start: a day is expected: '2026-11-20'", what) end
+  if not o.start and not o.age then fact.refuse(2, "%s: either start or age is expected", what) end
+  if o.overflow and not OVERFLOW[o.overflow] then
+    fact.refuse(2, "%s: overflow: one of %s is expected", what, fact.list_of(OVERFLOW))
+  end
+  if o.finally and o.finally ~= "stay" and o.finally ~= "none" and math.type(o.finally) ~= "integer" then
+    fact.refuse(2, "%s: finally: 'stay', 'none' or a number is expected", what)
+  end
+  fact.check_fields(o.gates or {}, { bounce = "?number", complaint = "?number", sample = "?number" }, 2, what .. ": gates")
+  fact.check_fields(o.idle or {}, { days = "?number", reset = "?number" }, 2, what .. ": idle")
+  check_number(o.jitter, 0, 0.9, 2, what .. ": jitter")
+  check_number(o.multiplier, 0, 1000, 2, what .. ": multiplier")
+  check_number(o.age, 0, 100000, 2, what .. ": age")
+  if o.per and o.per ~= "message" and o.per ~= "recipient" then fact.refuse(2, "%s: per: 'message' or 'recipient' is expected", what) end
+  return setmetatable({
+    name = o.name, ladder = ladder_of(o.ladder, 2, what .. ": ladder"), start = start, dated = o.start ~= nil, age = o.age or 0,
+    providers = check_providers(o.providers, 2, what), multiplier = o.multiplier or 1, floor = o.floor or 0,
+    ceiling = o.ceiling or math.huge, gates = o.gates or {}, demote = o.demote or 2, idle = o.idle or {}, jitter = o.jitter or 0,
+    overflow = o.overflow or "wait", finally = o.finally or "stay", per = o.per or "message",
+  }, Warm)
+end
+
+-- Steps back for silence, or nil: so long that everything starts again.
+local function idle_steps(idle, now, last_sent_at)
+  if not last_sent_at then return 0 end
+  local days = math.floor((now - last_sent_at) / DAY)
+  if idle.reset and days >= idle.reset then return nil end
+  if idle.days and days > idle.days then return days - idle.days end
+  return 0
+end
+
+-- How far a rate is above its gate: 0 (not), 1 (above), 2 (twice or more).
+local function pressure(gates, facts)
+  if (facts.sent or math.huge) < (gates.sample or 100) then return 0 end
+  local worst = 0
+  for _, name in ipairs { "bounce", "complaint" } do
+    local rate, gate = facts[name .. "_rate"], gates[name]
+    if rate and gate and rate > gate then worst = math.max(worst, rate >= 2 * gate and 2 or 1) end
+  end
+  return worst
+end
+
+-- The day's step on a ladder, from 1; 0 before the start.
+function Warm:step(facts)
+  local now = facts.now or clock.now()
+  if facts.step then return facts.step, "the step given" end
+  if now < self.start then return 0, "before the start" end
+  local step = math.floor(self.age) + 1
+  if self.dated then step = step + (now - self.start) // DAY end
+  local back = idle_steps(self.idle, now, facts.last_sent_at)
+  if not back then return 1, "idle for so long that it starts again" end
+  if back > 0 then return math.max(1, step - back), "idle: " .. back .. " steps back" end
+  return step, "day " .. math.tointeger(step)
+end
+
+-- A share from 0 to 1 that is always the same for this name, provider and day.
+local function dice(name, group, day)
+  local sum = crypto.sha256(name .. "/" .. group .. "/" .. day)
+  return (sum:byte(1) * 256 + sum:byte(2)) / 65535
+end
+
+local function on_ladder(warm, ladder, step)
+  if step <= #ladder.steps then return ladder.steps[math.tointeger(step)] end
+  if warm.finally == "none" then return nil end
+  return warm.finally == "stay" and ladder.steps[#ladder.steps] or warm.finally
+end
+
+-- The cap at a provider: whole messages in the ladder's unit, or nil (no cap any more); and how it came about.
+function Warm:cap(group, facts)
+  facts = facts or {}
+  local own = self.providers[group] or {}
+  local ladder = own.ladder or self.ladder
+  local step, why = self:step(facts)
+  local details = { step = step, unit = ladder.unit, ladder = ladder.name, because = why }
+  if step < 1 then return 0, details end
+  local level = pressure(self.gates, facts)
+  if level == 2 then
+    details.because = "a rate is at twice its gate or above: the floor"
+    return math.floor(self.floor), details
+  end
+  if level == 1 then
+    step = math.max(1, math.min(step, #ladder.steps) - self.demote)
+    details.step, details.because = step, "a rate is above its gate: " .. self.demote .. " steps back"
+  end
+  local cap = on_ladder(self, ladder, step)
+  if not cap then return nil, details end
+  if cap > 0 then
+    cap = cap * (own.share or 1) * self.multiplier
+    local day = math.floor((facts.now or clock.now()) / DAY)
+    if self.jitter > 0 then cap = cap * (1 - self.jitter * dice(self.name, group, day)) end
+    cap = math.max(self.floor, cap)
+  end
+  return math.floor(math.min(self.ceiling, cap)), details
+end
+
+function Warm:key(group) return "warmup/" .. self.name .. "/" .. group end
+
+function Warm:limits(group, facts)
+  local cap, details = self:cap(group, facts)
+  if not cap then return {}, details.because end
+  if cap < 1 then return nil, details.because end
+  local limit = require "limit"
+  local make = details.unit == "hour" and limit.per_hour or limit.per_day
+  return { make(self:key(group), cap, { per = self.per }) }, details.because
+end
+
+-- The gated ladder as a reducer, for those who keep a state: up one step after a clean day, down `demote` after a bad one.
+-- state = { step =, day = } or nil at first; facts as above. Gives the new state.
+function Warm:advance(state, facts)
+  local now = facts.now or clock.now()
+  local today = math.floor(now / DAY)
+  if not state then return { step = math.floor(self.age) + 1, day = today } end
+  if today <= state.day then return state end
+  local step, level = state.step, pressure(self.gates, facts)
+  local back = idle_steps(self.idle, now, facts.last_sent_at)
+  if level == 2 or not back then step = 1
+  elseif level == 1 then step = step - self.demote
+  elseif back > 0 then step = step - (today - state.day)
+  elseif (facts.sent or 1) > 0 then step = step + 1 end -- a day without mail proves nothing
+  return { step = math.max(1, math.min(step, #self.ladder.steps + 1)), day = today }
+end
+
+require "stdlib.data.ladders" (function(entry) define("shipped", entry, 2) end)
+
+return warmup

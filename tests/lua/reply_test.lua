@@ -1,0 +1,146 @@
+-- SPDX-License-Identifier: MIT
+local expect = require "expect"
+local reply = require "reply"
+
+reply.define { class = "moved", fault = "recipient", codes = { 551 }, text = "moved to", permanent = true, source = "us" }
+
+-- What peers say at their limits and when they refuse: reply, fault, class; then where it came from, if that matters.
+local CASES = {
+  -- quotas
+  { "550 5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to", "quota", "quota_day" },
+  { "550 5.4.5 Daily sending quota exceeded - gsmtp", "unknown_or_network" },
+  { "550 5.4.5 Daily user sending quota exceeded. x1sm1 - gsmtp", "quota", "quota_day" },
+  { "550 5.4.5 Daily SMTP relay sending limit exceeded for user", "quota", "quota_day" },
+  { "550 5.7.1 Daily SMTP relay limit exceeded for customer. For more information on SMTP relay", "quota", "quota_day" },
+  { "450 4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary error.", "quota", "quota_rate" },
+  { "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message", "quota", "quota_day" },
+  { "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit", "quota", "quota_day" },
+  { "550 5.7.232 Your message can't be sent because your trial tenant has exceeded its daily limit", "quota", "quota_day" },
+  { "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", "quota", "quota_connections" },
+  { "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", "quota", "quota_connections" },
+  { "454 Throttling failure: Daily message quota exceeded", "quota", "quota_day" },
+  { "454 Throttling failure: Maximum sending rate exceeded.", "quota", "quota_rate" },
+  { "451 Authentication failed: Maximum credits exceeded", "quota", "quota_day" },
+  -- configuration
+  { "550 5.7.26 This mail has been blocked because the sender is unauthenticated.", "configuration", "dmarc" },
+  { "421 4.7.26 This mail has been rate limited because it is unauthenticated.", "configuration", "dmarc" },
+  { "550 5.7.27 SPF did not pass", "configuration", "spf" },
+  { "550 5.7.25 The IP address sending this message does not have a PTR record", "configuration", "ptr" },
+  { "550 5.7.29 not sent over a TLS connection", "configuration", "tls" },
+  { "421 4.7.0 TLS required for RCPT domain, closing connection.", "configuration", "tls" },
+  { "550 5.7.30 DKIM did not pass", "configuration", "dkim" },
+  { "550 5.7.30 Basic authentication is not supported for Client Submission.", "configuration", "login_off" },
+  { "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled", "configuration", "login_off" },
+  { "550 5.7.515 Access denied, sending domain example.org does not meet the required authentication level.", "configuration", "dmarc" },
+  { "535 5.7.8 Username and Password not accepted", "configuration", "login" },
+  { "530 Authentication required", "configuration", "login" },
+  { "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException", "configuration", "our_mailbox_full" },
+  { "554 Message rejected: Email address is not verified.", "configuration", "sender_unverified" },
+  -- identity
+  { "421 4.7.28 Our system has detected an unusual rate of mail", "identity", "rate" },
+  { "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume", "identity", "deferred" },
+  { "553 5.7.1 [BL21] Connections not accepted from IP addresses on Spamhaus PBL", "identity", "blocked" },
+  { "550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. ... on our block list (S3150).", "identity", "blocked" },
+  { "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited", "identity", "rate" },
+  { "550 5.1.8 Access denied, bad outbound sender AS(42004)", "identity", "blocked" },
+  { "550 5.7.705 Access denied, tenant has exceeded threshold", "identity", "blocked" },
+  { "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", "identity", "blocked" },
+  -- the recipient
+  { "550 5.1.1 The email account that you tried to reach does not exist.", "recipient", "mailbox_unknown" },
+  { "550 No such user here", "recipient", "mailbox_unknown" },
+  { "551 user has moved to <new@example.net>", "recipient", "moved" },
+  { "552 5.2.2 The email account that you tried to reach is over quota and inactive.", "recipient", "mailbox_full" },
+  { "452 4.2.2 The email account that you tried to reach is over quota.", "recipient", "mailbox_full" },
+  { "450 4.2.1 The user you are trying to contact is receiving mail too quickly.", "recipient", "mailbox_rate" },
+  { "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded", "recipient", "mailbox_rate" },
+  { "451 4.7.1 Greylisted, please try again in 5 minutes", "recipient", "greylisted" },
+  { "550 5.2.1 The email account that you tried to reach is disabled.", "recipient", "mailbox_unknown" },
+  -- the content
+  { "552 5.3.4 Message size exceeds limit", "content", "too_large" },
+  { "554 5.7.1 Message identified as SPAM", "content", "spam" },
+  { "550 5.6.0 malformed", "content", "form" },
+  -- by the standards
+  { "451 4.3.0 Temporary System Problem", "network", "mail_system" },
+  { "450 4.4.1 no answer", "network", "routing" },
+  { "550 5.7.1 This message violates our email policy. - gcdp", "unknown", "policy" },
+  { "421 closing", "network", "closing" },
+  { "554 no", "recipient", "code_554" },
+}
+
+local function outcome_of(line, more)
+  local code, status, text = line:match("^(%d%d%d) (%d%.%d+%.%d+) (.*)$")
+  if not code then code, text = line:match("^(%d%d%d) (.*)$") end
+  local o = { code = math.tointeger(tonumber(code)), status = status or "", text = text, stage = "rcpt", from_peer = true,
+    peer = "mx.example.net [192.0.2.1]:25", attempt = 1 }
+  o.permanent = o.code >= 500
+  for name, value in pairs(more or {}) do o[name] = value end
+  return o
+end
+
+local t = {}
+
+function t.real_replies()
+  for _, case in ipairs(CASES) do
+    local v = reply.classify(outcome_of(case[1]))
+    if case[2] ~= "unknown_or_network" and (v.fault ~= case[2] or v.class ~= case[3]) then
+      error(case[1] .. ": expected " .. case[2] .. "/" .. case[3] .. ", got " .. v.fault .. "/" .. v.class .. " by " .. v.rule)
+    end
+  end
+end
+
+-- None of what is our quota, standing or configuration may ever count against a recipient, whatever its code.
+function t.nothing_of_ours_blames_the_recipient()
+  for _, case in ipairs(CASES) do
+    local v = reply.classify(outcome_of(case[1]))
+    if case[2] ~= "recipient" then expect.truth(not reply.blames_recipient(v), case[1]) end
+    if case[2] == "quota" then
+      expect.truth(not v.permanent, case[1])
+      expect.equal(v.free_at, clock.now() + v.window)
+    end
+  end
+  expect.truth(reply.blames_recipient(reply.classify(outcome_of("550 5.1.1 no such user"))))
+  expect.truth(not reply.blames_recipient(reply.classify(outcome_of("552 5.2.2 full"))))
+  expect.truth(not reply.blames_recipient(reply.classify(outcome_of("450 4.1.1 not now"))))
+end
+
+function t.windows()
+  local function wait(line) return reply.classify(outcome_of(line)).window end
+  expect.equal(wait("550 5.4.5 Daily user sending limit exceeded"), 86400)
+  expect.equal(wait("450 4.2.1 Peak SMTP relay limit exceeded for customer"), 600)
+  expect.equal(wait("454 Throttling failure: Maximum sending rate exceeded"), 10)
+  expect.equal(wait("550 5.1.1 nobody"), nil)
+end
+
+function t.our_own_words_are_no_providers()
+  local v = reply.classify(outcome_of("454 4.4.2 Throttling failure", { from_peer = false, stage = "connect" }))
+  expect.equal(v.fault, "network")
+  v = reply.classify(outcome_of("550 5.1.1 no such user", { from_peer = false, stage = "dns" }))
+  expect.equal(v.fault, "network")
+end
+
+function t.only_the_code_is_needed()
+  expect.equal(reply.classify { code = 550 }.fault, "unknown")
+  expect.equal(reply.classify { code = 450, stage = "rcpt" }.fault, "recipient")
+  expect.equal(reply.classify { code = 450, text = "x", status = "nonsense" }.fault, "unknown")
+end
+
+function t.rules_say_where_they_come_from()
+  for _, rule in ipairs(reply.show()) do
+    expect.truth(rule.source ~= "" and rule.where:match("^[%w/_]+%.lua:%d+$"), rule.class)
+  end
+  local v = reply.classify(outcome_of("551 user has moved to <x@y>"))
+  expect.equal(v.layer, "operator")
+  expect.equal(v.rule, "reply_test.lua:5")
+end
+
+function t.what_is_refused()
+  expect.refused("reply.define: 'x': fault: one of configuration, content", function()
+    reply.define { class = "x", fault = "me", codes = { 550 }, source = "us" }
+  end)
+  expect.refused("neither codes, status nor text", function() reply.define { class = "x", fault = "quota", source = "us" } end)
+  expect.refused("text: re:", function() reply.define { class = "x", fault = "quota", text = "(", source = "us" } end)
+  expect.refused("reply.define: 'x': source is missing", function() reply.define { class = "x", fault = "quota", text = "y" } end)
+  expect.refused("unknown field 'elswhere'", function() reply.hook { elswhere = true } end)
+end
+
+return t

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// Runs tests/lua/*_test.lua: each returns a table of functions, and each function runs as a hook, so that it may wait for
+// DNS. tests/lua/limit.lua takes the place of the ledger's module.
+#include "policy_kit.h"
+
+#include <glob.h>
+
+static struct kit k;
+static struct kit_answer a;
+
+static const char runner[] = "local route = require 'route'\n"
+                             "local tests, names = require '%s', {}\n"
+                             "for name in pairs(tests) do names[#names + 1] = name end\n"
+                             "table.sort(names)\n"
+                             "return { route = function(m, r)\n"
+                             "  local name = names[r.number + 1]\n"
+                             "  if not name then return route.discard('no more') end\n"
+                             "  tests[name](m, r)\n"
+                             "  return route.hold(name)\n"
+                             "end }";
+
+static void put_file(const char *path) {
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    struct buf text = {0};
+    char part[4096];
+    for (size_t n; (n = fread(part, 1, sizeof part, f)) > 0;)
+        buf_add(&text, bytes_range(part, n));
+    fclose(f);
+    buf_byte(&text, 0);
+    char name[200];
+    snprintf(name, sizeof name, "scripts/%s", strrchr(path, '/') + 1);
+    kit_put(&k, name, text.at);
+    buf_release(&text);
+}
+
+static void each_file(const char *pattern, void (*fn)(const char *path)) {
+    glob_t found = {0};
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        fn(found.gl_pathv[i]);
+    globfree(&found);
+}
+
+// "mx: 10 a.example, 20 b.example" for the domains that tests ask about.
+static const struct {
+    const char *domain, *hosts[4];
+    uint16_t preferences[4];
+} zone[] = {
+    {"workspace.example", {"ASPMX.L.GOOGLE.COM", "alt1.aspmx.l.google.com"}, {1, 5}},
+    {"mixed.example", {"aspmx.l.google.com", "mx.zoho.com"}, {10, 10}},
+    {"backup.example", {"acme.mail.protection.outlook.com", "mx.backup.example"}, {10, 20}},
+    {"own.example", {"mx.own.example"}, {10}},
+};
+
+static void answer_dns(void) {
+    struct dns_record records[4] = {0};
+    struct dns_answer answer = {.status = DNS_NO_NAME, .why = ""};
+    for (size_t i = 0; i < sizeof zone / sizeof *zone; i++) {
+        if (strcmp(zone[i].domain, kit_question->name) != 0) continue;
+        size_t n = 0;
+        for (; n < 4 && zone[i].hosts[n]; n++) {
+            records[n].mx.preference = zone[i].preferences[n];
+            records[n].mx.host = zone[i].hosts[n];
+        }
+        answer = (struct dns_answer){.status = DNS_OK, .records = records, .count = n, .why = ""};
+    }
+    if (strcmp(kit_question->name, "trouble.example") == 0)
+        answer = (struct dns_answer){.status = DNS_TEMPORARY, .why = "SERVFAIL"};
+    kit_dns(&answer);
+}
+
+// False: there is no such test.
+static bool run_one(uint32_t number) {
+    struct recipient_facts r = kit_recipient;
+    r.n = number;
+    a.calls = 0;
+    assert_non_null(hook_route(k.g, &kit_message, &r, kit_on_plan, &a));
+    while (a.calls == 0) {
+        kit_turn(&k);
+        if (kit_question) answer_dns();
+    }
+    return a.plan->kind != PLAN_DISCARD;
+}
+
+static int failures, runs;
+
+static void run_file(const char *path) {
+    char module[100], policy[1000];
+    snprintf(module, sizeof module, "%s", strrchr(path, '/') + 1);
+    *strchr(module, '.') = 0;
+    snprintf(policy, sizeof policy, runner, module);
+    kit_policy(&k, policy);
+    for (uint32_t i = 0; run_one(i); i++) {
+        runs++;
+        if (!a.plan->origin.fault) continue;
+        print_error("%s: %s\n", module, a.because);
+        failures++;
+    }
+}
+
+static void the_library_does_as_its_tests_say(void **state) {
+    (void)state;
+    kit_init(&k);
+    each_file("tests/lua/*.lua", put_file);
+    each_file("tests/lua/*_test.lua", run_file);
+    plan_free(&a.plan);
+    kit_release(&k);
+    assert_int_equal(failures, 0);
+    assert_true(runs > 45);
+}
+
+// ---- reply.retry: what comes of replies for the recipient, through the wall
+
+struct retry_case {
+    int code;
+    const char *status, *text, *stage;
+    enum verdict_kind kind;
+    bool counts;
+    int64_t wait_least, wait_most;
+};
+
+static const struct retry_case retry_cases[] = {
+    // A quota: looked at again within a quarter of an hour, however long the window is; never counted.
+    {550, "5.4.5", "Daily user sending limit exceeded.", "mail", VERDICT_WAIT, false, 900, 990},
+    {550, "5.7.1", "Daily SMTP relay limit exceeded for customer.", "content", VERDICT_WAIT, false, 900, 990},
+    {554, "5.2.0", "STOREDRV.Submission.Exception:SubmissionQuotaExceededException", "content", VERDICT_WAIT, false, 900, 990},
+    {550, "5.7.233", "your tenant exceeded its daily limit", "content", VERDICT_WAIT, false, 900, 990},
+    {454, "", "Throttling failure: Maximum sending rate exceeded.", "data", VERDICT_WAIT, false, 10, 11},
+    {432, "4.3.2", "Concurrent connections limit exceeded.", "auth", VERDICT_WAIT, false, 60, 66},
+    // Configuration, standing: somebody has to mend something.
+    {550, "5.7.26", "unauthenticated", "content", VERDICT_WAIT, false, 1800, 1980},
+    {550, "5.7.515", "Access denied, sending domain", "content", VERDICT_WAIT, false, 1800, 1980},
+    {535, "5.7.8", "Username and Password not accepted", "auth", VERDICT_WAIT, false, 1800, 1980},
+    {421, "4.7.0", "[TSS04] temporarily deferred", "mail", VERDICT_WAIT, false, 7200, 7920},
+    // The recipient, the message.
+    {550, "5.1.1", "no such user", "rcpt", VERDICT_GIVE_UP, true, 0, 0},
+    {552, "5.3.4", "too large", "content", VERDICT_GIVE_UP, true, 0, 0},
+    {550, "5.7.1", "policy", "rcpt", VERDICT_GIVE_UP, true, 0, 0},
+    {451, "4.7.1", "Greylisted", "rcpt", VERDICT_WAIT, true, 300, 330},
+    {452, "4.2.2", "over quota", "rcpt", VERDICT_WAIT, true, 14400, 15840},
+    // Nothing special: the ladder.
+    {450, "4.2.0", "words", "rcpt", VERDICT_WAIT, true, 270, 330},
+    {421, "", "closing", "greeting", VERDICT_WAIT, true, 270, 330},
+};
+
+static struct outcome_facts said(const struct retry_case *c) {
+    struct outcome_facts o = kit_outcome(450);
+    o.reply = reply_make(c->code, c->status, c->text);
+    o.stage = bytes_of(c->stage);
+    o.attempt = 1;
+    return o;
+}
+
+static void ask_retry(const struct outcome_facts *o, const char *last, int64_t last_ms) {
+    struct recipient_facts r = kit_recipient;
+    r.attempts = 0;
+    r.last_outcome = bytes_of(last);
+    r.last_ms = last_ms;
+    a.calls = 0;
+    hook_retry(k.g, &kit_message, &r, o, kit_on_verdict, &a);
+    kit_turn(&k);
+    assert_int_equal(a.calls, 1);
+    assert_false(a.verdict.origin.fault);
+}
+
+static void what_is_ours_never_counts(void **state) {
+    (void)state;
+    kit_init(&k);
+    kit_policy(&k, "return { retry = require 'reply'.retry }");
+    for (size_t i = 0; i < sizeof retry_cases / sizeof *retry_cases; i++) {
+        const struct retry_case *c = &retry_cases[i];
+        struct outcome_facts o = said(c);
+        ask_retry(&o, "", 0);
+        bool good = a.verdict.kind == c->kind && a.verdict.counts == c->counts;
+        if (c->kind == VERDICT_WAIT) good = good && a.verdict.wait_s >= c->wait_least && a.verdict.wait_s <= c->wait_most;
+        if (!good) fail_msg("%d %s: kind %d, counts %d, wait %d: %s", c->code, c->text, a.verdict.kind, a.verdict.counts,
+                            (int)a.verdict.wait_s, a.because);
+    }
+    // Never beyond the message's end; then the sender hears of it.
+    struct outcome_facts o = said(&retry_cases[0]);
+    o.expires_ms = k.clock.frozen_ms + 300 * 1000;
+    ask_retry(&o, "", 0);
+    assert_in_range(a.verdict.wait_s, 1, 270);
+    o.expires_ms = k.clock.frozen_ms + 50 * 1000;
+    ask_retry(&o, "", 0);
+    assert_int_equal(a.verdict.kind, VERDICT_GIVE_UP);
+    kit_release(&k);
+}
+
+static void elsewhere_is_one_jump(void **state) {
+    (void)state;
+    kit_init(&k);
+    kit_policy(&k, "return { retry = require 'reply'.hook { elsewhere = true } }");
+    struct outcome_facts o = said(&retry_cases[0]);
+    ask_retry(&o, "", 0);
+    assert_int_equal(a.verdict.kind, VERDICT_ELSEWHERE);
+    assert_false(a.verdict.counts);
+    ask_retry(&o, "{\"code\":550}", k.clock.frozen_ms - 2000); // the other one is exhausted too
+    assert_int_equal(a.verdict.kind, VERDICT_WAIT);
+    assert_false(a.verdict.counts);
+    ask_retry(&o, "{\"code\":550}", k.clock.frozen_ms - 400 * 1000);
+    assert_int_equal(a.verdict.kind, VERDICT_ELSEWHERE);
+    kit_release(&k);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_library_does_as_its_tests_say),
+        cmocka_unit_test(what_is_ours_never_counts),
+        cmocka_unit_test(elsewhere_is_one_jump),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
