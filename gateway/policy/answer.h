@@ -68,6 +68,17 @@ struct suppress {
     int64_t expires_s;   // 0: for ever
 };
 
+// One limit that a sending counts against. The account is named by key and window; the cap is the asking plan's own.
+enum { SPENDS_MAX = 16, SPEND_KEY_MAX = 200, SPEND_ACCOUNT_MAX = SPEND_KEY_MAX + 12 };
+struct spend {
+    struct bytes key;
+    struct bytes account;   // "KEY/SECONDS"
+    uint32_t window_s;
+    uint64_t cap;
+    bool recipients;        // counts recipients, not messages
+    bool attempts;          // what the peer refused counts too
+};
+
 enum plan_kind { PLAN_SEND, PLAN_WAIT, PLAN_HOLD, PLAN_SUPPRESS, PLAN_FAIL, PLAN_DISCARD };
 extern const char *const plan_kind_name[]; // "send", "wait", ...
 struct plan {               // immutable, reference counted (plan_ref), safe to hand to another thread
@@ -78,12 +89,15 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     enum tls_level tls;
     int connections;        // of the lane; at least 1
     int per_connection;     // messages; at least 1
+    const struct spend *spends; // SEND: in the order of window and account, each account once
+    size_t spend_count;
     int64_t wait_s;         // WAIT
     struct reply reply;     // FAIL, SUPPRESS
     struct suppress suppress; // FAIL, SUPPRESS
     struct bytes json;      // the plan as stored and shown: canonical, so equal plans have equal text (secrets are replaced by "***")
     struct bytes lane;      // key of the lane: identity|via host or domain|tls, at most 400 bytes. DIRECT: with the recipient's domain
-    uint64_t same;          // hash over everything that matters (secrets included): recipients with equal `same` share a transaction
+    uint64_t same;          // hash over everything that matters to a connection (secrets included): with equal `same` one is shared
+    uint64_t group;         // hash over that, the limits and what is tried instead: recipients with equal `group` share a transaction
 };
 const struct plan *plan_ref(const struct plan *plan); // any thread
 void plan_free(const struct plan **plan);             // drops one reference; any thread

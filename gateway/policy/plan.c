@@ -95,8 +95,24 @@ static void put_suppress(struct jsonl *j, const struct suppress *s) {
     jsonl_close(j, '}');
 }
 
-// One order of fields and no white space: equal plans have equal text.
-static void put_plan(struct buf *out, const struct plan *p) {
+static void put_spends(struct jsonl *j, const struct plan *p) {
+    if (!p->spend_count) return;
+    jsonl_open(j, "spend", '[');
+    for (size_t i = 0; i < p->spend_count; i++) {
+        const struct spend *s = &p->spends[i];
+        jsonl_open(j, NULL, '{');
+        jsonl_text(j, "key", s->key);
+        jsonl_int(j, "window_s", s->window_s);
+        jsonl_int(j, "cap", (int64_t)s->cap);
+        jsonl_textz(j, "per", s->recipients ? "recipient" : "message");
+        if (s->attempts) jsonl_textz(j, "count", "attempts");
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, ']');
+}
+
+// One order of fields and no white space: equal plans have equal text. Returns how much of it matters to a connection.
+static size_t put_plan(struct buf *out, const struct plan *p) {
     struct jsonl j = jsonl_begin(out);
     jsonl_textz(&j, "do", plan_kind_name[p->kind]);
     if (p->kind == PLAN_SEND) {
@@ -111,7 +127,10 @@ static void put_plan(struct buf *out, const struct plan *p) {
         put_reply(&j, &p->reply);
     }
     if (p->suppress.scope.len) put_suppress(&j, &p->suppress);
+    size_t matters = out->len;
+    put_spends(&j, p);
     jsonl_close(&j, '}');
+    return matters;
 }
 
 // ---- its lane
@@ -130,6 +149,7 @@ static void put_part(struct buf *out, struct bytes part) {
 static void put_lane(struct buf *out, const struct plan *p, struct bytes domain) {
     const struct via *v = &p->via;
     size_t start = out->len;
+    if (bytes_starts(p->identity.name, BYTES("limit:"))) buf_byte(out, '-'); // so begin the places where limits are waited for
     put_part(out, p->identity.name.len ? p->identity.name : BYTES("-"));
     buf_format(out, "|%s:", via_kind_name[v->kind]);
     put_part(out, v->kind == VIA_DIRECT ? domain : v->kind == VIA_CAPTURE ? v->dir : v->host);
@@ -175,23 +195,61 @@ static void copy_parts(struct arena *a, struct plan *p) {
     p->identity.keys = keys;
 }
 
+// The order in which they are asked for, the same for everybody: short windows first, which are full most often.
+static int by_window(const void *a, const void *b) {
+    const struct spend *x = a, *y = b;
+    if (x->window_s != y->window_s) return x->window_s < y->window_s ? -1 : 1;
+    return bytes_compare(x->key, y->key);
+}
+
+static void copy_spends(struct arena *a, struct plan *p) {
+    size_t count = 0, given = p->spend_count;
+    if (!given) return;
+    struct spend *spends = arena_alloc(a, given * sizeof *spends);
+    memcpy(spends, p->spends, given * sizeof *spends);
+    qsort(spends, given, sizeof *spends, by_window);
+    for (size_t i = 0; i < given; i++) {
+        struct spend *s = &spends[i], *last = count ? &spends[count - 1] : NULL;
+        if (last && by_window(last, s) == 0) { // named twice: the stricter of the two
+            if (s->cap < last->cap) last->cap = s->cap;
+            last->recipients |= s->recipients;
+            last->attempts |= s->attempts;
+            continue;
+        }
+        spends[count] = *s;
+        spends[count].key = arena_copy(a, s->key);
+        spends[count].account = arena_format(a, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
+        count++;
+    }
+    p->spends = spends;
+    p->spend_count = count;
+}
+
+static uint64_t hash_both(struct bytes a, struct bytes b) {
+    char both[16];
+    put_be64(both, bytes_hash(a));
+    put_be64(both + 8, bytes_hash(b));
+    return bytes_hash(bytes_range(both, sizeof both));
+}
+
 const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     struct counted *c = must_alloc(sizeof *c);
     c->refs = 1;
     c->plan = *draft;
     copy_parts(&c->arena, &c->plan);
+    copy_spends(&c->arena, &c->plan);
     struct buf text = {0};
     buf_reserve(&text, 512); // most fit: one piece of memory
-    put_plan(&text, &c->plan);
+    size_t matters = put_plan(&text, &c->plan), whole = text.len;
     c->plan.json = arena_copy(&c->arena, buf_bytes(&text));
     c->plan.lane = BYTES("");
     if (draft->kind == PLAN_SEND) {
-        size_t before = text.len;
         put_lane(&text, &c->plan, domain);
-        c->plan.lane = arena_copy(&c->arena, bytes_skip(buf_bytes(&text), before));
+        c->plan.lane = arena_copy(&c->arena, bytes_skip(buf_bytes(&text), whole));
     }
     buf_add(&text, c->plan.via.secret); // the one thing that its text does not show
-    c->plan.same = bytes_hash(buf_bytes(&text));
+    c->plan.same = hash_both(bytes_first(buf_bytes(&text), matters), bytes_skip(buf_bytes(&text), whole));
+    c->plan.group = bytes_hash(buf_bytes(&text));
     buf_release(&text);
     return &c->plan;
 }

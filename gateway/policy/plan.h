@@ -5,5 +5,5 @@
 #include "policy/answer.h"
 
 // Copies everything out of `draft` (its keys are counted up). domain: the recipient's, for the lane of VIA_DIRECT.
-// draft's json, lane and same are not looked at: they are made here.
+// draft's json, lane, same and group, and its spends' accounts, are not looked at: they are made here.
 const struct plan *plan_make(const struct plan *draft, struct bytes domain);

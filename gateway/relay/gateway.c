@@ -6,6 +6,7 @@
 #include "relay/control.h"
 #include "relay/intake.h"
 #include "relay/lane.h"
+#include "relay/ledger.h"
 #include "relay/password.h"
 #include "relay/reload.h"
 #include "relay/runner.h"
@@ -34,7 +35,8 @@ struct worker *gateway_worker_of_lane(struct gateway *g, struct bytes lane) {
 
 
 static bool is_quiet(const struct worker *w) {
-    return intake_is_empty(w->intake) && runner_is_idle(w->runner) && lanes_is_idle(w->lanes) && w->accepting == 0;
+    return intake_is_empty(w->intake) && runner_is_idle(w->runner) && lanes_is_idle(w->lanes) && ledger_is_idle(w->ledger) &&
+           w->accepting == 0;
 }
 
 static void wind_down(struct worker *w, void *arg) {
@@ -43,6 +45,7 @@ static void wind_down(struct worker *w, void *arg) {
     intake_stop(w->intake);
     runner_stop(w->runner);
     lanes_stop(w->lanes);
+    ledger_stop(w->ledger);
 }
 
 struct look {
@@ -102,6 +105,7 @@ void gateway_set_draining(struct gateway *g, bool draining) {
 static void look_again(struct worker *w, void *arg) {
     (void)arg;
     lanes_look_again(w->lanes, false);
+    ledger_look_again(w->ledger);
     runner_wake(w->runner);
 }
 

@@ -5,6 +5,7 @@
 #include "relay/courier.h"
 #include "relay/job.h"
 #include "relay/runner.h"
+#include "relay/waiters.h"
 
 #include <stdlib.h>
 
@@ -169,12 +170,6 @@ static bool collect(void *arg, uint64_t id, uint32_t n) {
     return c->count < c->most;
 }
 
-static void unpark_there(struct worker *w, void *arg) {
-    struct due *due = arg;
-    runner_unpark(w->runner, due->id, due->n);
-    free(due);
-}
-
 static void fetch(struct lane *lane) {
     struct worker *w = lane->lanes->worker;
     size_t room = line_room(lane);
@@ -186,16 +181,7 @@ static void fetch(struct lane *lane) {
     reader_end(w->reader);
     lane->fetched_ms = now_ms(lane);
     if (called.count == 0) lane->parked = false;
-    for (size_t i = 0; i < called.count; i++) {
-        struct worker *owner = gateway_worker_of(w->gateway, called.at[i].id);
-        if (owner == w) {
-            runner_unpark(w->runner, called.at[i].id, called.at[i].n);
-            continue;
-        }
-        struct due *due = must_alloc(sizeof *due);
-        *due = called.at[i];
-        worker_post(owner, unpark_there, due);
-    }
+    for (size_t i = 0; i < called.count; i++) runner_call(w, called.at[i].id, called.at[i].n);
 }
 
 static bool wants_more(const struct lane *lane) {
@@ -232,7 +218,7 @@ void lane_tell_parked(struct gateway *g, struct bytes key) {
 
 static bool note_lane(void *arg, struct bytes key) {
     struct lanes *ls = arg;
-    if (gateway_worker_of_lane(ls->worker->gateway, key) != ls->worker) return true;
+    if (waiters_place_is(key) || gateway_worker_of_lane(ls->worker->gateway, key) != ls->worker) return true;
     struct lane *lane = lane_get(ls, key);
     lane->parked = true;
     touch(lane);

@@ -89,7 +89,7 @@ static void dispatch(struct job *job) {
         size_t n = 0;
         for (size_t k = i; k < total && n < ATTEMPT_RECIPIENTS; k++) {
             const struct plan *other = job->recipients[k].plan;
-            if (taken[k] || other->kind != PLAN_SEND || other->same != plan->same) continue;
+            if (taken[k] || other->kind != PLAN_SEND || other->group != plan->group) continue;
             taken[k] = true;
             which[n++] = k;
         }
@@ -228,6 +228,20 @@ void runner_unpark(struct runner *r, uint64_t id, uint32_t n) {
     struct job *job = load(r, &due, 1, true);
     reader_end(r->worker->reader);
     if (job) route(job);
+}
+
+static void unpark_there(struct worker *w, void *arg) {
+    struct due *due = arg;
+    runner_unpark(w->runner, due->id, due->n);
+    free(due);
+}
+
+void runner_call(struct worker *here, uint64_t id, uint32_t n) {
+    struct worker *owner = gateway_worker_of(here->gateway, id);
+    if (owner == here) return runner_unpark(here->runner, id, n);
+    struct due *due = must_alloc(sizeof *due);
+    *due = (struct due){.id = id, .n = n};
+    worker_post(owner, unpark_there, due);
 }
 
 struct runner *runner_new(struct worker *w) {

@@ -5,6 +5,7 @@
 #include "policy/hooks.h"
 #include "relay/intake.h"
 #include "relay/lane.h"
+#include "relay/ledger.h"
 #include "relay/runner.h"
 
 #include <signal.h>
@@ -132,6 +133,7 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     event_writer_listen(w->events, tell_settle, w);
     w->runner = runner_new(w);
     w->lanes = lanes_new(w);
+    w->ledger = ledger_new(w);
     w->tick = timer_new(w->loop, on_tick, w);
     return w;
 failed:
@@ -144,6 +146,7 @@ static void *thread_main(void *arg) {
     w->intake = intake_new(w);
     timer_set(w->tick, TICK_MS);
     lanes_recover(w->lanes);
+    ledger_recover(w->ledger);
     runner_wake(w->runner);
     loop_run(w->loop);
     return NULL;
@@ -164,6 +167,7 @@ void worker_free(struct worker **at) {
     if (!w) return;
     if (w->intake) intake_free(&w->intake);
     if (w->lanes) lanes_free(&w->lanes);
+    ledger_free(&w->ledger);
     if (w->runner) runner_free(&w->runner);
     if (w->tick) timer_free(&w->tick);
     generation_free(&w->generation);

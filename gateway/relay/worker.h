@@ -13,6 +13,7 @@
 struct intake;
 struct runner;
 struct lanes;
+struct ledger;
 
 struct worker {
     struct gateway *gateway;
@@ -29,8 +30,10 @@ struct worker {
     struct intake *intake;
     struct runner *runner;
     struct lanes *lanes;
+    struct ledger *ledger;
     struct timer *tick;              // keeps the loop turning for the watchdog
     _Atomic uint64_t id_stamp;       // of the last id made: milliseconds and sequence in one word
+    size_t grants;                   // asked here and not settled yet
     size_t accepting;                // messages given to the store whose answer is outstanding
     bool stopping;
 };

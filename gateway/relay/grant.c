@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "relay/grant.h"
+
+#include "base/bug.h"
+#include "policy/plan.h"
+#include "relay/waiters.h"
+
+#include <stdlib.h>
+
+// asking -> granted -> settling;  asking -> giving back -> refused
+enum phase { GRANT_ASKING, GRANT_GIVING_BACK, GRANT_REFUSED, GRANT_GRANTED, GRANT_SETTLING };
+
+struct grant {
+    struct task task; // first
+    struct worker *home;
+    const struct plan *plan;
+    enum phase phase;
+    size_t at;
+    bool cancelled;
+    struct refusal refused;
+    grant_fn answer;
+    void *arg;
+    char from[WAITERS_PLACE];
+    struct leg legs[];
+};
+
+static void visit(struct task *task);
+static void come_home(struct task *task);
+
+static void travel(struct grant *g) {
+    struct worker *there = gateway_worker_of_lane(g->home->gateway, g->legs[g->at].spend->account);
+    g->task.run = visit;
+    loop_post(there->loop, &g->task);
+}
+
+static void go_home(struct grant *g) {
+    g->task.run = come_home;
+    loop_post(g->home->loop, &g->task);
+}
+
+static void go_back(struct grant *g) {
+    g->phase = g->at == 0 ? GRANT_REFUSED : GRANT_GIVING_BACK;
+    if (g->at == 0) return go_home(g);
+    g->at--;
+    travel(g);
+}
+
+static void go_on(struct grant *g) {
+    if (++g->at < g->plan->spend_count) return travel(g);
+    if (g->phase == GRANT_ASKING) g->phase = GRANT_GRANTED;
+    go_home(g);
+}
+
+void grant_passed(struct leg *leg) { go_on(leg->grant); }
+
+void grant_refused(struct leg *leg, const struct refusal *why) {
+    leg->grant->refused = *why;
+    go_back(leg->grant);
+}
+
+static void visit(struct task *task) {
+    struct grant *g = (struct grant *)task;
+    struct leg *leg = &g->legs[g->at];
+    struct worker *here = gateway_worker_of_lane(g->home->gateway, leg->spend->account);
+    if (g->phase == GRANT_ASKING) return ledger_take(here->ledger, leg, bytes_of(g->from));
+    ledger_settle(leg);
+    if (g->phase == GRANT_SETTLING) go_on(g);
+    else go_back(g);
+}
+
+// ---- at home
+
+static void end(struct grant *g) {
+    g->home->grants--;
+    plan_free(&g->plan);
+    free(g);
+}
+
+static void come_home(struct task *task) {
+    struct grant *g = (struct grant *)task;
+    bool granted = g->phase == GRANT_GRANTED;
+    if (g->phase == GRANT_SETTLING) return end(g);
+    if (g->cancelled) {
+        if (granted) return grant_settle(&g, 0, 0);
+        return end(g);
+    }
+    g->answer(g->arg, granted ? NULL : &g->refused);
+    if (!granted) end(g);
+}
+
+struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, struct bytes from, grant_fn answer,
+                        void *arg) {
+    struct grant *g = must_alloc(sizeof *g + plan->spend_count * sizeof *g->legs);
+    bug_if(plan->spend_count == 0);
+    g->home = home;
+    g->plan = plan_ref(plan);
+    g->answer = answer;
+    g->arg = arg;
+    memcpy(g->from, from.at, from.len < sizeof g->from ? from.len : 0);
+    for (size_t i = 0; i < plan->spend_count; i++) {
+        const struct spend *s = &plan->spends[i];
+        g->legs[i] = (struct leg){.grant = g, .spend = s, .n = s->recipients ? recipients : 1, .bucket = -1};
+    }
+    home->grants++;
+    travel(g);
+    return g;
+}
+
+void grant_cancel(struct grant **at) {
+    struct grant *g = *at;
+    *at = NULL;
+    if (g) g->cancelled = true;
+}
+
+void grant_settle(struct grant **at, size_t accepted, size_t tried) {
+    struct grant *g = *at;
+    *at = NULL;
+    for (size_t i = 0; i < g->plan->spend_count; i++) {
+        struct leg *leg = &g->legs[i];
+        size_t counts = leg->spend->attempts ? tried : accepted;
+        leg->counted = leg->spend->recipients ? counts : counts > 0;
+        bug_if(leg->counted > leg->n);
+    }
+    g->phase = GRANT_SETTLING;
+    g->at = 0;
+    travel(g);
+}

@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: MIT
+#include "relay/ledger.h"
+
+#include "base/bug.h"
+#include "base/map.h"
+#include "relay/account.h"
+#include "relay/grant.h"
+#include "relay/waiters.h"
+
+#include <stdlib.h>
+
+enum { PATIENCE_MS = 2000, SICK_MS = 1000, IDLE_MS = 120 * 1000, LONGEST_SLEEP_MS = 60000 };
+
+struct legs {
+    struct leg *first, *last;
+};
+
+struct entry {
+    struct store_op op;          // first: its row, while `writing`
+    struct task written;
+    struct ledger *ledger;
+    char *name;                  // "KEY/SECONDS"
+    struct account account;
+    struct legs waiting;         // for tokens, a moment
+    struct legs leasing;         // hold tokens; granted when the next commit is done
+    struct legs leased;          // the same, in the commit under way
+    struct legs held;            // granted, oldest first
+    size_t granted;              // those, and those that were held for so long that they were taken for spent
+    struct waiters *waiters;     // in the store
+    uint64_t cap;                // as last asked, for show
+    // The row on disk: for the current bucket it allows for `lease` tokens.
+    uint64_t lease;
+    bool writing, stored;
+    bool has_row;                // one is, or may be, on disk
+    bool carry;                  // a bucket has closed with tokens in flight: the row must say so
+    bool spare;                  // the row says more than is so: to be written when a bucket closes
+    struct buf row;              // being written; empty: deleted
+    uint64_t row_lease;
+    int64_t row_bucket;
+    int64_t touched_ms, again_ms; // last asked; not to write before, after a failure
+    struct timer *timer;
+};
+
+struct ledger {
+    struct worker *worker;
+    struct map entries;
+    bool stopped;
+    struct timer *sweep;
+    unsigned char sweep_at;      // rows whose names begin with this byte are looked at next
+};
+
+static int64_t now_ms(const struct ledger *l) { return clock_ms(&l->worker->gateway->clock); }
+
+// ---- lists
+
+static void legs_add(struct legs *list, struct leg *leg) {
+    leg->next = NULL;
+    leg->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = leg;
+    list->last = leg;
+}
+
+static void legs_remove(struct legs *list, struct leg *leg) {
+    *(leg->prev ? &leg->prev->next : &list->first) = leg->next;
+    *(leg->next ? &leg->next->prev : &list->last) = leg->prev;
+}
+
+static struct leg *legs_take(struct legs *list) {
+    struct leg *leg = list->first;
+    if (leg) legs_remove(list, leg);
+    return leg;
+}
+
+// ---- entries
+
+static void serve(struct entry *e);
+static void on_timer(void *arg) { serve(arg); }
+static void on_written(struct task *task);
+
+static bool window_of(struct bytes name, uint32_t *window_s) {
+    uint64_t seconds;
+    ptrdiff_t slash = bytes_find_last(name, '/');
+    if (slash < 0 || !bytes_to_u64(bytes_skip(name, (size_t)slash + 1), &seconds) || seconds == 0) return false;
+    *window_s = seconds < UINT32_MAX / 1000 ? (uint32_t)seconds : UINT32_MAX / 1000;
+    return true;
+}
+
+static void load(struct entry *e) {
+    struct worker *w = e->ledger->worker;
+    struct bytes row;
+    reader_begin(w->reader);
+    e->has_row = reader_get(w->reader, TABLE_LEDGER, bytes_of(e->name), &row);
+    bool good = !e->has_row || account_decode(&e->account, row);
+    reader_end(w->reader);
+    if (good) return;
+    // What is uncertain counts as spent.
+    log_fault(&w->gateway->log, "ledger: the row of limit %s is damaged: it counts as used up", e->name);
+    account_hold(&e->account, ACCOUNT_CAP_MAX);
+    account_spend(&e->account, ACCOUNT_CAP_MAX);
+}
+
+static struct entry *entry_get(struct ledger *l, struct bytes name) {
+    struct entry *e = map_get(&l->entries, name);
+    uint32_t window_s = 1;
+    if (e) return e;
+    bug_if(!window_of(name, &window_s));
+    e = must_alloc(sizeof *e);
+    e->ledger = l;
+    e->name = bytes_dupz(name);
+    e->written.run = on_written;
+    e->timer = timer_new(l->worker->loop, on_timer, e);
+    account_init(&e->account, window_s, now_ms(l));
+    if (account_is_durable(&e->account)) load(e);
+    map_put(&l->entries, name, e);
+    return e;
+}
+
+static void entry_free(struct entry *e) {
+    timer_free(&e->timer);
+    waiters_free(&e->waiters);
+    buf_release(&e->row);
+    free(e->name);
+    free(e);
+}
+
+// Nothing of it is needed in memory: the row, where there is one, says it all.
+static bool is_idle(const struct entry *e, int64_t now) {
+    bool busy = e->waiting.first || e->leasing.first || e->leased.first || e->granted || e->waiters || e->writing ||
+                e->carry || e->spare;
+    bool kept = account_is_durable(&e->account) ? account_used(&e->account) > 0 || !e->has_row
+                                                : account_used(&e->account) == 0;
+    return !busy && kept && now - e->touched_ms >= IDLE_MS;
+}
+
+// ---- granting
+
+static bool is_leased(const struct entry *e) {
+    return !account_is_durable(&e->account) || account_current(&e->account) + e->account.held <= e->lease;
+}
+
+static void grant(struct entry *e, struct leg *leg, int64_t now) {
+    leg->since_ms = now;
+    legs_add(&e->held, leg);
+    e->granted++;
+    grant_passed(leg);
+}
+
+static void refuse(struct entry *e, struct leg *leg, uint64_t taken) {
+    struct refusal why = {.spend = leg->spend, .used = account_used(&e->account)};
+    why.until_ms = account_free_at(&e->account, leg->spend->cap, taken - why.used + leg->n);
+    if (leg->spend->recipients && taken < leg->spend->cap) why.room = leg->spend->cap - taken;
+    grant_refused(leg, &why);
+}
+
+// In the order in which they came, those that fit are let in. The rest stays for as long as its patience lasts.
+static void let_in(struct entry *e, int64_t now) {
+    uint64_t ahead = 0;
+    for (struct leg *leg = e->waiting.first, *next; leg; leg = next) {
+        uint64_t used = account_used(&e->account), taken = used + ahead;
+        int64_t patience_ends = leg->since_ms + PATIENCE_MS;
+        next = leg->next;
+        if (!leg->called) taken += waiters_reserved(e->waiters, now); // the room is kept for those that were called
+        bool fits = taken + leg->n <= leg->spend->cap;
+        if (!fits && !e->ledger->stopped && now < patience_ends &&
+            account_free_at(&e->account, leg->spend->cap, taken - used + leg->n) <= patience_ends) {
+            ahead += leg->n;
+            continue;
+        }
+        legs_remove(&e->waiting, leg);
+        if (!fits) {
+            refuse(e, leg, taken);
+            continue;
+        }
+        account_hold(&e->account, leg->n);
+        if (is_leased(e)) grant(e, leg, now);
+        else legs_add(&e->leasing, leg);
+    }
+}
+
+// ---- the row
+
+static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
+    struct entry *e = (struct entry *)op;
+    struct bytes name = bytes_of(e->name);
+    if (e->row.len == 0) return txn_delete(txn, TABLE_LEDGER, name, err);
+    return txn_put(txn, TABLE_LEDGER, name, buf_bytes(&e->row), err);
+}
+
+static void finish(struct store_op *op, bool done, const struct err *why) {
+    struct entry *e = (struct entry *)op;
+    (void)why; // the store has said it
+    e->stored = done;
+    loop_post(e->ledger->worker->loop, &e->written);
+}
+
+static void write_row(struct entry *e) {
+    buf_reset(&e->row);
+    if (account_used(&e->account)) account_encode(&e->account, &e->row);
+    e->row_bucket = e->account.bucket;
+    e->row_lease = account_current(&e->account) + e->account.held;
+    e->leased = e->leasing;
+    e->leasing = (struct legs){0};
+    e->carry = e->spare = false;
+    e->has_row = e->writing = true;
+    e->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
+    store_submit(e->ledger->worker->gateway->store, &e->op);
+}
+
+static void maybe_write(struct entry *e, int64_t now) {
+    if (e->writing || !account_is_durable(&e->account) || now < e->again_ms) return;
+    bool idle = now - e->touched_ms >= IDLE_MS;
+    bool needless = e->has_row && account_used(&e->account) == 0 && idle;
+    if (e->leasing.first || e->carry || (e->spare && (e->ledger->stopped || idle)) || needless) write_row(e);
+}
+
+static void turn(struct entry *e, int64_t now) {
+    if (!account_turn(&e->account, now)) return;
+    e->lease = 0;
+    if (account_is_durable(&e->account) && (e->account.held || e->spare)) e->carry = true;
+}
+
+static void on_written(struct task *task) {
+    struct entry *e = (struct entry *)((char *)task - offsetof(struct entry, written));
+    int64_t now = now_ms(e->ledger);
+    e->writing = false;
+    turn(e, now);
+    if (e->stored) {
+        e->has_row = e->row.len > 0;
+        if (e->row_bucket == e->account.bucket) e->lease = e->row_lease;
+    } else {
+        e->carry = true;
+        e->again_ms = now + SICK_MS;
+    }
+    for (struct leg *leg; (leg = legs_take(&e->leased));) {
+        if (e->stored) {
+            grant(e, leg, now);
+            continue;
+        }
+        account_drop(&e->account, leg->n);
+        grant_refused(leg, &(struct refusal){.spend = NULL});
+    }
+    serve(e);
+}
+
+// ---- one turn
+
+// What has been in flight for a whole window is taken for spent: a peer that hangs must not stop everybody else for longer.
+static void age(struct entry *e, int64_t now) {
+    struct leg *leg;
+    while ((leg = e->held.first) && now - leg->since_ms > e->account.window_ms) {
+        legs_remove(&e->held, leg);
+        leg->bucket = account_spend(&e->account, leg->n);
+    }
+}
+
+static uint64_t asked(const struct entry *e) {
+    uint64_t sum = 0;
+    for (const struct leg *leg = e->waiting.first; leg; leg = leg->next) sum += leg->n;
+    return sum;
+}
+
+static int64_t sooner(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void set_timer(struct entry *e, int64_t now, uint64_t taken) {
+    int64_t next = now + LONGEST_SLEEP_MS, free = account_next_free(&e->account);
+    if (e->waiting.first) next = sooner(next, sooner(free, e->waiting.first->since_ms + PATIENCE_MS));
+    if (e->held.first) next = sooner(next, e->held.first->since_ms + e->account.window_ms + 1);
+    if (e->waiters) next = sooner(next, waiters_next(e->waiters, taken, free, now));
+    if (account_is_durable(&e->account)) {
+        if (e->account.held || e->spare) next = sooner(next, account_bucket_end(&e->account));
+        if ((e->carry || e->leasing.first) && !e->writing) next = sooner(next, e->again_ms);
+    }
+    timer_set(e->timer, next > now ? next - now : 1);
+}
+
+static void serve(struct entry *e) {
+    struct ledger *l = e->ledger;
+    int64_t now = now_ms(l);
+    turn(e, now);
+    age(e, now);
+    let_in(e, now);
+    maybe_write(e, now);
+    uint64_t taken = account_used(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
+    if (e->waiters && !l->stopped) {
+        waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
+        taken = account_used(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
+    }
+    if (is_idle(e, now)) {
+        map_remove(&l->entries, bytes_of(e->name));
+        return entry_free(e);
+    }
+    set_timer(e, now, taken);
+}
+
+void ledger_take(struct ledger *l, struct leg *leg, struct bytes from) {
+    struct entry *e = entry_get(l, leg->spend->account);
+    struct bytes account;
+    uint64_t cap;
+    leg->entry = e;
+    leg->since_ms = e->touched_ms = now_ms(l);
+    leg->called = waiters_place_read(from, &account, &cap) && bytes_equal(account, bytes_of(e->name)) &&
+                  waiters_arrived(e->waiters, cap, leg->spend->cap, leg->n);
+    e->cap = leg->spend->cap;
+    legs_add(&e->waiting, leg);
+    serve(e);
+}
+
+void ledger_settle(struct leg *leg) {
+    struct entry *e = leg->entry;
+    uint64_t back = leg->n - leg->counted;
+    e->touched_ms = now_ms(e->ledger);
+    turn(e, e->touched_ms);
+    e->granted--;
+    if (leg->bucket < 0) {
+        legs_remove(&e->held, leg);
+        account_spend(&e->account, leg->counted);
+        account_drop(&e->account, back);
+        if (back) e->spare = account_is_durable(&e->account);
+    } else {
+        account_give_back(&e->account, leg->bucket, back);
+        account_move(&e->account, leg->bucket, leg->counted);
+        e->carry = account_is_durable(&e->account);
+    }
+    leg->bucket = -1;
+    serve(e);
+}
+
+// ---- those who wait in the store
+
+struct told {
+    uint64_t id;
+    uint32_t n;
+    char place[WAITERS_PLACE];
+};
+
+static void hear(struct ledger *l, const struct told *told) {
+    struct bytes account;
+    uint64_t cap;
+    if (!waiters_place_read(bytes_of(told->place), &account, &cap)) return;
+    struct entry *e = entry_get(l, account);
+    waiters_add(&e->waiters, cap, told->id, told->n);
+    serve(e);
+}
+
+static void hear_there(struct worker *w, void *arg) {
+    hear(w->ledger, arg);
+    free(arg);
+}
+
+static struct worker *owner_of_place(struct gateway *g, struct bytes place) {
+    struct bytes account;
+    uint64_t cap;
+    return waiters_place_read(place, &account, &cap) ? gateway_worker_of_lane(g, account) : NULL;
+}
+
+void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n) {
+    struct worker *owner = owner_of_place(g, place);
+    struct told *told = must_alloc(sizeof *told);
+    bug_if(!owner || place.len >= sizeof told->place);
+    told->id = id;
+    told->n = n;
+    memcpy(told->place, place.at, place.len);
+    worker_post(owner, hear_there, told);
+}
+
+struct places {
+    struct ledger *ledger;
+    struct told *at;
+    size_t count;
+};
+
+static bool note_place(void *arg, struct bytes place) {
+    struct places *p = arg;
+    struct worker *w = p->ledger->worker;
+    if (place.len >= WAITERS_PLACE || owner_of_place(w->gateway, place) != w) return true;
+    if ((p->count & (p->count - 1)) == 0) p->at = must_realloc(p->at, (p->count ? p->count * 2 : 1) * sizeof *p->at);
+    struct told *told = &p->at[p->count++];
+    *told = (struct told){.id = UINT64_MAX};
+    memcpy(told->place, place.at, place.len);
+    return true;
+}
+
+// ---- rows of accounts that were dropped from memory and in which nothing counts any more
+
+enum { SWEEP_MS = 10 * 1000, SWEEP_MAX = 256 };
+
+struct sweep {
+    struct store_op op; // first
+    uint32_t window_s;
+    int64_t now_ms;
+    struct bytes name;
+    char text[];
+};
+
+static bool is_old(struct bytes row, uint32_t window_s, int64_t now) { return account_encoded_end(row, window_s) <= now; }
+
+static bool sweep_apply(struct store_op *op, struct txn *txn, struct err *err) {
+    struct sweep *s = (struct sweep *)op;
+    struct bytes row;
+    bool found;
+    if (!txn_get(txn, TABLE_LEDGER, s->name, &row, &found, err)) return false;
+    // Looked at again: its owner may have written it meanwhile.
+    return !found || !is_old(row, s->window_s, s->now_ms) || txn_delete(txn, TABLE_LEDGER, s->name, err);
+}
+
+static void sweep_finish(struct store_op *op, bool done, const struct err *why) {
+    (void)done;
+    (void)why;
+    free(op);
+}
+
+struct sweeping {
+    struct ledger *ledger;
+    int64_t now;
+    size_t count;
+};
+
+static bool sweep_row(void *arg, struct bytes name, struct bytes row) {
+    struct sweeping *s = arg;
+    struct worker *w = s->ledger->worker;
+    uint32_t window_s;
+    bool ours = window_of(name, &window_s) && gateway_worker_of_lane(w->gateway, name) == w;
+    if (!ours || map_get(&s->ledger->entries, name) || !is_old(row, window_s, s->now)) return true;
+    struct sweep *gone = must_alloc(sizeof *gone + name.len);
+    gone->op = (struct store_op){.apply = sweep_apply, .finish = sweep_finish, .file = -1};
+    gone->window_s = window_s;
+    gone->now_ms = s->now;
+    memcpy(gone->text, name.at, name.len);
+    gone->name = bytes_range(gone->text, name.len);
+    store_submit(w->gateway->store, &gone->op);
+    return ++s->count < SWEEP_MAX;
+}
+
+static void sweep(struct ledger *l, struct bytes prefix) {
+    struct sweeping s = {.ledger = l, .now = now_ms(l)};
+    reader_begin(l->worker->reader);
+    reader_walk(l->worker->reader, TABLE_LEDGER, prefix, sweep_row, &s);
+    reader_end(l->worker->reader);
+    timer_set(l->sweep, SWEEP_MS);
+}
+
+static void on_sweep(void *arg) {
+    struct ledger *l = arg;
+    char first = (char)l->sweep_at++;
+    sweep(l, bytes_range(&first, 1));
+}
+
+// ---- life
+
+void ledger_recover(struct ledger *l) {
+    struct places p = {.ledger = l};
+    reader_begin(l->worker->reader);
+    reader_parked_lanes(l->worker->reader, note_place, &p);
+    reader_end(l->worker->reader);
+    for (size_t i = 0; i < p.count; i++) hear(l, &p.at[i]);
+    free(p.at);
+    sweep(l, BYTES(""));
+}
+
+struct ledger *ledger_new(struct worker *w) {
+    struct ledger *l = must_alloc(sizeof *l);
+    l->worker = w;
+    l->sweep = timer_new(w->loop, on_sweep, l);
+    return l;
+}
+
+void ledger_free(struct ledger **at) {
+    struct ledger *l = *at;
+    size_t i = 0;
+    void *value;
+    *at = NULL;
+    if (!l) return;
+    while (map_next(&l->entries, &i, NULL, &value)) {
+        bug_if(((struct entry *)value)->writing);
+        entry_free(value);
+    }
+    map_release(&l->entries);
+    timer_free(&l->sweep);
+    free(l);
+}
+
+static void serve_all(struct ledger *l, bool probe) {
+    size_t at = 0;
+    void *value;
+    while (map_next(&l->entries, &at, NULL, &value)) {
+        struct entry *e = value;
+        if (probe) waiters_probe(e->waiters);
+        serve(e);
+    }
+}
+
+void ledger_look_again(struct ledger *l) { serve_all(l, true); }
+
+void ledger_stop(struct ledger *l) {
+    l->stopped = true;
+    timer_stop(l->sweep);
+    serve_all(l, false);
+}
+
+bool ledger_is_idle(const struct ledger *l) {
+    size_t at = 0;
+    void *value;
+    if (l->worker->grants) return false;
+    while (map_next(&l->entries, &at, NULL, &value)) {
+        const struct entry *e = value;
+        if (e->writing || e->carry || e->spare || e->granted) return false;
+    }
+    return true;
+}
+
+// ---- for people
+
+static void show_account(struct jsonl *j, const struct account *a, struct bytes name) {
+    jsonl_text(j, "key", bytes_first(name, (size_t)bytes_find_last(name, '/')));
+    jsonl_int(j, "window_s", a->window_ms / 1000);
+    jsonl_int(j, "used", (int64_t)account_used(a));
+    jsonl_int(j, "in_flight", (int64_t)a->held);
+    if (a->spent) jsonl_time(j, "next_free", account_next_free(a));
+    if (a->spent) jsonl_time(j, "all_free", account_free_at(a, account_used(a), account_used(a)));
+}
+
+struct showing {
+    struct ledger *ledger;
+    void (*row)(void *arg, struct bytes json);
+    void *arg;
+    struct buf out;
+};
+
+static void show_entry(struct showing *s, struct entry *e) {
+    turn(e, now_ms(s->ledger));
+    uint64_t needed = account_current(&e->account) + e->account.held;
+    buf_reset(&s->out);
+    struct jsonl j = jsonl_begin(&s->out);
+    show_account(&j, &e->account, bytes_of(e->name));
+    if (e->cap) jsonl_int(&j, "cap", (int64_t)e->cap);
+    jsonl_int(&j, "leased", e->lease > needed ? (int64_t)(e->lease - needed) : 0);
+    if (e->waiters) waiters_show(e->waiters, &j);
+    jsonl_int(&j, "worker", s->ledger->worker->index);
+    jsonl_end(&j);
+    s->row(s->arg, buf_bytes(&s->out));
+}
+
+static bool show_row(void *arg, struct bytes name, struct bytes row) {
+    struct showing *s = arg;
+    struct worker *w = s->ledger->worker;
+    struct account a;
+    uint32_t window_s;
+    bool ours = window_of(name, &window_s) && gateway_worker_of_lane(w->gateway, name) == w;
+    if (!ours || map_get(&s->ledger->entries, name)) return true;
+    account_init(&a, window_s, now_ms(s->ledger));
+    if (!account_decode(&a, row)) return true;
+    account_turn(&a, now_ms(s->ledger));
+    if (!account_used(&a)) return true;
+    buf_reset(&s->out);
+    struct jsonl j = jsonl_begin(&s->out);
+    show_account(&j, &a, name);
+    jsonl_int(&j, "worker", w->index);
+    jsonl_end(&j);
+    s->row(s->arg, buf_bytes(&s->out));
+    return true;
+}
+
+void ledger_show(struct ledger *l, void (*row)(void *arg, struct bytes json), void *arg) {
+    struct showing s = {.ledger = l, .row = row, .arg = arg};
+    size_t at = 0;
+    void *value;
+    while (map_next(&l->entries, &at, NULL, &value)) show_entry(&s, value);
+    reader_begin(l->worker->reader);
+    reader_walk(l->worker->reader, TABLE_LEDGER, BYTES(""), show_row, &s);
+    reader_end(l->worker->reader);
+    buf_release(&s.out);
+}
