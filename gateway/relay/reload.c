@@ -2,6 +2,7 @@
 #include "relay/reload.h"
 
 #include "relay/lane.h"
+#include "relay/ledger.h"
 #include "relay/worker.h"
 
 #include <stdio.h>
@@ -81,6 +82,7 @@ static void switch_there(struct worker *w, void *arg) {
     site_free(&w->site);
     w->site = site_ref(r->site);
     lanes_look_again(w->lanes, true); // what waited for a way out may now have another
+    ledger_look_again(w->ledger);     // and what waited for a limit a higher one
     answer(r, true, NULL);
 }
 
