@@ -96,28 +96,24 @@ char *bytes_dupz(struct bytes b) {
     return z;
 }
 
-void buf_reserve(struct buf *b, size_t more) {
+void buf_grow(struct buf *b, size_t more) {
     size_t need;
     bug_if(__builtin_add_overflow(b->len, more, &need));
-    if (need <= b->cap) return;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need) cap *= 2;
     b->at = must_realloc(b->at, cap);
     b->cap = cap;
 }
 
-void buf_add(struct buf *b, struct bytes what) {
-    if (what.len == 0) return;
-    buf_reserve(b, what.len);
-    memcpy(b->at + b->len, what.at, what.len);
-    b->len += what.len;
-}
-
 void buf_addz(struct buf *b, const char *z) { buf_add(b, bytes_of(z)); }
 
-void buf_byte(struct buf *b, char c) {
-    buf_reserve(b, 1);
-    b->at[b->len++] = c;
+void buf_decimal(struct buf *b, int64_t value) {
+    char text[20], *from = text + sizeof text;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do *--from = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0) *--from = '-';
+    buf_add(b, bytes_range(from, (size_t)(text + sizeof text - from)));
 }
 
 void buf_formatv(struct buf *b, const char *format, va_list args) {

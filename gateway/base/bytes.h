@@ -46,10 +46,22 @@ struct buf {
 };
 
 static inline struct bytes buf_bytes(const struct buf *b) { return (struct bytes){b->at, b->len}; }
-void buf_reserve(struct buf *b, size_t more);         // room for `more` bytes behind len
-void buf_add(struct buf *b, struct bytes what);
+void buf_grow(struct buf *b, size_t more);            // buf_reserve's rare half
+static inline void buf_reserve(struct buf *b, size_t more) { // room for `more` bytes behind len
+    if (more > b->cap - b->len) buf_grow(b, more);
+}
+static inline void buf_add(struct buf *b, struct bytes what) {
+    if (what.len == 0) return;
+    buf_reserve(b, what.len);
+    memcpy(b->at + b->len, what.at, what.len);
+    b->len += what.len;
+}
 void buf_addz(struct buf *b, const char *z);
-void buf_byte(struct buf *b, char c);
+static inline void buf_byte(struct buf *b, char c) {
+    buf_reserve(b, 1);
+    b->at[b->len++] = c;
+}
+void buf_decimal(struct buf *b, int64_t value);       // as "%lld" would, at a tenth of its cost
 void buf_format(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_formatv(struct buf *b, const char *format, va_list args);
 void buf_drop(struct buf *b, size_t n);               // removes the first n bytes

@@ -4,29 +4,42 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
-#include <inttypes.h>
+// Bytes that stand for themselves: printable ASCII but quote and backslash.
+static bool is_plain(char at) {
+    unsigned char c = (unsigned char)at;
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+// One character that is not plain. Returns how many bytes of text it took.
+static size_t escape_one(struct buf *out, struct bytes text) {
+    static const char hex[] = "0123456789abcdef";
+    unsigned char c = (unsigned char)text.at[0];
+    size_t step = c < 0x80 ? 1 : utf8_step(text);
+    if (c == '"' || c == '\\') {
+        buf_byte(out, '\\');
+        buf_byte(out, (char)c);
+    } else if (c < 0x20 || c == 0x7f) {
+        buf_add(out, BYTES("\\u00"));
+        buf_byte(out, hex[c >> 4]);
+        buf_byte(out, hex[c & 15]);
+    } else if (step == 0) {
+        buf_add(out, BYTES("\xef\xbf\xbd"));
+        step = 1;
+    } else {
+        buf_add(out, bytes_first(text, step));
+    }
+    return step;
+}
 
 void jsonl_escape(struct buf *out, struct bytes text) {
-    static const char hex[] = "0123456789abcdef";
     buf_reserve(out, text.len + 2);
     buf_byte(out, '"');
     while (text.len) {
-        unsigned char c = (unsigned char)text.at[0];
-        size_t step = c < 0x80 ? 1 : utf8_step(text);
-        if (c == '"' || c == '\\') {
-            buf_byte(out, '\\');
-            buf_byte(out, (char)c);
-        } else if (c < 0x20 || c == 0x7f) {
-            buf_add(out, BYTES("\\u00"));
-            buf_byte(out, hex[c >> 4]);
-            buf_byte(out, hex[c & 15]);
-        } else if (step == 0) {
-            buf_add(out, BYTES("\xef\xbf\xbd"));
-            step = 1;
-        } else {
-            buf_add(out, bytes_first(text, step));
-        }
-        text = bytes_skip(text, step);
+        size_t plain = 0;
+        while (plain < text.len && is_plain(text.at[plain])) plain++;
+        buf_add(out, bytes_first(text, plain));
+        text = bytes_skip(text, plain);
+        if (text.len) text = bytes_skip(text, escape_one(out, text));
     }
     buf_byte(out, '"');
 }
@@ -58,7 +71,7 @@ void jsonl_textz(struct jsonl *j, const char *name, const char *value) {
 
 void jsonl_int(struct jsonl *j, const char *name, int64_t value) {
     name_it(j, name);
-    buf_format(j->out, "%" PRId64, value);
+    buf_decimal(j->out, value);
 }
 
 void jsonl_real(struct jsonl *j, const char *name, double value) {

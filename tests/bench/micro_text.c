@@ -2,6 +2,7 @@
 // micro_text: what every byte of a message passes through: undoing dots, gauging, the body's DKIM hash,
 // stuffing dots.
 #include "micro.h"
+#include "base/jsonl.h"
 #include "mail/canon.h"
 #include "mail/header.h"
 #include "smtp/gauge.h"
@@ -76,8 +77,34 @@ static void fields(void *arg) {
     bug_if(!count);
 }
 
+static void event(void *arg) {
+    struct buf *out = arg;
+    buf_reset(out);
+    struct jsonl j = jsonl_begin(out);
+    jsonl_time(&j, "time", 1767268800123);
+    jsonl_textz(&j, "type", "delivered");
+    jsonl_textz(&j, "id", "01952dd4b0080001");
+    jsonl_int(&j, "n", 0);
+    jsonl_text(&j, "sender", BYTES("sender@load.example"));
+    jsonl_text(&j, "recipient", BYTES("recipient@sink.example"));
+    jsonl_text(&j, "user", BYTES(""));
+    jsonl_text(&j, "lane", BYTES("relay 127.0.0.1:2525 none"));
+    jsonl_open(&j, "reply", '{');
+    jsonl_int(&j, "code", 250);
+    jsonl_textz(&j, "status", "2.0.0");
+    jsonl_textz(&j, "text", "2.0.0 taken");
+    jsonl_close(&j, '}');
+    jsonl_bool(&j, "tls_verified", false);
+    jsonl_int(&j, "attempt", 1);
+    jsonl_int(&j, "queue_ms", 12);
+    jsonl_text(&j, "policy", BYTES("fb8480cf94ff"));
+    jsonl_text(&j, "where", BYTES("policy.lua:42"));
+    jsonl_text(&j, "because", BYTES("warm, 212 of 500 left today"));
+    jsonl_end(&j);
+}
+
 int main(void) {
-    struct buf content = {0}, wire = {0}, head = {0};
+    struct buf content = {0}, wire = {0}, head = {0}, line = {0};
     micro_text(&content, 1 << 20);
     struct dot_writer writer = {0};
     dot_write(&writer, &wire, buf_bytes(&content));
@@ -94,6 +121,8 @@ int main(void) {
     micro_run("text", "CRC32C", content.len, checksum, &content);
     micro_run("text", "stuff dots", content.len, stuff, &content);
     micro_run("text", "header fields", head.len, fields, &head);
+    micro_run("text", "an event's line", 0, event, &line);
+    buf_release(&line);
     buf_release(&content);
     buf_release(&wire);
     buf_release(&head);

@@ -53,6 +53,20 @@ static void integers_are_big_endian(void **state) {
     assert_int_equal(get_be16(p + 6), 0x0708);
 }
 
+static void decimals_are_those_of_printf(void **state) {
+    (void)state;
+    static const int64_t values[] = {0, 9, 10, -1, -10, 1234567890123, INT64_MAX, INT64_MIN};
+    struct buf b = {0};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%lld", (long long)values[i]);
+        buf_reset(&b);
+        buf_decimal(&b, values[i]);
+        assert_string_equal(buf_z(&b), text);
+    }
+    buf_release(&b);
+}
+
 static void a_buffer_grows_and_shrinks(void **state) {
     (void)state;
     struct buf b = {0};
@@ -235,7 +249,7 @@ static void base64_is_strict(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_are_cut_and_found),       cmocka_unit_test(numbers_are_strict),
+        cmocka_unit_test(bytes_are_cut_and_found), cmocka_unit_test(decimals_are_those_of_printf),       cmocka_unit_test(numbers_are_strict),
         cmocka_unit_test(integers_are_big_endian),       cmocka_unit_test(a_buffer_grows_and_shrinks),
         cmocka_unit_test(an_arena_keeps_all_until_reset), cmocka_unit_test(errors_keep_their_words),
         cmocka_unit_test(a_map_is_a_map),                cmocka_unit_test(a_queue_keeps_each_putters_order),
