@@ -3,8 +3,8 @@
 //
 // WRITING. Any thread gives the writer an op (store_submit). The writer takes all that wait, up to a group's bounds
 // (256 ops, 8 MiB), writes their bodies, syncs the segment, runs each op's `apply` in one LMDB transaction,
-// commits (synced), and calls each op's `finish`. Nobody waits for a timer: a lone op commits at once, and while one group
-// commits the next gathers. `finish(op, true)` means: on disk. An op whose apply fails is undone by itself (the
+// commits (synced), and calls each op's `finish`. A lone op commits at once, and while one group commits the next gathers;
+// only ops that say they are patient wait, a few milliseconds at the most, for others to share the syncs with. `finish(op, true)` means: on disk. An op whose apply fails is undone by itself (the
 // group is run again without it) and gets finish(op, false, why).
 // `apply` and `finish` run on the writer thread: apply touches only the op and the txn, and may be run more than once; finish only hands the op back
 // to its owner's loop (loop_post).
@@ -67,6 +67,7 @@ struct store_op {
     int file;                // -1: none
     uint64_t file_length;
     uint64_t body_id;        // message id in the body's record
+    bool patient;            // nobody waits for it: it may wait for company
     struct place place;      // filled before apply where there is a body
 };
 void store_submit(struct store *store, struct store_op *op); // any thread; op belongs to the store until finish

@@ -15,6 +15,8 @@
 // How often a sick database is tried and a missing reserve looked after; how often compaction may come
 // between groups.
 enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
+// Patient ops go with the next one that is not, when so many are together, or after so long.
+enum { PATIENT_MOST = 32, PATIENCE_US = 4000 };
 
 struct writer {
     struct store *store;
@@ -23,6 +25,8 @@ struct writer {
     atomic_bool stop;
     pthread_t thread;
     struct queue_node *oldest, *newest; // taken from the queue, not yet in a group
+    size_t waiting, patient;            // of them: all, and those that may wait
+    int64_t since_us;                   // when the first of them was taken
     int64_t upkeep_us, compact_us;
     struct group group;
 };
@@ -34,17 +38,29 @@ static void take_waiting(struct writer *w) {
         w->newest->next = taken;
     else
         w->oldest = taken;
-    while (taken->next)
-        taken = taken->next;
-    w->newest = taken;
+    if (!w->waiting) w->since_us = clock_monotonic_us();
+    for (; taken; taken = taken->next) {
+        w->waiting++;
+        w->patient += ((struct store_op *)taken)->patient;
+        w->newest = taken;
+    }
 }
 
-static bool run_group(struct writer *w) {
+// How long a group may still gather; 0: its time has come.
+static int64_t patience_us(const struct writer *w) {
+    if (w->patient < w->waiting || w->patient >= PATIENT_MOST) return 0;
+    int64_t left = w->since_us + PATIENCE_US - clock_monotonic_us();
+    return left > 0 ? left : 0;
+}
+
+static bool run_group(struct writer *w, bool stopping) {
     take_waiting(w);
-    if (!w->oldest) return false;
+    if (!w->oldest || (!stopping && patience_us(w))) return false;
     while (w->oldest && group_has_room(&w->group, (struct store_op *)w->oldest)) {
         struct queue_node *node = w->oldest;
         w->oldest = node->next;
+        w->waiting--;
+        w->patient -= ((struct store_op *)node)->patient;
         group_add(&w->group, (struct store_op *)node);
     }
     group_run(&w->group, w->store);
@@ -90,9 +106,10 @@ static void *writer_main(void *arg) {
     for (;;) {
         bool stopping =
             atomic_load(&w->stop); // looked at first: what was submitted before it is then seen below
-        bool ran = run_group(w);
+        bool ran = run_group(w, stopping);
         int idle_ms = upkeep(w, ran);
         if (ran) continue;
+        if (w->oldest) idle_ms = sooner(idle_ms, (int)((patience_us(w) + 999) / 1000));
         if (stopping) break;
         wait_for_work(w, idle_ms);
     }
