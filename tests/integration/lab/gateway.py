@@ -13,6 +13,8 @@ import crypt
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import smtplib
 import socket
@@ -117,6 +119,7 @@ class Gateway:
 
     def start(self, wait=True):
         self.starts += 1
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY) if os.geteuid() == 0 else resource.getrlimit(resource.RLIMIT_CORE))
         command = [*self.prefix, BINARY, "run", "--conf", self.folder / "conf/tidegate.lua"] + (["--virtual-clock"] if self.virtual_clock else [])
         self.process = ground.Process("tidegate", command, self.log, env=self.environ(), cwd=self.folder)
         if wait:
@@ -126,7 +129,8 @@ class Gateway:
     def until_ready(self, seconds=20):
         def look():
             if not self.process.alive():
-                raise ground.LabError(f"tidegate ended with {self.process.popen.returncode} instead of getting ready\nlog {self.log}:\n{self.said()[-3000:]}")
+                code, self.process = self.process.popen.returncode, None
+                raise ground.LabError(f"tidegate ended with {code} instead of getting ready\nlog {self.log}:\n{self.said()[-3000:]}")
             try:
                 return self.control("status")
             except (OSError, ground.LabError):
@@ -162,7 +166,15 @@ class Gateway:
         self.process = None
         self.check_said()
         if code != 0:
-            raise ground.LabError(f"tidegate ended with {code} on SIGTERM, not 0 within {seconds} s\nlog {self.log}:\n{self.said()[-3000:]}")
+            raise ground.LabError(f"tidegate ended with {code} on SIGTERM, not 0 within {seconds} s\nlog {self.log}:\n{self.said()[-3000:]}{self.backtrace()}")
+
+    def backtrace(self):
+        """Of the core file a crash left, where gdb is there to read it."""
+        cores = sorted(self.folder.glob("core*"))
+        if not cores or not shutil.which("gdb"):
+            return ""
+        done = subprocess.run(["gdb", "-batch", "-ex", "thread apply all bt 14", BINARY, cores[-1]], capture_output=True, text=True)
+        return f"\n{cores[-1]}:\n" + "\n".join(line for line in done.stdout.split("\n") if line.startswith(("#", "Thread", "Program")))
 
     def check_said(self):
         found = SANITIZER.search(self.said())
@@ -220,18 +232,26 @@ class Gateway:
         rows, done = self.control("status")
         return rows[0] if len(rows) == 1 else {**done, "rows": rows}
 
-    def queue(self, action="list", limit=100000, **fields):
-        return self.control("queue", action=action, limit=limit, **fields)[0]
+    def queue(self, action="list", **filter):
+        """The rows of a queue verb; keywords are the filter."""
+        fields = {k: filter.pop(k) for k in ("limit", "count_only") if k in filter}
+        if action == "list":
+            fields.setdefault("limit", 1000000)
+        return self.control("queue", action=action, filter=filter, **fields)[0]
 
-    def until_queue(self, count, seconds=20, **fields):
-        return ground.until(f"{count} recipients in the queue {fields or ''}",
-                            lambda: (len(self.queue(**fields)) == count and (self.queue(**fields) or True)) or None, seconds, log=self.log)
+    def change(self, action, count_only=False, **filter):
+        """Runs hold, release, retry, bounce or delete; how many it concerned."""
+        return self.control("queue", action=action, filter=filter, **({"count_only": True} if count_only else {}))[1]["count"]
+
+    def until_queue(self, count, seconds=20, **filter):
+        """Waits until so many recipients are listed; the rows."""
+        def look():
+            rows = self.queue(**filter)
+            return (rows, None) if len(rows) == count else None
+        return ground.until(f"{count} recipients in the queue {filter or ''}", look, seconds, log=self.log)[0]
 
     def until_empty(self, seconds=20):
-        def look():
-            left = self.queue()
-            return not left or (left[:3] and None)
-        ground.until("an empty queue", look, seconds, log=self.log)
+        self.until_queue(0, seconds)
 
     def advance_clock(self, seconds):
         return self.control("clock", advance_s=seconds)
@@ -274,7 +294,12 @@ class Gateway:
             raise ground.LabError(f"{e}\nthe last events: " + "\n".join(json.dumps(v) for v in self.events()[-8:])) from None
         return found[0] if count == 1 else found
 
-    # ---- mail in
+    # ---- mail out, and in
+
+    @property
+    def captured(self):
+        """What policies.capture() kept."""
+        return mail.Maildir(self.folder / "var/capture/in")
 
     def client_context(self, verify=True):
         context = ssl.create_default_context(cafile=str(self.authority.file))

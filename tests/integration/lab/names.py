@@ -80,6 +80,14 @@ zone:
         self.process.signal(1)  # SIGHUP: reload
         self._until_serial()
 
+    def mail(self, domain, *hosts, preference=10):
+        """MX records in this order for hosts that are addresses or (name, address)."""
+        records = []
+        for i, host in enumerate(hosts):
+            name, at = host if isinstance(host, tuple) else (f"mx{i + 1}.{domain}", host)
+            records += [f"{domain} MX {preference + i} {name}", f"{name} {'AAAA' if ':' in at else 'A'} {at}"]
+        self.add(*records)
+
     @property
     def server(self):
         return f"{self.host}:{self.port}"

@@ -82,6 +82,7 @@ class Scripted:
         self.certificate, self.implicit_tls, self.lmtp, self.name = certificate, implicit_tls, lmtp, name
         self.extensions = list(self.EHLO if extensions is None else extensions)
         self.users = users or {}
+        self.auth_offer = "PLAIN LOGIN XOAUTH2"
         self.stages, self.times = stages, {}
         self.accepted, self.sessions, self.lines = [], [], []
         self.lock = threading.Lock()
@@ -151,7 +152,9 @@ class Scripted:
 
 class _Session:
     def __init__(self, server, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.server, self.socket, self.input = server, connection, b""
+        self.left = False
         self.tls, self.user, self.helo, self.sender = None, None, None, None
         self.recipients, self.rcpt_lines, self.mail_line = [], [], None
         self.transactions, self.lines = 0, []
@@ -179,9 +182,13 @@ class _Session:
         except (_Gone, OSError):
             pass
         finally:
-            with server.lock:
-                server.open -= 1
+            self._leave()
             self.socket.close()
+
+    def _leave(self):
+        with self.server.lock:
+            self.server.open -= not self.left
+            self.left = True
 
     def _handshake(self):
         step = self.server.step("tls", None)
@@ -258,7 +265,7 @@ class _Session:
             if server.certificate and not self.tls:
                 offers.append("STARTTLS")
             if server.users and (self.tls or server.certificate is None):
-                offers.append("AUTH PLAIN LOGIN XOAUTH2")
+                offers.append("AUTH " + server.auth_offer)
             self._do("ehlo", "250 " + "\n".join(offers))
         elif verb == "HELO":
             self.helo = line[5:]
@@ -290,6 +297,7 @@ class _Session:
         elif verb == "NOOP":
             self._do("noop", "250 2.0.0 ok")
         elif verb == "QUIT":
+            self._leave()  # before the client can hear that it may open another
             self._do("quit", "221 2.0.0 bye")
             return False
         else:

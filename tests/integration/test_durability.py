@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""250 means on disk: restarts, kills and full disks. The long versions are in tests/torture."""
+import os
+import pathlib
+import smtplib
+import subprocess
+import sys
+
+import pytest
+from lab import ground, mail, policies
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
+
+HOLD = policies.policy('route = function() return route.hold("stays") end')
+
+
+@pytest.mark.core
+def test_restart_goes_on(gateway, scripted, word):
+    peer = scripted(greeting="421 4.3.2 closed")
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"))
+    bodies = {}
+    for i in range(20):
+        body = "".join(f"{n} " + "z" * (n % 70) + "\r\n" for n in range(i * 200))
+        bodies[f"{word}n{i}"] = body
+        g.submit(f"{word}n{i}", text=mail.message(f"{word}n{i}", body=body))
+    before = {(r["id"], r["n"]) for r in g.until_queue(20)}
+    g.restart()
+    assert {(r["id"], r["n"]) for r in g.queue()} == before
+    peer.set(greeting=None)
+    g.restart()
+    g.advance_clock(7200)
+    ground.until("all 20 arrive", lambda: len(peer.accepted) >= 20, log=g.log)
+    for name, body in bodies.items():
+        assert peer.wait(name).raw.endswith(b"\r\n\r\n" + body.encode())
+    g.until_empty()
+    assert len(peer.accepted) == 20
+
+
+@pytest.mark.core
+def test_kill_right_after_250(gateway, word):
+    g = gateway(policy=HOLD)
+    for i in range(10):
+        g.submit(f"{word}n{i}")
+        g.kill9()
+        g.start()
+        assert len(g.queue()) == i + 1
+    ids = [r["id"] for r in g.queue()]
+    assert len(set(ids)) == 10 and ids == sorted(ids)
+    g.stop()
+    assert g.cli("check", "--store").returncode == 0
+
+
+def test_stopping_finishes_what_is_under_way(gateway, scripted, word):
+    """SIGTERM in the middle of a delivery: it is finished, or given back; the message arrives once."""
+    from lab.scripted import SlowRead
+    peer = scripted(dot=(SlowRead(1.0), "250 kept"))
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"))
+    g.submit(word)
+    peer.until_line("DATA")
+    g.restart()
+    peer.wait(word)
+    g.until_empty()
+    assert len(peer.accepted) == 1
+
+
+@pytest.mark.core
+def test_two_gateways_never_share_a_store(gateway):
+    g = gateway(policy=HOLD)
+    second = gateway(policy=HOLD, start=False, listeners=[{"name": "relay", "kind": "relay", "address": f"{ground.address()}:2525"}])
+    second.configure(store={"path": str(g.folder / "var/queue")})
+    second.start(wait=False)
+    assert second.process.wait(10) not in (0, None)
+    assert "queue" in second.said()
+    assert g.status()
+    second.process = None
+
+
+@pytest.mark.core
+def test_wrong_configuration_is_78(gateway):
+    for broken, words in ((dict(listeners=[]), "listeners"), (dict(certificate="nowhere.pem"), "nowhere.pem"), (dict(scripts="nowhere"), "nowhere"),
+                          (dict(users="nowhere"), "nowhere"), (dict(store={"reserve": "lots"}), "store.reserve"), (dict(hostnam="x"), "hostname")):
+        g = gateway(policy=HOLD, start=False)
+        g.configure(**broken)
+        g.start(wait=False)
+        assert g.process.wait(10) == 78, (broken, g.said())
+        assert words in g.said(), (broken, g.said())
+        g.process = None
+
+
+@pytest.mark.core
+def test_port_that_is_taken(gateway):
+    import socket
+    g = gateway(policy=HOLD, start=False)
+    with socket.create_server((g.host, g.RELAY)):
+        g.start(wait=False)
+        code = g.process.wait(10)
+        assert code in range(69, 79) and str(g.RELAY) in g.said(), (code, g.said())
+    g.process = None
+
+
+def test_sigint_twice_ends_at_once(gateway, scripted, word):
+    import signal
+    import time
+    from lab.scripted import Hang
+    peer = scripted(dot=Hang())
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), delivery={"timeout": "300s"})
+    g.submit(word)
+    peer.until_line("DATA")
+    g.disconnect()
+    g.process.signal(signal.SIGINT)
+    time.sleep(0.3)
+    g.process.signal(signal.SIGINT)
+    assert g.process.wait(10) is not None
+    g.process = None
+
+
+# ---- disk full
+
+@pytest.fixture
+def small_disk():
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = ground.folder("disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tidegate-lab", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.core
+def test_full_disk(gateway, scripted, small_disk, word):
+    """New mail hears 452 before the disk is quite full, queued mail keeps leaving, intake resumes by itself."""
+    peer = scripted(greeting="421 4.3.2 closed")
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), store={"path": str(small_disk / "queue"), "segment": "2MiB", "reserve": "4MiB"})
+    text = mail.message(word, body=("w" * 70 + "\r\n") * 7000)
+    taken = 0
+    for _ in range(100):
+        try:
+            g.submit(word, text=text)
+            taken += 1
+        except smtplib.SMTPResponseException as e:
+            assert e.smtp_code == 452 and b"4.3.1" in e.smtp_error, e
+            break
+        except smtplib.SMTPSenderRefused as e:
+            assert e.smtp_code == 452, e
+            break
+    else:
+        raise AssertionError("100 messages of 500 KB fitted into 24 MiB")
+    assert taken >= 10
+    assert len(g.queue()) == taken
+    peer.set(greeting=None)
+    g.advance_clock(7200)
+    ground.until("what is queued leaves", lambda: len(peer.accepted) == taken, 30, log=g.log)
+    g.until_empty()
+
+    def taken_again():
+        try:
+            g.submit(word + "after")
+            return True
+        except smtplib.SMTPException:
+            return False
+    ground.until("new mail is taken again", taken_again, 20, log=g.log)
+    peer.wait(word + "after")
+    assert len(peer.accepted) == taken + 1
+
+
+@pytest.mark.core
+def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
+    """The disk has no byte left: nothing acknowledged is lost, and deliveries are still recorded once there is room."""
+    peer = scripted(greeting="421 4.3.2 closed")
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), store={"path": str(small_disk / "queue"), "segment": "2MiB", "reserve": "1MiB"})
+    for i in range(5):
+        g.submit(f"{word}n{i}")
+    filler = small_disk / "filler"
+    with open(filler, "wb") as f:
+        try:
+            while True:
+                f.write(b"x" * 65536)
+                f.flush()
+        except OSError:
+            pass
+    expected = [f"{word}n{i}" for i in range(5)]
+    try:  # what was laid out before may have room for one more: then it counts like the others
+        g.submit(word + "more")
+        expected.append(word + "more")
+    except smtplib.SMTPResponseException as e:
+        assert e.smtp_code == 452, e
+    except smtplib.SMTPSenderRefused as e:
+        assert e.smtp_code == 452, e
+    assert g.alive()
+    filler.unlink()
+    peer.set(greeting=None)
+
+    def arrived():
+        g.advance_clock(3600)
+        return all(peer.find(w) for w in expected)
+    ground.until("all acknowledged mail arrives", arrived, 30, every=0.5, log=g.log)
+    g.until_empty(30)
+    assert len(peer.accepted) == len(expected)
+
+
+# ---- torture, in small
+
+def test_kill_loop(request, gateway):
+    import kill
+    kill.run(kills=int(os.environ.get("TIDEGATE_KILLS", "40")), seconds=None)
+
+
+def test_backlog():
+    import backlog
+    backlog.run(messages=int(os.environ.get("TIDEGATE_BACKLOG", "3000")))
