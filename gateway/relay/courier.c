@@ -348,10 +348,14 @@ static void resolve(struct courier *c) {
         .family = family_of(c), .public_only = direct && !conf->private_mx, .own_names = own, .own_name_count = direct ? 1 : 0,
     };
     struct bytes where = direct ? c->attempt->job->recipients[c->attempt->which[0]].facts.domain : via->host;
-    bool literal = where.len && where.at[0] == '[';
     c->state = COURIER_RESOLVING;
-    c->ticket = exchange_find(c->worker->dns, arena_z(&c->arena, where), direct && !literal ? EXCHANGE_MX : EXCHANGE_HOST,
-                              &options, on_exchange, c);
+    if (direct && where.len && where.at[0] == '[') {
+        // An address goes round whatever the policy says by domain; route.relay can name it where it is meant.
+        struct reply r = reply_make(550, "5.1.2", "mail to an address literal is not delivered directly");
+        return dns_failed(c, &r);
+    }
+    c->ticket = exchange_find(c->worker->dns, arena_z(&c->arena, where), direct ? EXCHANGE_MX : EXCHANGE_HOST, &options,
+                              on_exchange, c);
 }
 
 // ---- connecting ----------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "relay/lane.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
+#include "script/json.h"
 #include "smtp/server.h"
 
 #include <stdio.h>
@@ -431,15 +432,31 @@ void outcome_of_plan(struct job *job, size_t i) {
     submit(w);
 }
 
+// What a peer said last tells the sender more than that time ran out.
+static void add_last_reply(struct reply *reply, struct bytes outcome) {
+    struct json *last = outcome.len ? json_parse(outcome, NULL) : NULL;
+    const struct json *said = json_get(last, "reply");
+    struct bytes status = BYTES(""), text = BYTES("");
+    int64_t code = 0;
+    json_text(json_get(said, "status"), &status);
+    json_text(json_get(said, "text"), &text);
+    if (json_int(json_get(said, "code"), &code)) {
+        size_t at = strlen(reply->text);
+        snprintf(reply->text + at, sizeof reply->text - at, "; the last answer was: %lld%s%.*s %.*s", (long long)code,
+                 status.len ? " " : "", BYTES_FMT(status), BYTES_FMT(text));
+    }
+    json_free(&last);
+}
+
 void outcome_expired(struct job *job, size_t i) {
     struct writing *w = start(job, &i, 1);
     struct job_recipient *r = &job->recipients[i];
-    struct reply reply = reply_make(550, "4.4.7", "Message expired: not delivered within %lld hours",
+    struct reply reply = reply_make(550, "5.4.7", "Message expired: not delivered within %lld hours",
                                     (long long)((job->message.expires_ms - job->message.received_ms) / 3600000));
+    add_last_reply(&reply, r->record.outcome);
     struct client_result said = {.reply = reply, .stage = STAGE_CONNECT, .local = true};
     struct story st = {.type = "expired", .result = &said, .because = BYTES("expired"), .where = BYTES(""),
                        .policy = bytes_of(generation_version(job->generation))};
-    // The last thing a peer said tells the sender more than that time ran out.
     gone_for_good(w, r, &st, &reply);
     submit(w);
 }

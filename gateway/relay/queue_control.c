@@ -477,6 +477,8 @@ static bool read_filter(const struct json *request, struct filter *f, struct err
     void *at = NULL;
     struct bytes name, text;
     const struct json *value;
+    // Something else taken for an empty filter would mean the whole queue.
+    if (filter && json_kind(filter) != JSON_MAP) return err_set(err, "filter is an object");
     while (json_next(filter, &at, &name, &value)) {
         struct nearest near = nearest_to(name);
         bool found = false;

@@ -113,7 +113,7 @@ def test_report_of_an_expired_message(reporting, word):
     g.advance_clock(3700)
     g.until_event("expired")
     text, fields, _ = report_of(home.wait(word))
-    assert fields[1]["Action"] == "failed" and fields[1]["Status"].== "5.4.7"
+    assert fields[1]["Action"] == "failed" and fields[1]["Status"] == "5.4.7"
     assert "451 4.7.1 never" in fields[1]["Diagnostic-Code"]
     g.until_empty()
 
