@@ -179,6 +179,12 @@ void loop_stop(struct loop *l) {
     wake(l);
 }
 
+bool loop_drain(struct loop *l) {
+    if (queue_is_empty(&l->posted)) return false;
+    posted_run(l);
+    return true;
+}
+
 void loop_free(struct loop **loop) {
     struct loop *l = *loop;
     if (!l) return;

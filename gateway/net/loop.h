@@ -20,6 +20,8 @@ struct watch;
 struct loop *loop_new(struct err *err); // NULL on failure. SIGPIPE is ignored from here on, in the whole process
 void loop_run(struct loop *loop);       // until loop_stop
 void loop_stop(struct loop *loop);      // any thread; the loop ends after the callbacks under way
+// After loop_run returned, while all that tasks touch is still there: runs what was posted. False: there was nothing.
+bool loop_drain(struct loop *loop);
 void loop_free(struct loop **loop);     // after loop_run returned; posted tasks that did not run are run first
 uint64_t loop_turns(const struct loop *loop); // any thread; grows at least once a second while the loop is alive
 int64_t loop_now_ms(struct loop *loop);       // monotonic, read once a turn: for deadlines on this loop only

@@ -254,10 +254,19 @@ static int open_gateway(struct gateway *g, struct err *err) {
     return open_workers(g, err) ? 0 : EX_OSERR;
 }
 
+// What workers still had to say to each other when the loops ended must not find its rooms gone.
+static void hear_out(struct gateway *g) {
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 0; i < g->worker_count; i++) more = (g->workers[i] && loop_drain(g->workers[i]->loop)) || more;
+    }
+}
+
 static void close_gateway(struct gateway *g) {
     if (g->control) control_free(&g->control);
     if (g->patience) timer_free(&g->patience);
     if (g->passwords) password_pool_free(&g->passwords);
+    hear_out(g);
     for (int i = 0; i < g->worker_count; i++) worker_free(&g->workers[i]);
     free(g->workers);
     if (g->event_writer) event_writer_free(&g->event_writer);

@@ -225,6 +225,16 @@ static void runs_at_free(void **state) {
     loop_free(&loop);
 }
 
+static void drains_what_is_posted(void **state) {
+    struct count c = {.loop = *state, .until = 99};
+    struct job job = {.task.run = on_soon, .count = &c};
+    assert_false(loop_drain(*state));
+    loop_post(*state, &job.task);
+    assert_true(loop_drain(*state));
+    assert_int_equal(c.calls, 1);
+    assert_false(loop_drain(*state));
+}
+
 static void stop_before_run(void **state) {
     loop_stop(*state);
     loop_run(*state);
@@ -297,6 +307,7 @@ int main(void) {
         on_loop(posts_from_threads),
         on_loop(no_wake_is_lost),
         cmocka_unit_test(runs_at_free),
+        on_loop(drains_what_is_posted),
         on_loop(stop_before_run),
         on_loop(errands),
         on_loop(has_a_heartbeat),
