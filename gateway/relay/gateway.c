@@ -332,6 +332,7 @@ static int run(struct gateway *g, struct signals *signals) {
 static _Noreturn void leave(struct gateway *g) {
     for (int i = 0; i < g->worker_count; i++) {
         reader_free(&g->workers[i]->reader);
+        reader_free(&g->workers[i]->script_reader);
         event_writer_free(&g->workers[i]->events);
     }
     if (g->control) control_free(&g->control);
