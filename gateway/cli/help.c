@@ -13,6 +13,8 @@ const char *exit_meaning(int code) {
     switch (code) {
     case EX_OK:
         return "done";
+    case 1:
+        return "a story failed";
     case EX_USAGE:
         return "the command line is wrong, or a confirmation is missing";
     case EX_DATAERR:

@@ -53,6 +53,14 @@ struct conf *tool_conf(const struct call *call, int *code) {
     return conf;
 }
 
+struct conf *tool_conf_values(const struct call *call, int *code) {
+    const char *file = tool_conf_file(call, code);
+    if (!file) return NULL;
+    struct conf *conf = conf_read(file, print_fault, NULL);
+    if (!conf) *code = EX_CONFIG;
+    return conf;
+}
+
 bool tool_socket(const struct call *call, struct buf *path, int *code) {
     const char *said = call_text(call, "socket");
     if (!said) said = getenv("TIDEGATE_SOCKET");

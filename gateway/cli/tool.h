@@ -14,6 +14,7 @@ int tool_fail(const struct call *call, int code, const char *format, ...)
 const char *tool_conf_file(const struct call *call, int *code);
 struct conf *tool_conf(const struct call *call,
                        int *code); // loaded; all faults are on stderr where it is NULL
+struct conf *tool_conf_values(const struct call *call, int *code); // the same without looking at the machine (conf_read)
 // Appends the path of the control socket: --socket, $TIDEGATE_SOCKET, or what the configuration says, faults
 // in it or not: a broken configuration must not keep anyone from the gateway that still runs.
 bool tool_socket(const struct call *call, struct buf *path, int *code);

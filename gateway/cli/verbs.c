@@ -26,6 +26,15 @@ static const struct option_row check_rows[] = {
     {0},
 };
 
+static const struct option_row test_rows[] = {
+    {"scripts", 's', OPTION_FILE, "FOLDER", "the policy to test [what the configuration says]", false},
+    {"only", 'o', OPTION_TEXT, "TEXT", "only stories with this in their title", false},
+    {"coverage", 0, OPTION_FLAG, NULL, "say which lines of the scripts never ran", false},
+    {"junit", 0, OPTION_FILE, "FILE", "write the results there too, as JUnit's XML", false},
+    {"watch", 'w', OPTION_FLAG, NULL, "tell them again whenever a file changes, until Ctrl-C", false},
+    {0},
+};
+
 static const struct option_row send_rows[] = {
     {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
      false},
@@ -96,6 +105,7 @@ static const struct option_row passwd_rows[] = {
 static const struct option_row *const tool_options[] = {tool_rows, NULL};
 static const struct option_row *const run_options[] = {run_rows, NULL};
 static const struct option_row *const check_options[] = {check_rows, NULL};
+static const struct option_row *const test_options[] = {test_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
 static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
@@ -105,6 +115,7 @@ static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
 static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
+static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
 static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
@@ -182,6 +193,19 @@ static const struct verb table[] = {
      .examples =
          "  tidegate check && tidegate reload\n  tidegate check --keys > keys.md\n  tidegate check --store",
      .exits = exits_check},
+    {.name = "test",
+     .summary = "tell the policy's stories: does it do what was written down?",
+     .arguments = "[FILE...]",
+     .most = -1,
+     .options = test_options,
+     .run = verb_test,
+     .about = "Runs *.story.lua of the scripts folder, or the files that are named, against the policy there: the same hooks, asked as live "
+              "mail asks them, with a clock that stands still, a DNS of the story's own and nothing sent. One line for each story; one "
+              "that fails says what was expected, what came, and everything that was decided on the way. Times are UTC. stdlib/README.md has "
+              "the kit, scripts/policy.story.lua is an example.",
+     .examples = "  tidegate test && tidegate reload\n  tidegate test --watch\n  tidegate test --only greylist --coverage\n"
+                 "  tidegate test --junit results.xml scripts/policy.story.lua",
+     .exits = exits_test},
     {.name = "send",
      .summary = "send a message to a server: a small client, for trying things",
      .arguments = "",

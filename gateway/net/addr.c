@@ -226,3 +226,17 @@ bool network_has(const struct network *n, const struct addr *a) {
     int len = ip_bytes(&n->base, x);
     return len && len == ip_bytes(a, y) && bits_equal(x, y, n->bits);
 }
+
+bool addr_reverse(const char *ip, char name[ADDR_REVERSE]) {
+    uint8_t b[16];
+    size_t at = 0;
+    if (inet_pton(AF_INET, ip, b) == 1) {
+        snprintf(name, ADDR_REVERSE, "%d.%d.%d.%d.in-addr.arpa", b[3], b[2], b[1], b[0]);
+        return true;
+    }
+    if (inet_pton(AF_INET6, ip, b) != 1) return false;
+    for (int i = 15; i >= 0; i--)
+        at += (size_t)snprintf(name + at, ADDR_REVERSE - at, "%x.%x.", b[i] & 15, b[i] >> 4);
+    snprintf(name + at, ADDR_REVERSE - at, "ip6.arpa");
+    return true;
+}

@@ -24,6 +24,10 @@ int addr_family(const struct addr *a);
 bool addr_same_ip(const struct addr *a, const struct addr *b); // IPv4-mapped equals IPv4; unix: the same path
 bool addr_is_loopback(const struct addr *a);                   // true of a unix socket too: it cannot leave the machine
 
+enum { ADDR_REVERSE = 80 };
+// Where DNS has the PTR of an IP address given as text (RFC 1035 3.5, RFC 3596 2.5); false: it is none.
+bool addr_reverse(const char *ip, char name[ADDR_REVERSE]);
+
 struct network {
     struct addr base;
     int bits;

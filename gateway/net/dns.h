@@ -51,6 +51,7 @@ struct dns_options {
     int tries;           // of each server, 0: 3
     size_t cache_max;    // answers kept; 0: 10,000
     bool trust_ad;       // the way to the servers is safe (loopback) and they validate
+    bool offline;        // asks nobody: what dns_teach did not tell is not there (tests of a policy, simulations)
     const struct clock *clock;
     const struct log *log;
 };
@@ -64,6 +65,10 @@ struct dns_ticket *dns_ask(struct dns *dns, const char *name, enum dns_type type
                            void (*answer)(void *arg, const struct dns_answer *answer), void *arg);
 void dns_cancel(struct dns_ticket **ticket); // no answer will come; NULL inside is fine
 void dns_flush(struct dns *dns);             // forgets the cache
+// This is the answer from now on, however much time goes by, until dns_flush or the next lesson. Not OK: what `answer` says
+// of the name. Goes the way of any answer: the name is checked when it is asked for, and the asker hears of it by event.
+must_use bool dns_teach(struct dns *dns, const char *name, enum dns_type type, const struct dns_answer *answer,
+                        struct err *err);
 // Outstanding questions are dropped without an answer, their tickets are dead. Not from inside an answer.
 void dns_free(struct dns **dns);
 

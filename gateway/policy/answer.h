@@ -36,6 +36,9 @@ struct answer {
     int64_t expires_s;              // message: give up after so long; 0: the configuration's
 };
 
+// Carries the header edits out, in order. False with words at one that cannot be: the head is then of no use.
+must_use bool answer_edit(const struct answer *a, struct buf *head, struct err *err);
+
 enum tls_level { LEVEL_NONE, LEVEL_OPPORTUNISTIC, LEVEL_ENCRYPT, LEVEL_VERIFY };
 extern const char *const tls_level_name[]; // "none", "opportunistic", "encrypt", "verify"
 

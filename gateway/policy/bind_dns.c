@@ -2,6 +2,7 @@
 // The table `dns`: mx, a, aaaa, txt, ptr. Each suspends the hook until the answer is there.
 #include "policy/wall.h"
 
+#include "base/jsonl.h"
 #include "net/addr.h"
 
 #include <arpa/inet.h>
@@ -63,12 +64,36 @@ static void push_record(lua_State *l, const struct dns_record *r, enum dns_type 
     }
 }
 
+static const char *type_name(enum dns_type type) {
+    return type == DNS_MX ? "mx" : type == DNS_TXT ? "txt" : type == DNS_PTR ? "ptr" : type == DNS_A ? "a" : "aaaa";
+}
+
+// {"looked_up":"mx example.net","found":2}, or why not.
+static void tell_witness(struct hook_ticket *t, const char *name, enum dns_type type, const struct dns_answer *a) {
+    const struct witness *w = t->g->options.witness;
+    if (!w || !w->looked) return;
+    static const char *const status[] = {[DNS_NO_DATA] = "no such record", [DNS_NO_NAME] = "no such name"};
+    struct buf *scratch = &t->g->scratch;
+    buf_reset(scratch);
+    buf_format(scratch, "%s %s", type_name(type), name);
+    struct buf line = {0};
+    struct jsonl j = jsonl_begin(&line);
+    jsonl_text(&j, "looked_up", buf_bytes(scratch));
+    if (a->status == DNS_OK) jsonl_int(&j, "found", (int64_t)a->count);
+    else jsonl_textz(&j, "failed", *a->why || a->status > DNS_NO_NAME ? a->why : status[a->status]);
+    jsonl_close(&j, '}');
+    w->looked(w->arg, buf_bytes(&line));
+    buf_release(&line);
+}
+
 static int after_wait(lua_State *l, int status, intptr_t context) {
     (void)status;
     (void)context;
-    const struct dns_answer *a = ticket_of(l)->dns_answer;
+    struct hook_ticket *t = ticket_of(l);
+    const struct dns_answer *a = t->dns_answer;
     enum dns_type type = (enum dns_type)lua_tointeger(l, 2);
     if (!a) return luaL_error(l, "dns: this question was given up");
+    tell_witness(t, lua_tostring(l, 1), type, a);
     if (a->status != DNS_OK) return push_failure(l, a);
     vm_charge(l, a->count);
     lua_createtable(l, (int)a->count, 0);
@@ -117,21 +142,9 @@ static int dns_txt(lua_State *l) {
     return ask_name(l, DNS_TXT);
 }
 
-// RFC 1035 3.5, RFC 3596 2.5
 static int dns_ptr(lua_State *l) {
-    const char *ip = luaL_checkstring(l, 1);
-    uint8_t b[16];
-    char name[80];
-    size_t at = 0;
-    if (inet_pton(AF_INET, ip, b) == 1) {
-        snprintf(name, sizeof name, "%d.%d.%d.%d.in-addr.arpa", b[3], b[2], b[1], b[0]);
-    } else if (inet_pton(AF_INET6, ip, b) == 1) {
-        for (int i = 15; i >= 0; i--)
-            at += (size_t)snprintf(name + at, sizeof name - at, "%x.%x.", b[i] & 15, b[i] >> 4);
-        snprintf(name + at, sizeof name - at, "ip6.arpa");
-    } else {
-        return luaL_argerror(l, 1, "an IP address is expected");
-    }
+    char name[ADDR_REVERSE];
+    if (!addr_reverse(luaL_checkstring(l, 1), name)) return luaL_argerror(l, 1, "an IP address is expected");
     return ask(l, name, DNS_PTR);
 }
 

@@ -12,27 +12,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum field_kind {
-    FIELD_TEXT,
-    FIELD_INT,
-    FIELD_UINT,
-    FIELD_U64,
-    FIELD_SIZE,
-    FIELD_TIME,
-    FIELD_AGE,
-    FIELD_BOOL,
-    FIELD_NOT,
-    FIELD_JSON,
-    FIELD_CALL
-};
-
-struct field {
-    const char *name;
-    enum field_kind kind;
-    size_t at;          // of the member in struct hook_facts
-    lua_CFunction call; // pushes the value; the handle is at 1
-};
-
 #define IN(member) offsetof(struct hook_facts, member)
 
 struct handle {
@@ -330,6 +309,12 @@ static const struct {
     const struct field *fields;
 } kinds[] = {{"session", session_fields}, {"login", login_fields},         {"address", address_fields},
              {"message", message_fields}, {"recipient", recipient_fields}, {"outcome", outcome_fields}};
+
+const struct field *facts_fields(const char *kind) {
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        if (strcmp(kinds[k].name, kind) == 0) return kinds[k].fields;
+    return NULL;
+}
 
 void facts_open(lua_State *l) {
     static const luaL_Reg methods[] = {

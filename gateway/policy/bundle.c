@@ -188,6 +188,24 @@ bool bundle_find(const struct bundle *b, const char *name, struct bytes *text) {
     return f;
 }
 
+bool bundle_at(const struct bundle *b, size_t i, struct bytes *name, struct bytes *text) {
+    if (i >= b->count) return false;
+    *name = b->files[i].name;
+    *text = b->files[i].text;
+    return true;
+}
+
+struct bundle *bundle_with(const struct bundle *b, struct bytes name, struct bytes text, struct err *err) {
+    struct bundle *other = bundle_empty();
+    bool ok = name.len && name.len < NAME_MAX_LEN + 16 ? add(other, name, text, err)
+                                                        : err_set(err, "'%.*s' is no name of a file", BYTES_FMT(name));
+    for (size_t i = 0; ok && i < b->count; i++)
+        ok = bytes_equal(b->files[i].name, name) || add(other, b->files[i].name, b->files[i].text, err);
+    if (ok) seal(other);
+    else bundle_free(&other);
+    return other;
+}
+
 // ---- as bytes
 
 static void put_part(struct buf *out, struct bytes part) {

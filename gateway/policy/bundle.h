@@ -21,3 +21,6 @@ struct bundle *bundle_decode(struct bytes from, struct err *err);
 void bundle_diff(const struct bundle *was, const struct bundle *now, void (*line)(void *arg, const char *text), void *arg);
 
 bool bundle_find(const struct bundle *b, const char *name, struct bytes *text); // "policy.lua", "stdlib/route.lua"
+bool bundle_at(const struct bundle *b, size_t i, struct bytes *name, struct bytes *text); // by name; false: there are fewer
+// The same with this file in the place of what has its name, or beside the others: another bundle with a version of its own.
+struct bundle *bundle_with(const struct bundle *b, struct bytes name, struct bytes text, struct err *err);

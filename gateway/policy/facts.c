@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "policy/facts.h"
 
+#include "mail/address.h"
+
+void facts_split_address(struct bytes address, struct arena *arena, struct bytes *local, struct bytes *domain) {
+    struct address parts;
+    if (address.len == 0 || !address_parse(address, &parts, NULL)) return;
+    struct buf ascii = {0};
+    *local = parts.local;
+    *domain = address_domain_ascii(parts.domain, &ascii, NULL) ? arena_copy(arena, buf_bytes(&ascii)) : parts.domain;
+    buf_release(&ascii);
+}
+
 static bool is_one_of(struct bytes stage, const char *const *names) {
     for (; *names; names++)
         if (bytes_equal(stage, bytes_of(*names))) return true;

@@ -3,6 +3,7 @@
 // to a script. The reference of every field as Lua sees it is in stdlib/README.md.
 #pragma once
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "smtp/reply.h"
 
@@ -35,6 +36,10 @@ struct address_facts {         // sender and recipient hooks
     uint64_t size;             // SIZE= of MAIL, 0
     bool smtputf8;
 };
+
+// The parts of an address as facts have them. `local` points into it, `domain` into the arena; both are left alone where it is no
+// address with a domain.
+void facts_split_address(struct bytes address, struct arena *arena, struct bytes *local, struct bytes *domain);
 
 struct message_facts {
     uint64_t id;

@@ -103,18 +103,21 @@ static int require(lua_State *l) {
 
 // ---- loading
 
-static void open_modules(lua_State *l) {
+void module_add(lua_State *l, const char *name, int (*open)(lua_State *l)) {
     luaL_getsubtable(l, LUA_REGISTRYINDEX, loaded);
-    for (const luaL_Reg *m = modules; m->name; m++) {
-        m->func(l);
-        if (!strchr(m->name, '.')) {
-            lua_pushvalue(l, -1);
-            sandbox_set_global(l, m->name);
-        }
-        sandbox_lock(l);
-        lua_setfield(l, -2, m->name);
+    open(l);
+    if (!strchr(name, '.')) {
+        lua_pushvalue(l, -1);
+        sandbox_set_global(l, name);
     }
+    sandbox_lock(l);
+    lua_setfield(l, -2, name);
     lua_pop(l, 1);
+}
+
+static void open_modules(lua_State *l) {
+    for (const luaL_Reg *m = modules; m->name; m++)
+        module_add(l, m->name, m->func);
     lua_rawgeti(l, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_pushliteral(l, "require");
     lua_pushcfunction(l, require);
@@ -173,21 +176,30 @@ static int load_all(lua_State *l) {
     return 0;
 }
 
-static bool load(struct generation *g, struct err *err) {
+bool generation_load(struct generation *g, int (*work)(lua_State *l), void *arg, struct vm_fault *fault) {
+    *fault = (struct vm_fault){.first = ""};
     lua_State *co = vm_take(g->vm);
-    if (!co) return err_set(err, "scripts: no memory to start with");
+    if (!co) {
+        snprintf(fault->first, sizeof fault->first, "scripts: no memory to start with");
+        return false;
+    }
     struct vm_budget budget;
-    struct vm_fault fault = {.first = ""};
     vm_budget_init(&budget, g->options.load_steps_max);
-    lua_pushcfunction(co, load_all);
-    lua_pushlightuserdata(co, g);
+    lua_pushcfunction(co, work);
+    lua_pushlightuserdata(co, arg);
     g->loading = true;
-    enum vm_end end = vm_resume(g->vm, co, 1, &budget, &fault);
+    enum vm_end end = vm_resume(g->vm, co, 1, &budget, fault);
     g->loading = false;
     bug_if(end == VM_WAITING); // what waits needs a ticket
     vm_give(g->vm, co, end == VM_DONE);
+    return end == VM_DONE;
+}
+
+static bool load(struct generation *g, struct err *err) {
+    struct vm_fault fault;
+    bool good = generation_load(g, load_all, g, &fault);
     buf_release(&fault.trace);
-    return end == VM_DONE || err_set(err, "%s", fault.first);
+    return good || err_set(err, "%s", fault.first);
 }
 
 // ---- life
@@ -214,10 +226,14 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
     g->task.run = tell_all;
     for (int h = 0; h < HOOKS; h++)
         g->hooks[h] = LUA_NOREF;
-    g->vm = vm_new(
-        &(struct vm_options){
-            .memory_max = g->options.memory_max, .owner = g, .clock = options->clock, .log = options->log},
-        err);
+    const struct witness *witness = options->witness;
+    g->vm = vm_new(&(struct vm_options){.memory_max = g->options.memory_max,
+                                        .owner = g,
+                                        .clock = options->clock,
+                                        .log = options->log,
+                                        .on_line = witness ? witness->on_line : NULL,
+                                        .on_line_arg = witness ? witness->arg : NULL},
+                   err);
     if (!g->vm || !load(g, err)) generation_free(&g);
     return g;
 }

@@ -16,6 +16,14 @@
 #include "policy/bundle.h"
 #include "store/suppression.h"
 
+// For those who want to see how an answer came about: tests of a policy, explanations. Live mail has none.
+struct witness {
+    // What a hook looked up and found, as one JSON object; during the hook.
+    void (*looked)(void *arg, struct bytes json);
+    void (*on_line)(void *arg, const char *file, int line); // see script/vm.h; may be NULL
+    void *arg;
+};
+
 struct generation_options {
     uint64_t memory_max;   // bytes of one Lua state; 0: 64 MiB
     uint64_t steps_max;    // VM instructions of one hook; 0: 5 million
@@ -33,6 +41,7 @@ struct generation_options {
     bool (*suppressed)(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
                        struct suppression *out);
     void *suppressed_arg;
+    const struct witness *witness; // NULL: none; else as long as the generation
 };
 
 struct generation;

@@ -7,6 +7,7 @@
 #include "policy/facts.h"
 #include "policy/generation.h"
 #include "policy/hooks.h"
+#include "script/json.h"
 #include "script/lua.h"
 #include "script/vm.h"
 
@@ -73,11 +74,38 @@ struct hook_ticket {
 };
 
 struct generation *generation_of(lua_State *l);
+// Runs `work` as the scripts are loaded: with the budget of loading, and identities may be defined. False: fault says why;
+// its trace is the caller's to release in any case.
+bool generation_load(struct generation *g, int (*work)(lua_State *l), void *arg, struct vm_fault *fault);
+void module_add(lua_State *l, const char *name, int (*open)(lua_State *l)); // for require; without a dot a global too
 void generation_post(struct generation *g);      // tickets_tell will be called from the loop
 void tickets_tell(struct generation *g);         // calls back for what is done
 void ticket_release_memory(struct hook_ticket *t); // of an idle one
 struct hook_ticket *ticket_of(lua_State *l);     // of the hook that runs; raises while the scripts load
 void ticket_go_on(struct hook_ticket *t);        // what it waited for is there
+
+// The fields by which scripts see facts. facts_read goes the other way by the same rows.
+enum field_kind {
+    FIELD_TEXT,
+    FIELD_INT,
+    FIELD_UINT,
+    FIELD_U64,
+    FIELD_SIZE,
+    FIELD_TIME,
+    FIELD_AGE,
+    FIELD_BOOL,
+    FIELD_NOT,
+    FIELD_JSON,
+    FIELD_CALL
+};
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    size_t at;                       // of the member in struct hook_facts
+    int (*call)(lua_State *l); // FIELD_CALL: pushes the value; the handle is at 1
+};
+const struct field *facts_fields(const char *kind); // of "session", "login", ...; NULL: there is no such kind
 
 // bind_facts: pushes what scripts see as session, message, ...
 void facts_open(lua_State *l);
@@ -89,6 +117,9 @@ void facts_push_recipient(lua_State *l, struct hook_ticket *t);
 void facts_push_outcome(lua_State *l, struct hook_ticket *t);
 void facts_push_event(lua_State *l, struct hook_ticket *t);
 void facts_keep(struct hook_facts *f, struct arena *arena); // copies all texts
+// From {"session":{...},"message":{...},...} with the names that scripts see; what is not there stays as it is. "message" may have a
+// "head" (its header block); an address brings its parts, an outcome's "reply" its code. Texts go into the arena.
+bool facts_read(struct hook_facts *f, struct arena *arena, const struct json *from, struct err *err);
 
 // The tables that scripts see; each opener leaves its table on the stack. "core.*" is for the shipped library.
 int open_answer(lua_State *l);   // core.answer

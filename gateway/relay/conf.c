@@ -262,17 +262,23 @@ static void read_all(struct load *l, const struct json *root) {
     find_unknown(l, "", conf_keys, "", root);
 }
 
-struct conf *conf_load(const char *file, void (*fault)(void *arg, const char *text), void *arg) {
+static struct conf *load(const char *file, bool check, void (*fault)(void *arg, const char *text), void *arg) {
     struct conf *conf = conf_new(file);
     struct load l = {.conf = conf, .fault = fault, .arg = arg};
     struct json *root = parse_file(&l);
-    if (root) {
-        read_all(&l, root);
-        conf_check(conf, say_checked, &l);
-    }
+    if (root) read_all(&l, root);
+    if (root && check) conf_check(conf, say_checked, &l);
     json_free(&root);
     if (l.faults) conf_free(&conf);
     return conf;
+}
+
+struct conf *conf_load(const char *file, void (*fault)(void *arg, const char *text), void *arg) {
+    return load(file, true, fault, arg);
+}
+
+struct conf *conf_read(const char *file, void (*fault)(void *arg, const char *text), void *arg) {
+    return load(file, false, fault, arg);
 }
 
 void conf_free(struct conf **conf) {

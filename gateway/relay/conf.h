@@ -84,6 +84,8 @@ struct conf {
 
 // On faults returns NULL after `fault` was called for each: "conf/tidegate.lua: limits.recipents: unknown key (did you mean 'recipients'?)".
 struct conf *conf_load(const char *file, void (*fault)(void *arg, const char *text), void *arg);
+// Each value for itself, not whether they fit each other and this machine (its certificates, its users): for work on the policy elsewhere.
+struct conf *conf_read(const char *file, void (*fault)(void *arg, const char *text), void *arg);
 void conf_free(struct conf **conf);
 const char *conf_find(void); // lives as long as the environment; $TIDEGATE_CONF, ./conf/tidegate.lua, /etc/tidegate/tidegate.lua: the first that exists; or NULL
 // Keys that differ and that a reload cannot apply, one call each.

@@ -2,14 +2,11 @@
 #include "relay/job.h"
 
 #include "base/bug.h"
-#include "mail/address.h"
 #include "relay/lane.h"
 #include "relay/outcome.h"
 #include "relay/runner.h"
 
 #include <stdlib.h>
-
-static struct bytes keep(struct job *job, struct bytes text) { return text.len ? arena_copy(&job->arena, text) : BYTES(""); }
 
 struct job *job_new(struct worker *owner, const struct message *m) {
     struct job *job = must_alloc(sizeof *job);
@@ -28,14 +25,9 @@ struct job *job_new(struct worker *owner, const struct message *m) {
 }
 
 static void fill_facts(struct job *job, struct job_recipient *r) {
-    struct address parts;
-    struct buf ascii = {0};
     r->facts = (struct recipient_facts){.address = r->record.address, .n = r->record.n, .attempts = r->record.attempts,
                                         .last_ms = r->record.last_ms, .last_outcome = r->record.outcome};
-    if (!address_parse(r->record.address, &parts, NULL)) return;
-    r->facts.local = parts.local;
-    r->facts.domain = address_domain_ascii(parts.domain, &ascii, NULL) ? keep(job, buf_bytes(&ascii)) : parts.domain;
-    buf_release(&ascii);
+    facts_split_address(r->record.address, &job->arena, &r->facts.local, &r->facts.domain);
 }
 
 void job_add(struct job *job, const struct recipient *record) {

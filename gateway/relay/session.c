@@ -2,8 +2,6 @@
 #include "relay/session.h"
 
 #include "base/bug.h"
-#include "mail/address.h"
-#include "mail/header.h"
 #include "policy/hooks.h"
 #include "relay/accept.h"
 #include "relay/intake.h"
@@ -126,13 +124,7 @@ static void current_generation(struct session *s) {
 
 static struct address_facts address_facts(struct session *s, const struct server_path *path) {
     struct address_facts f = {.address = path->address, .size = path->size, .smtputf8 = path->smtputf8};
-    struct address parts;
-    if (path->address.len == 0 || !address_parse(path->address, &parts, NULL)) return f;
-    struct buf ascii = {0};
-    f.local = parts.local;
-    f.domain = address_domain_ascii(parts.domain, &ascii, NULL) ? arena_copy(&s->transaction, buf_bytes(&ascii))
-                                                                : parts.domain;
-    buf_release(&ascii);
+    facts_split_address(path->address, &s->transaction, &f.local, &f.domain);
     return f;
 }
 
@@ -269,17 +261,6 @@ static void stored(void *arg, bool good, const struct err *why) {
     say(s, &ok);
 }
 
-static bool edit(struct buf *head, const struct answer *a, struct err *err) {
-    for (size_t i = 0; i < a->edit_count; i++) {
-        const struct header_edit *e = &a->edits[i];
-        if (e->kind == HEADER_REMOVE) header_remove(head, e->name);
-        else if (!(e->kind == HEADER_ADD ? header_prepend(head, e->name, e->value, err)
-                                         : header_replace(head, e->name, e->value, err)))
-            return false;
-    }
-    return true;
-}
-
 static void submit(struct session *s, const struct answer *a) {
     struct arena *arena = accept_arena(s->accept);
     struct message *m = accept_message(s->accept);
@@ -325,7 +306,7 @@ static void message_decided(void *arg, const struct answer *a) {
         struct reply r = reply_make(250, "2.0.0", "Ok");
         return say(s, &r);
     }
-    if (!edit(&s->content->head, a, &err)) {
+    if (!answer_edit(a, &s->content->head, &err)) {
         log_fault(&s->worker->gateway->log, "%.*s: header edit by %.*s: %s", BYTES_FMT(s->facts.id),
                   BYTES_FMT(a->origin.where), err.text);
         forget_transaction(s);

@@ -19,6 +19,8 @@ struct vm {
     void *owner;
     const struct clock *clock;
     const struct log *log;
+    void (*on_line)(void *arg, const char *file, int line);
+    void *on_line_arg;
     struct vm_budget *budget; // of the run at hand, NULL between runs
     lua_State *base;          // its coroutine
     int64_t stretch_end_us;
@@ -105,9 +107,17 @@ static bool ran_too_long(struct vm *vm) {
     return false;
 }
 
+static void tell_line(struct vm *vm, lua_State *l, lua_Debug *ar) {
+    lua_getinfo(l, "Sl", ar);
+    if (ar->source[0] == '@') vm->on_line(vm->on_line_arg, ar->source + 1, ar->currentline);
+}
+
 static void look_at_budget(lua_State *l, lua_Debug *ar) {
-    (void)ar;
     struct vm *vm = vm_of(l);
+    if (ar->event == LUA_HOOKLINE) {
+        tell_line(vm, l, ar);
+        return;
+    }
     struct vm_budget *b = vm->budget;
     if (!b) return;
     b->steps -= HOOK_EVERY;
@@ -198,6 +208,8 @@ struct vm *vm_new(const struct vm_options *options, struct err *err) {
     vm->owner = options->owner;
     vm->clock = options->clock;
     vm->log = options->log;
+    vm->on_line = options->on_line;
+    vm->on_line_arg = options->on_line_arg;
     vm->main = lua_newstate(allocate, vm);
     if (!vm->main) {
         free(vm);
@@ -208,7 +220,7 @@ struct vm *vm_new(const struct vm_options *options, struct err *err) {
     lua_atpanic(vm->main, out_of_protection);
     *(struct vm **)lua_getextraspace(vm->main) = vm; // coroutines get a copy
     // Coroutines inherit the hook of the one that makes them.
-    lua_sethook(vm->main, look_at_budget, LUA_MASKCOUNT, HOOK_EVERY);
+    lua_sethook(vm->main, look_at_budget, LUA_MASKCOUNT | (vm->on_line ? LUA_MASKLINE : 0), HOOK_EVERY);
     if (!vm_protect(vm, sandbox_open, NULL, err)) vm_free(&vm);
     return vm;
 }

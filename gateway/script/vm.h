@@ -37,6 +37,9 @@ struct vm_options {
     void *owner;         // for the rooms whose functions scripts call: vm_owner
     const struct clock *clock;
     const struct log *log;
+    // Told of each line that begins to run (costs time; NULL: nobody asks). `file` is the chunk's name without its '@'.
+    void (*on_line)(void *arg, const char *file, int line);
+    void *on_line_arg;
 };
 struct vm *vm_new(const struct vm_options *options, struct err *err); // sandboxed, empty of modules
 void vm_free(struct vm **vm);                                         // nothing may run or wait in it

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "policy/decision.h"
+
+#include <stdio.h>
+
+const char *const answer_kind_name[] = {"accept", "reject", "defer", "hold", "discard", NULL};
+const char *const verdict_kind_name[] = {"wait", "elsewhere", "give_up", NULL};
+
+static void put_head(struct jsonl *j, const char *hook, const char *kind) {
+    jsonl_textz(j, "hook", hook);
+    jsonl_textz(j, "kind", kind);
+}
+
+static void put_origin(struct jsonl *j, const struct origin *o) {
+    jsonl_text(j, "where", o->where);
+    jsonl_text(j, "because", o->because);
+    jsonl_text(j, "version", o->version);
+    if (o->fault) jsonl_bool(j, "fault", true);
+}
+
+static void put_reply(struct jsonl *j, const struct reply *r) {
+    if (!r->code) return;
+    struct buf text = {0};
+    char status[24];
+    reply_text(r, &text);
+    snprintf(status, sizeof status, "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
+    jsonl_text(j, "reply", buf_bytes(&text));
+    jsonl_int(j, "code", r->code);
+    jsonl_textz(j, "status", r->status[0] ? status : "");
+    buf_release(&text);
+}
+
+static void put_edits(struct jsonl *j, const struct answer *a) {
+    static const char *const verbs[] = {[HEADER_ADD] = "add", [HEADER_SET] = "set", [HEADER_REMOVE] = "remove"};
+    if (!a->edit_count) return;
+    jsonl_open(j, "headers", '[');
+    for (size_t i = 0; i < a->edit_count; i++) {
+        const struct header_edit *e = &a->edits[i];
+        jsonl_open(j, NULL, '{');
+        jsonl_text(j, verbs[e->kind], e->name);
+        if (e->kind != HEADER_REMOVE) jsonl_text(j, "value", e->value);
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, ']');
+}
+
+void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) {
+    put_head(j, hook, answer_kind_name[a->kind]);
+    put_reply(j, &a->reply);
+    if (a->tags.len) jsonl_raw(j, "tags", a->tags);
+    if (a->user_facts.len) jsonl_raw(j, "facts", a->user_facts);
+    put_edits(j, a);
+    if (a->expires_s) jsonl_int(j, "expires", a->expires_s);
+    put_origin(j, &a->origin);
+}
+
+void decision_plan(struct jsonl *j, const struct plan *p) {
+    put_head(j, "route", plan_kind_name[p->kind]);
+    if (p->kind == PLAN_WAIT) jsonl_int(j, "wait", p->wait_s);
+    put_reply(j, &p->reply);
+    jsonl_raw(j, "plan", p->json);
+    if (p->lane.len) jsonl_text(j, "lane", p->lane);
+    put_origin(j, &p->origin);
+}
+
+void decision_verdict(struct jsonl *j, const struct verdict *v) {
+    put_head(j, "retry", verdict_kind_name[v->kind]);
+    if (v->kind == VERDICT_WAIT) jsonl_int(j, "wait", v->wait_s);
+    put_reply(j, &v->reply);
+    jsonl_bool(j, "counts", v->counts);
+    put_origin(j, &v->origin);
+}
