@@ -175,6 +175,36 @@ bool addr_is_loopback(const struct addr *a) {
     return n == 16 ? memcmp(ip, one, 16) == 0 : addr_family(a) == AF_UNIX;
 }
 
+static bool is_public_v4(uint32_t ip) {
+    static const struct {
+        uint32_t base;
+        int bits;
+    } others[] = {{0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16},
+                  {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16}, {0xc6120000, 15}, {0xe0000000, 3}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if ((ip ^ others[i].base) >> (32 - others[i].bits) == 0) return false;
+    return true;
+}
+
+// What carries an IPv4 address inside is as public as that one: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056).
+static bool is_public_v6(const uint8_t ip[16]) {
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, nat64[12] = {0, 0x64, 0xff, 0x9b},
+                         zero[12] = {0};
+    if (!memcmp(ip, mapped, 12) || !memcmp(ip, nat64, 12)) return is_public_v4(get_be32(ip + 12));
+    if (ip[0] == 0x20 && ip[1] == 0x02) return is_public_v4(get_be32(ip + 2));
+    bool local =
+        (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && ip[1] & 0x80); // fc00::/7; fe80::/10 and fec0::/10
+    return !local && ip[0] != 0xff && memcmp(ip, zero, 12) != 0;
+}
+
+bool addr_is_public(const struct addr *a) {
+    if (addr_family(a) == AF_INET)
+        return is_public_v4(ntohl(v4(a)->sin_addr.s_addr));
+    if (addr_family(a) == AF_INET6)
+        return is_public_v6(v6(a)->sin6_addr.s6_addr);
+    return false;
+}
+
 static bool bits_equal(const uint8_t *a, const uint8_t *b, int bits) {
     int whole = bits / 8, rest = bits % 8;
     if (memcmp(a, b, (size_t)whole) != 0) return false;

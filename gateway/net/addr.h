@@ -23,6 +23,8 @@ void addr_set_port(struct addr *a, uint16_t port);
 int addr_family(const struct addr *a);
 bool addr_same_ip(const struct addr *a, const struct addr *b); // IPv4-mapped equals IPv4; unix: the same path
 bool addr_is_loopback(const struct addr *a);                   // true of a unix socket too: it cannot leave the machine
+// Neither loopback nor private, link-local, shared (RFC 6598), multicast, reserved or unspecified; false of a unix socket.
+bool addr_is_public(const struct addr *a);
 
 enum { ADDR_REVERSE = 80 };
 // Where DNS has the PTR of an IP address given as text (RFC 1035 3.5, RFC 3596 2.5); false: it is none.

@@ -158,36 +158,6 @@ static void conclude(struct exchange_ticket *t) {
 
 // ---- addresses
 
-static bool is_public_v4(uint32_t ip) {
-    static const struct {
-        uint32_t base;
-        int bits;
-    } others[] = {{0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16},
-                  {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16}, {0xc6120000, 15}, {0xe0000000, 3}};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if ((ip ^ others[i].base) >> (32 - others[i].bits) == 0) return false;
-    return true;
-}
-
-// What carries an IPv4 address inside is as public as that one: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056).
-static bool is_public_v6(const uint8_t ip[16]) {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, nat64[12] = {0, 0x64, 0xff, 0x9b},
-                         zero[12] = {0};
-    if (!memcmp(ip, mapped, 12) || !memcmp(ip, nat64, 12)) return is_public_v4(get_be32(ip + 12));
-    if (ip[0] == 0x20 && ip[1] == 0x02) return is_public_v4(get_be32(ip + 2));
-    bool local =
-        (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && ip[1] & 0x80); // fc00::/7; fe80::/10 and fec0::/10
-    return !local && ip[0] != 0xff && memcmp(ip, zero, 12) != 0;
-}
-
-bool exchange_is_public(const struct addr *a) {
-    if (addr_family(a) == AF_INET)
-        return is_public_v4(ntohl(((const struct sockaddr_in *)&a->sa)->sin_addr.s_addr));
-    if (addr_family(a) == AF_INET6)
-        return is_public_v6(((const struct sockaddr_in6 *)&a->sa)->sin6_addr.s6_addr);
-    return false;
-}
-
 static bool is_ours(const struct exchange_ticket *t, const struct addr *a) {
     for (size_t i = 0; i < t->options.own_address_count; i++) {
         const struct addr *own = &t->options.own_addresses[i];
@@ -207,7 +177,7 @@ static void lookup_add(struct lookup *l, const struct addr *a) {
     struct exchange_ticket *t = l->host->of;
     if (is_ours(t, a)) l->host->is_us = true;
     if (!l->found) l->found = arena_alloc(&t->arena, t->options.addresses_max * sizeof *l->found);
-    if (t->options.public_only && !exchange_is_public(a))
+    if (t->options.public_only && !addr_is_public(a))
         t->not_public = true;
     else if (l->count < t->options.addresses_max)
         l->found[l->count++] = *a;

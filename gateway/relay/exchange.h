@@ -58,6 +58,3 @@ struct exchange_ticket *exchange_find(struct dns *dns, const char *domain_or_hos
                                       void (*answer)(void *arg, const struct exchange_answer *answer),
                                       void *arg);
 void exchange_cancel(struct exchange_ticket **ticket); // no answer will come; NULL inside is fine
-
-// Neither loopback nor private, link-local, shared (RFC 6598), multicast, reserved or unspecified.
-bool exchange_is_public(const struct addr *a);

@@ -192,10 +192,55 @@ static void networks(void **state) {
     assert_non_null(strstr(err.text, "10.0.0.0/8"));
 }
 
+static void public_or_not(void **state) {
+    (void)state;
+    const char *const inner[] = {"0.1.2.3",
+                                 "10.0.0.1",
+                                 "100.64.0.1",
+                                 "100.127.255.255",
+                                 "127.255.0.1",
+                                 "169.254.1.1",
+                                 "172.16.0.1",
+                                 "172.31.255.255",
+                                 "192.0.0.1",
+                                 "192.168.1.1",
+                                 "198.19.0.1",
+                                 "224.0.0.1",
+                                 "240.0.0.1",
+                                 "255.255.255.255",
+                                 "::",
+                                 "::1",
+                                 "fe80::1",
+                                 "fec0::1",
+                                 "fc00::1",
+                                 "fdff::1",
+                                 "ff02::1",
+                                 "::ffff:10.0.0.1",
+                                 "64:ff9b::127.0.0.1",
+                                 "2002:7f00:1::1",
+                                 "::7f00:1"};
+    const char *const outer[] = {"1.1.1.1",        "9.255.255.255",    "11.0.0.0",       "100.63.255.255",
+                                 "100.128.0.0",    "126.0.0.1",        "128.0.0.1",      "172.15.0.1",
+                                 "172.32.0.1",     "192.0.1.1",        "198.17.0.1",     "198.20.0.1",
+                                 "223.255.0.1",    "2001:db8::1",      "2a00::1",        "fe7f::1",
+                                 "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"};
+    struct addr a;
+    for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++) {
+        assert_true(addr_parse(bytes_of(inner[i]), &a, NULL));
+        if (addr_is_public(&a)) fail_msg("%s", inner[i]);
+    }
+    for (size_t i = 0; i < sizeof outer / sizeof outer[0]; i++) {
+        assert_true(addr_parse(bytes_of(outer[i]), &a, NULL));
+        if (!addr_is_public(&a)) fail_msg("%s", outer[i]);
+    }
+    assert_true(addr_parse(BYTES("unix:/run/x"), &a, NULL));
+    assert_false(addr_is_public(&a));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips), cmocka_unit_test(refuses),  cmocka_unit_test(none_is_harmless),
-        cmocka_unit_test(compares),    cmocka_unit_test(networks),
+        cmocka_unit_test(compares),    cmocka_unit_test(networks), cmocka_unit_test(public_or_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,51 +309,6 @@ static void private_addresses_can_be_left_out(void **state) {
     expect(b, "[127.0.0.1]", EXCHANGE_HOST, "550 5.4.4 no public address for [127.0.0.1]");
 }
 
-static void public_or_not(void **state) {
-    (void)state;
-    const char *const inner[] = {"0.1.2.3",
-                                 "10.0.0.1",
-                                 "100.64.0.1",
-                                 "100.127.255.255",
-                                 "127.255.0.1",
-                                 "169.254.1.1",
-                                 "172.16.0.1",
-                                 "172.31.255.255",
-                                 "192.0.0.1",
-                                 "192.168.1.1",
-                                 "198.19.0.1",
-                                 "224.0.0.1",
-                                 "240.0.0.1",
-                                 "255.255.255.255",
-                                 "::",
-                                 "::1",
-                                 "fe80::1",
-                                 "fec0::1",
-                                 "fc00::1",
-                                 "fdff::1",
-                                 "ff02::1",
-                                 "::ffff:10.0.0.1",
-                                 "64:ff9b::127.0.0.1",
-                                 "2002:7f00:1::1",
-                                 "::7f00:1"};
-    const char *const outer[] = {"1.1.1.1",        "9.255.255.255",    "11.0.0.0",       "100.63.255.255",
-                                 "100.128.0.0",    "126.0.0.1",        "128.0.0.1",      "172.15.0.1",
-                                 "172.32.0.1",     "192.0.1.1",        "198.17.0.1",     "198.20.0.1",
-                                 "223.255.0.1",    "2001:db8::1",      "2a00::1",        "fe7f::1",
-                                 "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"};
-    struct addr a;
-    for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++) {
-        assert_true(addr_parse(bytes_of(inner[i]), &a, NULL));
-        if (exchange_is_public(&a)) fail_msg("%s", inner[i]);
-    }
-    for (size_t i = 0; i < sizeof outer / sizeof outer[0]; i++) {
-        assert_true(addr_parse(bytes_of(outer[i]), &a, NULL));
-        if (!exchange_is_public(&a)) fail_msg("%s", outer[i]);
-    }
-    assert_true(addr_parse(BYTES("unix:/run/x"), &a, NULL));
-    assert_false(exchange_is_public(&a));
-}
-
 static void a_host_by_name_or_address(void **state) {
     struct bench *b = *state;
     pocket_add(&b->pocket, "relay.example", 300, "MX", "10 other.example"); // of no matter
@@ -439,7 +394,6 @@ int main(void) {
         WITH_SERVER(the_same_host_twice_counts_once),
         WITH_SERVER(who_is_not_nearer_than_us_is_left_out),
         WITH_SERVER(private_addresses_can_be_left_out),
-        cmocka_unit_test(public_or_not),
         WITH_SERVER(a_host_by_name_or_address),
         WITH_SERVER(a_missing_relay_is_our_fault_and_temporary),
         WITH_SERVER(what_is_signed_is_said),
