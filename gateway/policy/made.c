@@ -81,16 +81,18 @@ static void check_text(lua_State *l, const struct spot *s, const struct made_row
     if (!utf8_is_valid(text)) refuse(l, s, r->name, "the text is not UTF-8");
 }
 
-static void check_int(lua_State *l, const struct spot *s, const struct made_row *r) {
+static int refuse_int(lua_State *l, const struct spot *s, const struct made_row *r) {
     char expected[100];
     snprintf(expected, sizeof expected, "a whole number from %.0f to %.0f", r->min, r->max);
-    if (lua_type(l, -1) != LUA_TNUMBER) refuse_kind(l, s, r->name, -1, expected);
-    int whole;
-    lua_Integer n = lua_tointegerx(l, -1, &whole);
-    if (!whole || (double)n < r->min || (double)n > r->max) {
-        lua_pushfstring(l, "%s is expected, not %s", expected, luaL_tolstring(l, -1, NULL));
-        refuse(l, s, r->name, lua_tostring(l, -1));
-    }
+    if (lua_type(l, -1) != LUA_TNUMBER) return refuse_kind(l, s, r->name, -1, expected);
+    lua_pushfstring(l, "%s is expected, not %s", expected, luaL_tolstring(l, -1, NULL));
+    return refuse(l, s, r->name, lua_tostring(l, -1));
+}
+
+static void check_int(lua_State *l, const struct spot *s, const struct made_row *r) {
+    int whole = 0;
+    lua_Integer n = lua_type(l, -1) == LUA_TNUMBER ? lua_tointegerx(l, -1, &whole) : 0;
+    if (!whole || (double)n < r->min || (double)n > r->max) refuse_int(l, s, r);
     lua_pushinteger(l, n);
     lua_replace(l, -2);
 }
