@@ -7,7 +7,7 @@ from lab import ground, mail, policies
 from lab.dkim_check import DkimKey, verify
 from lab.scripted import Close
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.threads]
 
 
 def body_of(word):

@@ -11,10 +11,10 @@ from lab import ground, mail, policies
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
 
+pytestmark = [pytest.mark.core, pytest.mark.threads]
 HOLD = policies.policy('route = function() return route.hold("stays") end')
 
 
-@pytest.mark.core
 def test_restart_goes_on(gateway, scripted, word):
     peer = scripted(greeting="421 4.3.2 closed")
     g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"))
@@ -36,7 +36,6 @@ def test_restart_goes_on(gateway, scripted, word):
     assert len(peer.accepted) == 20
 
 
-@pytest.mark.core
 def test_kill_right_after_250(gateway, word):
     g = gateway(policy=HOLD)
     for i in range(10):
@@ -63,7 +62,6 @@ def test_stopping_finishes_what_is_under_way(gateway, scripted, word):
     assert len(peer.accepted) == 1
 
 
-@pytest.mark.core
 def test_two_gateways_never_share_a_store(gateway):
     g = gateway(policy=HOLD)
     second = gateway(policy=HOLD, start=False, listeners=[{"name": "relay", "kind": "relay", "address": f"{ground.address()}:2525"}])
@@ -75,7 +73,6 @@ def test_two_gateways_never_share_a_store(gateway):
     second.process = None
 
 
-@pytest.mark.core
 def test_wrong_configuration_is_78(gateway):
     for broken, words in ((dict(listeners=[]), "listeners"), (dict(certificate="nowhere.pem"), "nowhere.pem"), (dict(scripts="nowhere"), "nowhere"),
                           (dict(users="nowhere"), "nowhere"), (dict(store={"reserve": "lots"}), "store.reserve"), (dict(hostnam="x"), "hostname")):
@@ -87,7 +84,6 @@ def test_wrong_configuration_is_78(gateway):
         g.process = None
 
 
-@pytest.mark.core
 def test_port_that_is_taken(gateway):
     import socket
     g = gateway(policy=HOLD, start=False)
@@ -126,7 +122,6 @@ def small_disk():
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.core
 def test_full_disk(gateway, scripted, small_disk, word):
     """New mail hears 452 before the disk is quite full, queued mail keeps leaving, intake resumes by itself."""
     peer = scripted(greeting="421 4.3.2 closed")
@@ -163,7 +158,6 @@ def test_full_disk(gateway, scripted, small_disk, word):
     assert len(peer.accepted) == taken + 1
 
 
-@pytest.mark.core
 def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
     """The disk has no byte left: nothing acknowledged is lost, and deliveries are still recorded once there is room."""
     peer = scripted(greeting="421 4.3.2 closed")
@@ -202,9 +196,9 @@ def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
 
 def test_kill_loop(request, gateway):
     import kill
-    kill.run(kills=int(os.environ.get("TIDEGATE_KILLS", "40")), seconds=None)
+    kill.run(kills=ground.amount("KILLS", 40, 10), seconds=None)
 
 
 def test_backlog():
     import backlog
-    backlog.run(messages=int(os.environ.get("TIDEGATE_BACKLOG", "3000")))
+    backlog.run(messages=ground.amount("BACKLOG", 3000, 1000))

@@ -6,7 +6,7 @@ import pytest
 from lab import ground, mail, policies
 from lab.gateway import ControlError
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.threads]
 
 POLICY = policies.PRELUDE + '''
 local acme = identity.define{ name = "acme", helo = "acme.example" }

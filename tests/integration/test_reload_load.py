@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Reload while mail flows: no connection dropped, one policy version for all hooks of a transaction, and every decision of one."""
-import os
 import threading
 import time
 
@@ -9,7 +8,7 @@ from lab import ground, mail, policies
 from lab.clients import Wire
 
 pytestmark = [pytest.mark.core, pytest.mark.threads]
-RELOADS = int(os.environ.get("TIDEGATE_RELOADS", "200"))
+RELOADS = ground.amount("RELOADS", 200, 60)
 
 
 def version(n, broken=False):

@@ -23,7 +23,7 @@ import subprocess
 
 from . import ground, mail
 
-BINARY = os.environ.get("TIDEGATE_BINARY", str(ground.REPOSITORY / "build" / "tidegate"))
+BINARY = ground.BINARY
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|bug: |Assertion .* failed")
 
 # What the C side prints when a sanitizer finds something goes to the log, and the exit code says so too.

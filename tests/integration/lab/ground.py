@@ -15,8 +15,15 @@ import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 PEERS = pathlib.Path(os.environ.get("TIDEGATE_PEERS", REPOSITORY / "build" / "peers"))
+BINARY = os.environ.get("TIDEGATE_BINARY", str(REPOSITORY / "build" / "tidegate"))
+SANITIZED = "/asan/" in BINARY or "/tsan/" in BINARY
 # Sanitizers and busy machines make everything slower: all deadlines of the lab are multiplied by this.
-PATIENCE = float(os.environ.get("TIDEGATE_PATIENCE", "1"))
+PATIENCE = float(os.environ.get("TIDEGATE_PATIENCE", "3" if SANITIZED else "1"))
+
+
+def amount(name, plain, sanitized):
+    """How much of a long test to do: $TIDEGATE_<name>, or a default that keeps the suite short."""
+    return int(os.environ.get("TIDEGATE_" + name, sanitized if SANITIZED else plain))
 
 
 class LabError(AssertionError):
