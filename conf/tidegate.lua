@@ -76,6 +76,13 @@ return {
         trust_ad = false,          -- believe the resolver that an answer was validated (DNSSEC): DANE needs it
     },
 
+    -- Web requests: of scripts (http.request), and for access tokens (XOAUTH2).
+    http = {
+        -- hosts = { "api.example.com", "*.example.org", "10.0.0.5:8443" }, -- whom scripts may ask, by https; default: nobody
+        -- ca = "/etc/tidegate/tls/roots.pem", -- trusted roots (restart); default: as `ca` above
+        private = false,           -- also to loopback and private addresses (restart)
+    },
+
     -- Sending.
     delivery = {
         expire = "5d",             -- then a message is given up and reported to its sender

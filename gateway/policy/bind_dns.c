@@ -115,7 +115,7 @@ static int ask(lua_State *l, const char *name, enum dns_type type) {
         return luaL_error(l,
                           "dns: waiting is not possible within table.sort, string.gsub, tostring or require");
     vm_charge(l, 1000);  // questions are not free
-    dns_cancel(&t->dns); // of a coroutine that was left alone
+    ticket_forget_questions(t); // of a coroutine that was left alone
     lua_settop(l, 1);
     lua_pushinteger(l, type);
     t->dns = dns_ask(t->g->options.dns, name, type, on_answer, t);

@@ -24,6 +24,7 @@ static const luaL_Reg modules[] = {
     {"clock", open_clock},
     {"crypto", open_crypto},
     {"dns", open_dns},
+    {"http", open_http},
     {"json", open_json},
     {"log", open_log},
     {"re", open_re},
@@ -222,6 +223,7 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
     if (!g->options.load_steps_max) g->options.load_steps_max = 500 * 1000 * 1000;
     g->options.key_dir = keep(g, options->key_dir, ".");
     g->options.hostname = keep(g, options->hostname, "");
+    g->options.http_hosts = keep(g, options->http_hosts, "");
     g->done_end = &g->done;
     g->task.run = tell_all;
     for (int h = 0; h < HOOKS; h++)

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/dns.h"
+#include "net/fetch.h"
 #include "net/loop.h"
 #include "policy/bundle.h"
 #include "store/suppression.h"
@@ -31,6 +32,8 @@ struct generation_options {
     int64_t load_steps_max; // while the scripts load; 0: 500 million
     struct loop *loop;     // NULL: only for checking: hooks that wait fail
     struct dns *dns;       // NULL: dns.* fails with words
+    struct fetch *fetch;   // NULL: http.request fails with words
+    const char *http_hosts; // whom http.request may ask: "api.example.com,*.example.org,host:8443"; NULL: nobody
     const char *key_dir;   // relative paths of DKIM keys in scripts start here (the configuration's folder)
     const char *hostname;
     bool check_keys;       // have libopendkim verify a first signature of each DKIM key: for the trial before a load, not on every worker

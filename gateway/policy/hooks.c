@@ -26,6 +26,7 @@ static struct hook_ticket *ticket_new(struct generation *g, enum hook hook) {
     t->state = TICKET_RUNNING;
     t->plan = NULL;
     t->dns_answer = NULL;
+    t->fetch_answer = NULL;
     t->co = NULL;
     t->arg = NULL;
     t->on_answer = NULL;
@@ -55,9 +56,14 @@ void ticket_release_memory(struct hook_ticket *t) {
     free(t);
 }
 
+void ticket_forget_questions(struct hook_ticket *t) {
+    dns_cancel(&t->dns);
+    fetch_cancel(&t->fetch);
+}
+
 // What the run held is given back; the answer is in the ticket.
 static void ticket_finish(struct hook_ticket *t, bool clean) {
-    dns_cancel(&t->dns);
+    ticket_forget_questions(t);
     if (t->timer) timer_stop(t->timer);
     if (t->co) vm_give(t->g->vm, t->co, clean);
     t->co = NULL;
@@ -287,6 +293,7 @@ static void run(struct hook_ticket *t, int arguments) {
     enum vm_end end = vm_resume(vm, t->co, arguments, &t->budget, &fault);
     vm_set_run(vm, outer);
     t->dns_answer = NULL;
+    t->fetch_answer = NULL;
     if (end == VM_WAITING) {
         start_waiting(t);
         return;

@@ -178,6 +178,9 @@ static void check_value(lua_State *l, struct spot *s, const struct made_row *r) 
     case MADE_TEXT:
         check_text(l, s, r);
         break;
+    case MADE_BYTES:
+        if (lua_type(l, -1) != LUA_TSTRING) refuse_kind(l, s, r->name, -1, "a text");
+        break;
     case MADE_TEXTS:
         if (!lua_istable(l, -1)) check_text(l, s, r);
         break;

@@ -16,6 +16,7 @@
 
 enum made_kind {
     MADE_TEXT,    // UTF-8 without control characters; not empty
+    MADE_BYTES,   // any text, of any length, even empty
     MADE_TEXTS,   // one text or a list, which its reader checks
     MADE_INT,     // min..max
     MADE_BOOL,

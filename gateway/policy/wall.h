@@ -57,6 +57,8 @@ struct hook_ticket {
     struct timer *timer;
     struct dns_ticket *dns;
     const struct dns_answer *dns_answer; // during the resume that brings it
+    struct fetch_ticket *fetch;
+    const struct fetch_answer *fetch_answer; // likewise
     struct hook_facts facts;
     struct arena arena; // of the answer and of copied facts
     bool answered;
@@ -83,6 +85,7 @@ void tickets_tell(struct generation *g);         // calls back for what is done
 void ticket_release_memory(struct hook_ticket *t); // of an idle one
 struct hook_ticket *ticket_of(lua_State *l);     // of the hook that runs; raises while the scripts load
 void ticket_go_on(struct hook_ticket *t);        // what it waited for is there
+void ticket_forget_questions(struct hook_ticket *t); // what it waits for is not wanted any more
 
 // The fields by which scripts see facts. facts_read goes the other way by the same rows.
 enum field_kind {
@@ -130,6 +133,7 @@ int open_suppression(lua_State *l); // core.suppression
 int open_clock(lua_State *l);
 int open_crypto(lua_State *l);
 int open_dns(lua_State *l);
+int open_http(lua_State *l);
 int open_json(lua_State *l);
 int open_log(lua_State *l);
 int open_re(lua_State *l);

@@ -72,6 +72,9 @@ struct conf {
     const char *dns_servers;   // NULL: /etc/resolv.conf
     int dns_timeout_ms;
     bool dns_trust_ad;
+    const char *http_hosts;    // NULL: none
+    const char *http_ca;       // NULL: as `ca`
+    bool http_private;
     const char *family;        // "both", "4", "6": for delivery
     int64_t expire_s;          // 5 days: give up
     int64_t report_delay_s;    // 0: no delay reports (RFC 3461 DELAY is then still honoured at 4 h)

@@ -119,6 +119,13 @@ const struct conf_key conf_keys[] = {
      "How long one hook may take, with all its waiting for DNS."},
     {"hooks.memory", CONF_SIZE, AT(limits.script_memory), "64MiB", NULL, 4 * MIB, 64 * GIB, NULL, false,
      "Memory of the scripts, in each worker."},
+
+    {"http.hosts", CONF_WEB_HOSTS, AT(http_hosts), NULL, "nobody", 0, 0, NULL, false,
+     "Whom scripts may ask with `http.request`: a list of host names. \"*.example.org\" stands for all below that domain; a port other than 443 is said: \"api.example.org:8443\". Only https, whatever stands here."},
+    {"http.ca", CONF_PATH, AT(http_ca), NULL, "that of `ca`", 0, 0, NULL, true,
+     "PEM file: the roots that web servers' certificates are verified against, those that give access tokens (XOAUTH2) included."},
+    {"http.private", CONF_BOOL, AT(http_private), "false", NULL, 0, 0, NULL, true,
+     "Whether web requests may go to loopback and private addresses. Anyone's DNS could point there: for a lab, or for servers of one's own."},
     {0},
 };
 
@@ -175,6 +182,8 @@ const char *conf_kind_words(const struct conf_key *key) {
         return key->choices;
     case CONF_SERVERS:
         return "a list of addresses, as texts";
+    case CONF_WEB_HOSTS:
+        return "a list of hosts, as texts: { \"api.example.com\", \"*.example.org\", \"10.0.0.1:8443\" }";
     case CONF_ADDRESS:
         return "an address with a port, as text";
     case CONF_NETWORKS:
@@ -210,7 +219,7 @@ static void put_kind(struct buf *out, const struct conf_key *key) {
         [CONF_BOOL] = "true or false",  [CONF_COUNT] = "number",      [CONF_NUMBER] = "number",
         [CONF_SIZE] = "size",           [CONF_DURATION] = "duration", [CONF_MILLIS] = "duration",
         [CONF_SERVERS] = "addresses",   [CONF_ADDRESS] = "address",   [CONF_NETWORKS] = "networks",
-        [CONF_LISTENERS] = "listeners",
+        [CONF_LISTENERS] = "listeners", [CONF_WEB_HOSTS] = "hosts",
     };
     if (key->choices)
         put_cell(out, key->choices);

@@ -22,6 +22,7 @@ enum conf_kind {
     CONF_LEVEL,         // enum log_level
     CONF_LISTENER_KIND, // enum listener_kind
     CONF_SERVERS,       // const char *: a list of address[:port], joined by commas
+    CONF_WEB_HOSTS,     // const char *: a list of host[:port] or *.domain, joined by commas
     CONF_ADDRESS,       // struct addr
     CONF_NETWORKS,      // struct network *, and its count behind it
     CONF_LISTENERS,     // conf->listeners: a list of tables with keys of their own

@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "base/quantity.h"
 #include "mail/address.h"
+#include "net/fetch.h"
 #include "relay/conf.h"
 
 #include <inttypes.h>
@@ -195,6 +196,35 @@ static bool read_servers(const struct conf_place *place, const struct conf_key *
     return good;
 }
 
+// A host and perhaps its port, or all hosts below a domain.
+static bool is_web_host(struct bytes text) {
+    struct fetch_place place;
+    struct buf url = {0};
+    for (size_t i = 0; i < text.len; i++)
+        if (strchr("/?#@%,\\", text.at[i])) return false;
+    bool below = bytes_starts(text, BYTES("*."));
+    if (below) text = bytes_skip(text, 2);
+    buf_format(&url, "https://%.*s/", BYTES_FMT(text));
+    bool good = fetch_place(buf_bytes(&url), &place, NULL) && !(below && place.literal);
+    buf_release(&url);
+    return good;
+}
+
+static bool read_web_hosts(const struct conf_place *place, const struct conf_key *key, const struct json *value,
+                           struct err *fault) {
+    struct buf all = {0};
+    bool good = json_kind(value) == JSON_LIST || wrong_kind(key, value, fault);
+    for (size_t i = 0; good && i < json_count(value); i++) {
+        struct bytes text;
+        good = json_text(json_item(value, i), &text) || wrong_kind(key, json_item(value, i), fault);
+        if (good && !is_web_host(text)) good = wrong_text(key, text, fault);
+        if (good) buf_format(&all, "%s%.*s", all.len ? "," : "", BYTES_FMT(text));
+    }
+    if (good) put_text(place, key, all.len ? arena_z(place->arena, buf_bytes(&all)) : NULL);
+    buf_release(&all);
+    return good;
+}
+
 static bool read_networks(const struct conf_place *place, const struct conf_key *key,
                           const struct json *value, struct err *fault) {
     size_t count = json_count(value);
@@ -239,6 +269,8 @@ bool conf_value_read(const struct conf_place *place, const struct conf_key *key,
         return read_duration(place, key, value, fault);
     case CONF_SERVERS:
         return read_servers(place, key, value, fault);
+    case CONF_WEB_HOSTS:
+        return read_web_hosts(place, key, value, fault);
     case CONF_NETWORKS:
         return read_networks(place, key, value, fault);
     case CONF_LISTENERS:
@@ -270,6 +302,7 @@ bool conf_value_same(const struct conf_key *key, const void *a, const void *b) {
     case CONF_HOST:
     case CONF_CHOICE:
     case CONF_SERVERS:
+    case CONF_WEB_HOSTS:
         memcpy(&one, x, sizeof one);
         memcpy(&other, y, sizeof other);
         return one == other || (one && other && strcmp(one, other) == 0);

@@ -69,7 +69,7 @@ void worker_generation_options(const struct gateway *g, const struct site *site,
     const struct conf *conf = site->conf;
     *out = (struct generation_options){
         .memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
-        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base, .hostname = conf->hostname,
+        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base, .hostname = conf->hostname, .http_hosts = conf->http_hosts,
         .clock = &g->clock, .log = &g->log,
     };
 }
@@ -79,6 +79,12 @@ static struct dns *open_dns(struct worker *w, struct err *err) {
     struct dns_options options = {.servers = conf->dns_servers, .timeout_ms = conf->dns_timeout_ms,
                                   .trust_ad = conf->dns_trust_ad, .clock = &w->gateway->clock, .log = &w->gateway->log};
     return dns_new(w->loop, &options, err);
+}
+
+static struct fetch *open_fetch(struct worker *w) {
+    const struct conf *conf = w->site->conf;
+    struct fetch_options options = {.ca_file = conf->http_ca ? conf->http_ca : conf->ca, .private_ok = conf->http_private};
+    return fetch_new(w->loop, w->dns, &options);
 }
 
 static bool is_suppressed(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
@@ -97,6 +103,7 @@ static bool is_suppressed(void *arg, const struct bytes *scopes, size_t count, s
 void worker_lend(struct worker *w, struct generation_options *options) {
     options->loop = w->loop;
     options->dns = w->dns;
+    options->fetch = w->fetch;
     options->suppressed = is_suppressed;
     options->suppressed_arg = w;
 }
@@ -124,6 +131,7 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     if (!w->loop) goto failed;
     w->dns = open_dns(w, err);
     if (!w->dns) goto failed;
+    w->fetch = open_fetch(w);
     w->reader = reader_new(g->store, err);
     if (!w->reader) goto failed;
     w->script_reader = reader_new(g->store, err);
@@ -175,6 +183,7 @@ void worker_free(struct worker **at) {
     if (w->events) event_writer_free(&w->events);
     if (w->reader) reader_free(&w->reader);
     if (w->script_reader) reader_free(&w->script_reader);
+    fetch_free(&w->fetch);
     if (w->dns) dns_free(&w->dns);
     if (w->loop) loop_free(&w->loop);
     site_free(&w->site);

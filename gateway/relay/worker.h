@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/dns.h"
+#include "net/fetch.h"
 #include "relay/gateway.h"
 
 #include <pthread.h>
@@ -21,6 +22,7 @@ struct worker {
     pthread_t thread;
     struct loop *loop;
     struct dns *dns;
+    struct fetch *fetch;
     struct reader *reader;
     struct reader *script_reader;    // for look-ups of scripts: a hook may run while `reader` is in use
     struct site *site;               // the current one

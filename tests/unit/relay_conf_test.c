@@ -86,6 +86,8 @@ static void defaults_are_there(void **state) {
     assert_string_equal(conf->control, want);
     assert_null(conf->users);
     assert_null(conf->dns_servers);
+    assert_null(conf->http_hosts);
+    assert_false(conf->http_private);
     assert_null(conf->certificate);
     assert_true(conf->hostname[0]);
     assert_int_equal(conf->log_level, LOG_INFO);
@@ -114,6 +116,7 @@ static void values_arrive(void **state) {
                   "= 'users',\n"
                   " workers = 3, log = 'trace', dns = { servers = { '127.0.0.1', '[::1]:5353' }, timeout = "
                   "0.25, trust_ad = true },\n"
+                  " http = { hosts = { 'api.example', '*.example.org', '[::1]:8443' }, private = true },\n"
                   " store = { path = '/q', ceiling = '1GiB', journal = 0 },\n"
                   " delivery = { family = '6', expire = '1d12h', idle = 0, port = 2526 },\n"
                   " limits = { message_size = 2 * mb, idle = 7 },\n"
@@ -128,6 +131,8 @@ static void values_arrive(void **state) {
     assert_string_equal(conf->dns_servers, "127.0.0.1,[::1]:5353");
     assert_int_equal(conf->dns_timeout_ms, 250);
     assert_true(conf->dns_trust_ad);
+    assert_string_equal(conf->http_hosts, "api.example,*.example.org,[::1]:8443");
+    assert_true(conf->http_private);
     assert_string_equal(conf->store, "/q");
     assert_int_equal(conf->store_ceiling, 1 << 30);
     assert_int_equal(conf->journal, 0);
@@ -177,6 +182,13 @@ static void each_wrong_value_has_its_words(void **state) {
         {"dns = { servers = { 'resolver.example' } }", "dns.servers: "},
         {"dns = { servers = '127.0.0.1' }",
          "dns.servers: is a text (it must be a list of addresses, as texts)\n"},
+        {"http = { hosts = 'api.example' }", "http.hosts: is a text (it must be a list of hosts"},
+        {"http = { hosts = { 'https://api.example' } }", "http.hosts: 'https://api.example' (it must be a list of hosts"},
+        {"http = { hosts = { 'api.example/x' } }", "http.hosts: 'api.example/x' (it must be"},
+        {"http = { hosts = { '*' } }", "http.hosts: '*' (it must be"},
+        {"http = { hosts = { '*.10.0.0.1' } }", "http.hosts: '*.10.0.0.1' (it must be"},
+        {"http = { hosts = { '' } }", "http.hosts: '' (it must be"},
+        {"http = { ca = 'nowhere.pem' }", "/nowhere.pem: No such file"},
         {"dns = { trust_ad = 1 }", "dns.trust_ad: is a number (it must be true or false)\n"},
         {"delivery = { family = 'ipv4' }", "delivery.family: 'ipv4' (it must be both|4|6)\n"},
         {"log = 'debug'", "log: 'debug' (it must be error|warning|notice|info|trace)\n"},
