@@ -13,6 +13,7 @@
 --   }
 --
 --   team:candidates(ask)    -> ordered list of { member =, spend = }; the first is meant, the others are for route.first
+--   team:first(ask, make, otherwise)    -> route.first of make(member, spend) for each of them, and of `otherwise`
 --
 -- `ask` is what the choice may depend on: { message =, recipient =, provider =, avoid = name or set of names }. Only the fields
 -- that the mode needs must be there. A member is eligible when it is enabled, not paused (member.paused_until, a time), not in
@@ -35,6 +36,7 @@ Pool.__index = Pool
 local SAMPLE = 8   -- least_sent looks at so many
 local AHEAD = 16   -- members of a sticky order that are kept for a key
 local KEPT = 1000  -- keys whose order is kept: a shortcut only, the order is a function of the key
+local LOOK_AGAIN = 900
 local MODES = { weighted = true, least_sent = true, sender = true, recipient = true }
 local MATCHES = { prefer = true, only = true, ignore = true }
 
@@ -249,6 +251,17 @@ function Pool:candidates(ask)
   if self.match ~= "ignore" then part(self, self.circles[ask.provider or ""], key, ask, found, met) end
   if self.match ~= "only" and #found < self.size then part(self, self.all, key, ask, found, met) end
   return found
+end
+
+-- A whole answer for the route hook: the candidates' plans in order, then `otherwise` (a plan, a list of them, or nil).
+-- make(member, spend) gives a plan. Nobody may send now, and there is no otherwise: ask again in a quarter of an hour.
+function Pool:first(ask, make, otherwise)
+  local route, plans = require "route", {}
+  for _, candidate in ipairs(self:candidates(ask)) do plans[#plans + 1] = make(candidate.member, candidate.spend) end
+  if type(otherwise) ~= "table" then otherwise = { otherwise } end
+  for _, plan in ipairs(otherwise) do plans[#plans + 1] = plan end
+  if #plans == 0 then return route.wait(LOOK_AGAIN, "nobody in the pool may send this now") end
+  return #plans == 1 and plans[1] or route.first(plans)
 end
 
 -- The names, for `because` and for tests.

@@ -3,7 +3,10 @@
 --
 --   reply.classify(outcome)       -> verdict, a plain table
 --   reply.retry(message, recipient, outcome)     the retry hook made of it
---   reply.hook { elsewhere = true, ladder = {} } the same hook with other manners
+--   reply.hook { elsewhere = true, ladder = { 300, 3600 }, suppress = suppression.bounces {} }      ... with other manners:
+--                                                another identity at once, where route has one; steps; what a bounce adds
+--   reply.last(recipient)         -> the verdict on its last attempt, for route
+--   reply.exhausted(recipient)    -> the name of the identity to avoid now, for a pool's `avoid`, or nil
 --   reply.define { class =, text =, source = }   a rule of your own, above the shipped ones; while the scripts load
 --   reply.show()                                 all rules in the order they are tried
 --
@@ -149,6 +152,23 @@ end
 -- May this verdict touch the recipient's record (suppression, bounce rate)? A full mailbox is emptied one day.
 function reply.blames_recipient(v) return v.fault == "recipient" and v.permanent and v.class ~= "mailbox_full" end
 
+-- The verdict on what came of the last attempt for this recipient (route's second argument), or nil before the first.
+function reply.last(recipient)
+  local last = recipient.last
+  local said = last and last.reply
+  if not (said and said.code) then return nil end
+  return reply.classify { code = said.code, status = said.status, text = said.text, stage = last.stage, peer = last.peer,
+    from_peer = not last["local"] }
+end
+
+-- The name of the identity whose last attempt for this recipient failed through no fault of recipient or content: the one that a
+-- pool should avoid now. Anything else (greylisting above all) is better tried again as the same.
+function reply.exhausted(recipient)
+  local v = reply.last(recipient)
+  local ours = v and (v.fault == "quota" or v.fault == "identity" or v.fault == "configuration")
+  return ours and recipient.last.identity or nil
+end
+
 function reply.show()
   local rows = {}
   for _, layer in ipairs(LAYERS) do
@@ -187,7 +207,8 @@ end
 -- Another way may be open at once, but only one jump: without it two exhausted identities would pass a message to and fro.
 local function jumped_lately(recipient)
   local last, at = recipient.last, recipient.last_at
-  return last and at and clock.now() - at < ELSEWHERE_ONCE and (tonumber(last.code) or 0) >= 400
+  if not (last and at) or clock.now() - at >= ELSEWHERE_ONCE then return false end
+  return last.reply ~= nil and (last.reply.code or 0) >= 400
 end
 
 local function not_theirs(options, message, recipient, outcome, v)
@@ -204,7 +225,10 @@ local function decide(options, message, recipient, outcome)
   if v.fault == "quota" or v.fault == "configuration" or v.fault == "identity" then
     return not_theirs(options, message, recipient, outcome, v)
   end
-  if v.permanent then return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")") end
+  if v.permanent then
+    local entry = options.suppress and reply.blames_recipient(v) and options.suppress(message, recipient, outcome) or nil
+    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry)
+  end
   if v.wait and not is_over(outcome) then
     return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class)
   end
@@ -212,8 +236,8 @@ local function decide(options, message, recipient, outcome)
 end
 
 function reply.hook(options)
-  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table" }, 2, "reply.hook")
-  local own = { elsewhere = options.elsewhere, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
+  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function" }, 2, "reply.hook")
+  local own = { elsewhere = options.elsewhere, suppress = options.suppress, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
   return function(message, recipient, outcome) return decide(own, message, recipient, outcome) end
 end
 

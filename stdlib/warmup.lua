@@ -134,7 +134,7 @@ function warmup.new(o)
     name = o.name, ladder = ladder_of(o.ladder, 2, what .. ": ladder"), start = start, dated = o.start ~= nil, age = o.age or 0,
     providers = check_providers(o.providers, 2, what), multiplier = o.multiplier or 1, floor = o.floor or 0,
     ceiling = o.ceiling or math.huge, gates = o.gates or {}, demote = o.demote or 2, idle = o.idle or {}, jitter = o.jitter or 0,
-    overflow = o.overflow or "wait", finally = o.finally or "stay", per = o.per or "message",
+    overflow = o.overflow or "wait", finally = o.finally or "stay", per = o.per or "message", made = {},
   }, Warm)
 end
 
@@ -204,7 +204,7 @@ function Warm:cap(group, facts)
   if not cap then return nil, details end
   if cap > 0 then
     cap = cap * (own.share or 1) * self.multiplier
-    local day = math.floor((facts.now or clock.now()) / DAY)
+    local day = math.floor(((facts.now or clock.now()) - self.start) / DAY)
     if self.jitter > 0 then cap = cap * (1 - self.jitter * dice(self.name, group, day)) end
     cap = math.max(self.floor, cap)
   end
@@ -213,13 +213,27 @@ end
 
 function Warm:key(group) return "warmup/" .. self.name .. "/" .. group end
 
-function Warm:limits(group, facts)
+-- Without facts a cap depends on the day alone: what was made of it is kept until tomorrow.
+local function limit_for(self, group, facts)
+  local day = (clock.now() - self.start) // DAY
+  local kept = self.made[group]
+  if not facts and kept and kept.day == day then return kept end
   local cap, details = self:cap(group, facts)
-  if not cap then return {}, details.because end
-  if cap < 1 then return nil, details.because end
-  local limit = require "limit"
-  local make = details.unit == "hour" and limit.per_hour or limit.per_day
-  return { make(self:key(group), cap, { per = self.per }) }, details.because
+  kept = { day = day, because = details.because, open = cap == nil }
+  if cap and cap >= 1 then
+    local limit = require "limit"
+    local make = details.unit == "hour" and limit.per_hour or limit.per_day
+    kept.limit = make(self:key(group), cap, { per = self.per })
+  end
+  if not facts then self.made[group] = kept end
+  return kept
+end
+
+function Warm:limits(group, facts)
+  local found = limit_for(self, group, facts)
+  if found.open then return {}, found.because end
+  if not found.limit then return nil, found.because end
+  return { found.limit }, found.because
 end
 
 -- The gated ladder as a reducer, for those who keep a state: up one step after a clean day, down `demote` after a bad one.

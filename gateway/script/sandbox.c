@@ -153,7 +153,8 @@ static int no_new_global(lua_State *l) {
 
 static int no_such_global(lua_State *l) {
     const char *name = lua_type(l, 2) == LUA_TSTRING ? lua_tostring(l, 2) : "?";
-    static const char *const library[] = {"answer", "route", "identity", "retry", "users", NULL};
+    static const char *const library[] = {"answer", "header", "identity", "pool",        "provider", "relays", "reply",
+                                          "retry",  "route",  "shaping",  "suppression", "users",    "warmup", NULL};
     for (const char *const *m = library; *m; m++)
         if (strcmp(*m, name) == 0)
             return luaL_error(l, "global '%s' is not there (write 'local %s = require \"%s\"')", name, name,

@@ -124,6 +124,16 @@ function t.only_the_code_is_needed()
   expect.equal(reply.classify { code = 450, text = "x", status = "nonsense" }.fault, "unknown")
 end
 
+function t.the_last_attempt()
+  local function after(code, text, status) return { last = { reply = { code = code, text = text, status = status }, stage = "rcpt",
+    peer = "mx.example.net [192.0.2.1]:25", identity = "box1" } } end
+  expect.equal(reply.last {}, nil)
+  expect.equal(reply.exhausted {}, nil)
+  expect.equal(reply.last(after(550, "Daily user sending limit exceeded", "5.4.5")).fault, "quota")
+  expect.equal(reply.exhausted(after(550, "Daily user sending limit exceeded", "5.4.5")), "box1")
+  expect.equal(reply.exhausted(after(451, "Greylisted", "4.7.1")), nil)
+end
+
 function t.rules_say_where_they_come_from()
   for _, rule in ipairs(reply.show()) do
     expect.truth(rule.source ~= "" and rule.where:match("^[%w/_]+%.lua:%d+$"), rule.class)

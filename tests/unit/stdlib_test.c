@@ -19,7 +19,7 @@ static const char runner[] = "local route = require 'route'\n"
                              "  return route.hold(name)\n"
                              "end }";
 
-static void put_file(const char *path) {
+static char *whole_file(const char *path) {
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     struct buf text = {0};
@@ -28,10 +28,14 @@ static void put_file(const char *path) {
         buf_add(&text, bytes_range(part, n));
     fclose(f);
     buf_byte(&text, 0);
-    char name[200];
+    return text.at;
+}
+
+static void put_file(const char *path) {
+    char *text = whole_file(path), name[200];
     snprintf(name, sizeof name, "scripts/%s", strrchr(path, '/') + 1);
-    kit_put(&k, name, text.at);
-    buf_release(&text);
+    kit_put(&k, name, text);
+    free(text);
 }
 
 static void each_file(const char *pattern, void (*fn)(const char *path)) {
@@ -188,6 +192,33 @@ static void what_is_ours_never_counts(void **state) {
     kit_release(&k);
 }
 
+// What a bounce adds to the suppression list: only what the recipient's own server says of the recipient.
+static void only_a_dead_mailbox_is_suppressed(void **state) {
+    (void)state;
+    static const struct {
+        int code;
+        const char *status, *text;
+        bool suppressed;
+    } cases[] = {
+        {550, "5.1.1", "no such user", true},
+        {552, "5.2.2", "mailbox full", false},
+        {550, "5.4.5", "Daily user sending limit exceeded", false},
+        {550, "5.7.26", "unauthenticated", false},
+        {550, "5.7.1", "policy", false},
+        {452, "4.1.1", "not now", false},
+    };
+    kit_init(&k);
+    kit_policy(&k, "return { retry = require 'reply'.hook { suppress = require 'suppression'.bounces {} } }");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct retry_case c = {cases[i].code, cases[i].status, cases[i].text, "rcpt", VERDICT_GIVE_UP, true, 0, 0};
+        struct outcome_facts o = said(&c);
+        o.via = BYTES("direct");
+        ask_retry(&o, "", 0);
+        if ((a.verdict.suppress.scope.len > 0) != cases[i].suppressed) fail_msg("%s", cases[i].text);
+    }
+    kit_release(&k);
+}
+
 static void elsewhere_is_one_jump(void **state) {
     (void)state;
     kit_init(&k);
@@ -196,11 +227,66 @@ static void elsewhere_is_one_jump(void **state) {
     ask_retry(&o, "", 0);
     assert_int_equal(a.verdict.kind, VERDICT_ELSEWHERE);
     assert_false(a.verdict.counts);
-    ask_retry(&o, "{\"code\":550}", k.clock.frozen_ms - 2000); // the other one is exhausted too
+    ask_retry(&o, "{\"reply\":{\"code\":550}}", k.clock.frozen_ms - 2000); // the other one is exhausted too
     assert_int_equal(a.verdict.kind, VERDICT_WAIT);
     assert_false(a.verdict.counts);
-    ask_retry(&o, "{\"code\":550}", k.clock.frozen_ms - 400 * 1000);
+    ask_retry(&o, "{\"reply\":{\"code\":550}}", k.clock.frozen_ms - 400 * 1000);
     assert_int_equal(a.verdict.kind, VERDICT_ELSEWHERE);
+    kit_release(&k);
+}
+
+// ---- what the pages show
+
+static int pages;
+
+static bool nobody_is_suppressed(void *arg, const struct bytes *scopes, size_t count, struct bytes address,
+                                 struct arena *texts, struct suppression *out) {
+    (void)arg, (void)scopes, (void)count, (void)address, (void)texts, (void)out;
+    return false;
+}
+
+// Every hook of it that a fresh message meets must answer.
+static void try_policy(const char *name, const char *policy) {
+    kit_policy_with(&k, policy, &(struct generation_options){.suppressed = nobody_is_suppressed});
+    struct recipient_facts r = kit_recipient;
+    r.last_outcome = BYTES("");
+    r.attempts = 0;
+    a.calls = 0;
+    assert_non_null(hook_route(k.g, &kit_message, &r, kit_on_plan, &a));
+    while (a.calls == 0) {
+        kit_turn(&k);
+        if (kit_question) answer_dns();
+    }
+    if (a.plan->origin.fault) fail_msg("%s: route: %s", name, a.because);
+    struct outcome_facts o = kit_outcome(550);
+    ask_retry(&o, "", 0);
+    struct message_facts m = kit_message;
+    const struct bytes one = BYTES("bob@example.net");
+    m.recipients = &one;
+    a.calls = 0;
+    hook_message(k.g, &kit_session, &m, kit_on_answer, &a);
+    kit_turn(&k);
+    assert_int_equal(a.calls, 1);
+    if (a.answer.origin.fault) fail_msg("%s: message: %s", name, a.because);
+    pages++;
+}
+
+// The blocks between ```lua and ``` of the reference are whole policies.
+static void the_reference_works_as_it_stands(void **state) {
+    (void)state;
+    kit_init(&k);
+    pages = 0;
+    char *page = whole_file("stdlib/README.md"), *at = page;
+    while ((at = strstr(at, "\n```lua\n"))) {
+        char *begin = at + strlen("\n```lua\n"), *end = strstr(begin, "\n```");
+        assert_non_null(end);
+        *end = 0;
+        try_policy("stdlib/README.md", begin);
+        at = end + 1;
+    }
+    assert_true(pages >= 2);
+    free(page);
+    plan_free(&a.plan);
     kit_release(&k);
 }
 
@@ -208,7 +294,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_library_does_as_its_tests_say),
         cmocka_unit_test(what_is_ours_never_counts),
+        cmocka_unit_test(only_a_dead_mailbox_is_suppressed),
         cmocka_unit_test(elsewhere_is_one_jump),
+        cmocka_unit_test(the_reference_works_as_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
