@@ -279,6 +279,22 @@ function Stage:users(users)
   return self
 end
 
+-- t:suppress "bob@example.net", t:suppress { address = "@example.net", scope = "stream:news", reason = "asked to", expires = "30d" }
+function Stage:suppress(entry)
+  if type(entry) == "string" then entry = { address = entry } end
+  local fine, why = core.suppress(entry.address, entry.scope or "all", entry.reason or "", math.floor(seconds_of(entry.expires or 0)))
+  if not fine then fail("suppress: " .. why) end
+  return self
+end
+
+-- What an answer asked to be put on the list, as the gateway does it.
+local function carry_out(stage, address, d)
+  local entry = d.suppress
+  if not entry then return end
+  local reason = entry.reason or d.because
+  core.suppress(address, entry.scope, reason, entry.expires_s or 0) -- an address that no list can have is passed over, as live
+end
+
 -- Tells the settle hook.
 function Stage:tell(event) return ask(self, "settle(" .. (event.type or "?") .. ")", "settle", { event = event }) end
 
@@ -433,6 +449,7 @@ function Message:route(to)
   local state = state_of(self, to)
   local facts = { session = self.session.facts, message = self.facts, recipient = recipient_facts(state) }
   state.plan = ask(self.stage, "route for <" .. state.address .. ">", "route", facts)
+  carry_out(self.stage, state.address, state.plan)
   return state.plan
 end
 
@@ -455,11 +472,13 @@ function Message:outcome(to, what)
   local outcome = {
     reply = what.reply, from_peer = what.from_peer ~= false, stage = what.stage or "rcpt", peer = what.peer or "mx.example.net [192.0.2.25]:25",
     identity = what.identity or plan.identity and plan.identity.name or "", lane = plan.lane or "", attempt = state.attempts + 1,
+    via = what.via or plan.via and plan.via.kind or "direct",
     age = clock.now() - self.facts.received_at, expires_at = self.facts.expires_at,
   }
   if parts.code < 400 then return decision(self.stage.trace, label, { kind = "delivered", reply = what.reply }) end
   local facts = { session = self.session.facts, message = self.facts, recipient = recipient_facts(state), outcome = outcome }
   local d = ask(self.stage, label, "retry", facts)
+  carry_out(self.stage, state.address, d)
   if d.counts and not d.fault then state.attempts = state.attempts + 1 end
   state.last_at = clock.now()
   state.last = { reply = parts, stage = outcome.stage, ["local"] = not outcome.from_peer, peer = outcome.peer, identity = outcome.identity }

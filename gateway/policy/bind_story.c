@@ -110,6 +110,16 @@ static int teach(lua_State *l) {
     return 1;
 }
 
+// suppress(address, scope, reason, seconds or 0)
+static int suppress(lua_State *l) {
+    struct err err = {{0}};
+    int64_t expires_s = luaL_checkinteger(l, 4);
+    if (!lab_suppress(telling_of(l)->lab, check_text(l, 1), check_text(l, 2), check_text(l, 3), expires_s, &err))
+        return refuse(l, &err);
+    lua_pushboolean(l, 1);
+    return 1;
+}
+
 // set_time(seconds since 1970)
 static int set_time(lua_State *l) {
     double seconds = luaL_checknumber(l, 1);
@@ -151,7 +161,7 @@ static int fail(lua_State *l) {
 
 static int open_story(lua_State *l) {
     static const luaL_Reg functions[] = {{"add", add},           {"use", use},     {"ask", ask},   {"teach", teach},
-                                         {"set_time", set_time}, {"where", where}, {"fail", fail}, {"file", file}, {NULL, NULL}};
+                                         {"set_time", set_time}, {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress}, {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;
 }

@@ -44,6 +44,15 @@ static void put_edits(struct jsonl *j, const struct answer *a) {
     jsonl_close(j, ']');
 }
 
+static void put_suppress(struct jsonl *j, const struct suppress *s) {
+    if (!s->scope.len) return;
+    jsonl_open(j, "suppress", '{');
+    jsonl_text(j, "scope", s->scope);
+    if (s->reason.len) jsonl_text(j, "reason", s->reason);
+    if (s->expires_s) jsonl_int(j, "expires_s", s->expires_s);
+    jsonl_close(j, '}');
+}
+
 void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) {
     put_head(j, hook, answer_kind_name[a->kind]);
     put_reply(j, &a->reply);
@@ -68,5 +77,6 @@ void decision_verdict(struct jsonl *j, const struct verdict *v) {
     if (v->kind == VERDICT_WAIT) jsonl_int(j, "wait", v->wait_s);
     put_reply(j, &v->reply);
     jsonl_bool(j, "counts", v->counts);
+    put_suppress(j, &v->suppress);
     put_origin(j, &v->origin);
 }

@@ -6,7 +6,7 @@
 //
 // `fault` only where it is true, `reply` only where there is one. Besides: an accept its `tags`, `facts`, `headers` (a list of
 // {"add"|"set"|"remove": name, "value"}), `expires` (seconds); a plan its `plan` (as stored, secrets replaced), `lane` (its key) and
-// `wait` (seconds); a verdict `wait` and `counts`.
+// `wait` (seconds); a verdict `wait`, `counts` and `suppress`.
 #pragma once
 
 #include "base/jsonl.h"

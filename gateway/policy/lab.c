@@ -2,8 +2,11 @@
 #include "policy/lab.h"
 
 #include "base/bug.h"
+#include "base/utf8.h"
+#include "mail/address.h"
 #include "policy/decision.h"
 #include "policy/hooks.h"
+#include "policy/lab_list.h"
 #include "policy/wall.h"
 
 #include <arpa/inet.h>
@@ -18,6 +21,7 @@ struct lab {
     struct lab_options options;
     struct loop *loop;
     struct dns *dns;
+    struct lab_list *list; // who must not be written to
     struct clock clock;
     struct log log;         // into a file in memory
     struct witness witness, counting;
@@ -53,7 +57,8 @@ struct lab *lab_new(const struct lab_options *options, struct err *err) {
     if (lab->log.fd < 0) err_errno(err, "a file in memory");
     else lab->loop = loop_new(err);
     if (lab->loop) lab->dns = dns_new(lab->loop, &(struct dns_options){.clock = &lab->clock, .offline = true}, err);
-    if (!lab->dns) lab_free(&lab);
+    if (lab->dns) lab->list = lab_list_new(lab->loop, &lab->clock);
+    else lab_free(&lab);
     return lab;
 }
 
@@ -62,6 +67,7 @@ void lab_free(struct lab **at) {
     *at = NULL;
     if (!lab) return;
     if (lab->generation) generation_free(&lab->generation);
+    lab_list_free(&lab->list);
     if (lab->dns) dns_free(&lab->dns);
     if (lab->loop) loop_free(&lab->loop);
     if (lab->log.fd >= 0) close(lab->log.fd);
@@ -74,6 +80,7 @@ void lab_reset(struct lab *lab) {
     if (lab->generation) generation_free(&lab->generation);
     lab->clock.frozen_ms = LAB_MORNING;
     dns_flush(lab->dns);
+    lab_list_clear(lab->list);
 }
 
 struct clock *lab_clock(struct lab *lab) { return &lab->clock; }
@@ -113,9 +120,30 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
     o.dns = lab->dns;
     o.clock = &lab->clock;
     o.log = &lab->log;
+    o.suppressed = lab_list_has;
+    o.suppressed_arg = lab->list;
     o.witness = counted ? &lab->counting : &lab->witness;
     lab->generation = generation_new(b, &o, err);
     return lab->generation;
+}
+
+// ---- who must not be written to
+
+bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason, int64_t expires_s,
+                  struct err *err) {
+    struct buf listed = {0};
+    int64_t now = lab->clock.frozen_ms;
+    bool ok = address_listed(address, &listed, err) &&
+              lab_list_add(lab->list,
+                           &(struct suppression){.address = buf_bytes(&listed),
+                                                 .scope = scope,
+                                                 .reason = utf8_first(reason, SUPPRESSION_WORDS),
+                                                 .source = BYTES("lab"),
+                                                 .added_ms = now,
+                                                 .until_ms = expires_s ? now + expires_s * 1000 : 0},
+                           err);
+    buf_release(&listed);
+    return ok;
 }
 
 // ---- DNS
@@ -168,7 +196,8 @@ static bool take_records(const struct json *from, enum dns_type type, struct are
         return true;
     }
     size_t count = json_count(from);
-    if (json_kind(from) != JSON_LIST && count) return err_set(err, "a list of records is expected");
+    bool none = json_kind(from) == JSON_MAP && !count; // as Lua writes an empty table
+    if (json_kind(from) != JSON_LIST && !none) return err_set(err, "a list of records is expected");
     if (count > RECORDS_MAX) return err_set(err, "more than %d records", RECORDS_MAX);
     struct dns_record *records = arena_alloc(arena, count * sizeof *records + 1);
     for (size_t i = 0; i < count; i++)

@@ -718,6 +718,56 @@ static void servers_are_checked(void **state) {
 
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+static struct dns *offline(struct bench *b) {
+    struct dns_options o = {.servers = b->pocket.address, .clock = &b->clock, .offline = true};
+    dns_free(&b->dns);
+    b->dns = dns_new(b->loop, &o, NULL);
+    assert_non_null(b->dns);
+    return b->dns;
+}
+
+static void lessons_are_remembered_and_nobody_is_asked(void **state) {
+    struct bench *b = *state;
+    struct dns *dns = offline(b);
+    struct err err;
+    struct dns_record mx = {.mx = {10, "mail.example.com"}};
+    struct dns_answer lesson = {.status = DNS_OK, .ttl_s = 60, .count = 1, .records = &mx, .why = ""};
+    pocket_add(&b->pocket, "other.example", 300, "MX", "10 never.example");
+    assert_true(dns_teach(dns, "Example.com.", DNS_MX, &lesson, &err));
+    struct heard h = ask(b, "example.COM", DNS_MX);
+    assert_int_equal(h.status, DNS_OK);
+    assert_string_equal(h.first, "mail.example.com");
+    assert_int_equal(h.ttl_s, 60);
+    assert_int_equal(ask(b, "other.example", DNS_MX).status, DNS_NO_NAME);
+    assert_int_equal(ask(b, "example.com", DNS_A).status, DNS_NO_NAME);
+    assert_int_equal(ask(b, "bad..name", DNS_A).status, DNS_BAD_NAME);
+    assert_int_equal(b->pocket.asked, 0);
+    // Neither years ahead nor a clock that is set back make it forget.
+    b->clock.frozen_ms += INT64_C(20) * 365 * 86400 * 1000;
+    assert_string_equal(ask(b, "example.com", DNS_MX).first, "mail.example.com");
+    b->clock.frozen_ms = 1000;
+    assert_string_equal(ask(b, "example.com", DNS_MX).first, "mail.example.com");
+
+    assert_true(dns_teach(dns, "example.com", DNS_MX, &(struct dns_answer){.status = DNS_TEMPORARY, .why = "timed out"}, &err));
+    h = ask(b, "example.com", DNS_MX);
+    assert_int_equal(h.status, DNS_TEMPORARY);
+    assert_string_equal(h.why, "timed out");
+    assert_false(dns_teach(dns, "bad..name", DNS_MX, &lesson, &err));
+    dns_flush(dns);
+    assert_int_equal(ask(b, "example.com", DNS_MX).status, DNS_NO_NAME);
+}
+
+static void a_lesson_counts_before_the_servers(void **state) {
+    struct bench *b = *state;
+    struct err err;
+    pocket_add(&b->pocket, "example.com", 300, "MX", "10 theirs.example");
+    struct dns_record mx = {.mx = {10, "ours.example"}};
+    assert_true(dns_teach(b->dns, "example.com", DNS_MX,
+                          &(struct dns_answer){.status = DNS_OK, .ttl_s = 60, .count = 1, .records = &mx, .why = ""}, &err));
+    assert_string_equal(ask(b, "example.com", DNS_MX).first, "ours.example");
+    assert_int_equal(b->pocket.asked, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_reads_each_type),
@@ -749,6 +799,8 @@ int main(void) {
         WITH_SERVER(authenticity_is_asked_for_and_told),
         WITH_SERVER(many_questions_at_once),
         WITH_SERVER(servers_are_checked),
+        WITH_SERVER(lessons_are_remembered_and_nobody_is_asked),
+        WITH_SERVER(a_lesson_counts_before_the_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -344,6 +344,39 @@ static void the_examples_work(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static void another_file_makes_another_bundle(void **state) {
+    (void)state;
+    kit_put(&k, "scripts/zoo.lua", "return 1");
+    struct bundle *b = must_read();
+    struct bytes text, name;
+    struct bundle *replaced = bundle_with(b, BYTES("policy.lua"), BYTES("return 2"), &k.err);
+    struct bundle *added = bundle_with(b, BYTES("a/new.lua"), BYTES("return 3"), &k.err);
+    assert_true(bundle_find(replaced, "policy.lua", &text));
+    assert_true(bytes_equal(text, BYTES("return 2")));
+    assert_true(bundle_find(replaced, "zoo.lua", NULL) && bundle_find(replaced, "stdlib/route.lua", NULL));
+    assert_true(bundle_find(added, "a/new.lua", NULL) && bundle_find(added, "policy.lua", NULL));
+    assert_true(bundle_find(b, "policy.lua", &text));
+    assert_true(bytes_equal(text, BYTES("return {}")));
+    assert_string_not_equal(bundle_version(b), bundle_version(replaced));
+    assert_string_not_equal(bundle_version(b), bundle_version(added));
+    struct bundle *back = bundle_with(replaced, BYTES("policy.lua"), BYTES("return {}"), &k.err);
+    assert_string_equal(bundle_version(b), bundle_version(back));
+    assert_null(bundle_with(b, BYTES(""), BYTES("x"), &k.err));
+
+    size_t n = 0;
+    struct bytes before = BYTES("");
+    for (; bundle_at(added, n, &name, &text); n++) {
+        assert_true(bytes_compare(before, name) < 0);
+        before = name;
+    }
+    assert_true(n > 3);
+    assert_true(bundle_at(added, 0, &name, &text));
+    assert_true(bytes_equal(name, BYTES("a/new.lua")) && bytes_equal(text, BYTES("return 3")));
+    struct bundle *all[] = {b, replaced, added, back};
+    for (size_t i = 0; i < 4; i++)
+        bundle_free(&all[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(reads_scripts_and_library),
@@ -352,6 +385,7 @@ int main(void) {
         TEST(links_and_devices_do_no_harm),
         TEST(survives_as_bytes),
         TEST(tells_what_changed),
+        TEST(another_file_makes_another_bundle),
         TEST(what_does_not_load_says_why),
         TEST(modules_are_found_and_loaded_once),
         TEST(keys_are_checked_at_load),
