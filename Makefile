@@ -53,7 +53,7 @@ UNITS   := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$(OUT)/unit/%)
 
 .DEFAULT_GOAL := build
-.PHONY: build deps run test lint unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
+.PHONY: build deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -106,6 +106,11 @@ lint: build/.deps
 	@tests/lint/floors --self-test
 	@tests/lint/floors
 	@tests/lint/map
+
+## stories      the stories of the shipped policy (scripts/) and of the library (tests/lua/)
+stories: build
+	@build/tidegate test --conf conf/tidegate.lua
+	@build/tidegate test --conf conf/tidegate.lua tests/lua/*.story.lua
 
 FUZZ    := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 REPLAYS := $(FUZZ:tests/fuzz/%.c=$(OUT)/replay/%)
@@ -160,7 +165,7 @@ integration-sanitized: build/.deps-test
 
 ## test         everything that must hold, on a machine with git and make; about a quarter of an hour
 test: build build/.deps-test
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint stories
 	@$(MAKE) --no-print-directory -j2 unit
 	@$(MAKE) --no-print-directory -j2 VARIANT=asan unit replay
 	@$(MAKE) --no-print-directory -j2 VARIANT=tsan unit-threads

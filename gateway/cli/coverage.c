@@ -64,7 +64,9 @@ void coverage_mark(struct coverage *c, const char *file, int line) {
     if (f && line > 0 && (size_t)line < f->count) f->ran[line] = true;
 }
 
-static bool is_missed(const struct file *f, size_t line) { return f->code[line] && !f->ran[line]; }
+static bool is_missed(const struct file *f, size_t line) {
+    return f->code[line] && !f->ran[line];
+}
 
 // Lines without code in between do not break a run of missed ones.
 static void put_missed(struct coverage *c, const struct file *f) {

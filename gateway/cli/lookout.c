@@ -48,7 +48,9 @@ static bool add(struct lookout *l, const char *folder, int depth, struct err *er
     return ok;
 }
 
-bool lookout_add(struct lookout *l, const char *folder, struct err *err) { return add(l, folder, 0, err); }
+bool lookout_add(struct lookout *l, const char *folder, struct err *err) {
+    return add(l, folder, 0, err);
+}
 
 // Takes all events there are; keeps the first name of a file that is not an editor's own.
 static void take(struct lookout *l, struct buf *name) {

@@ -27,7 +27,9 @@ struct testing {
 
 // ---- which files
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static void add_file(struct testing *t, const char *path) {
     if (t->count >= FILES_MAX) return;
@@ -42,8 +44,10 @@ static void find_stories(struct testing *t, const char *folder, int depth) {
         struct stat st;
         if (e->d_name[0] == '.') continue;
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) find_stories(t, path, depth + 1);
-        else if (bytes_ends_nocase(bytes_of(path), BYTES(".story.lua"))) add_file(t, path);
+        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            find_stories(t, path, depth + 1);
+        else if (bytes_ends_nocase(bytes_of(path), BYTES(".story.lua")))
+            add_file(t, path);
     }
     if (d) closedir(d);
 }
@@ -91,8 +95,10 @@ static int tell_file(struct testing *t, const char *path, struct story_options *
     int code = EX_OK;
     const char *name = name_of(t, path);
     t->report.file = bytes_of(name);
-    if (!read_file(path, &text, &err)) code = tool_fail(t->call, EX_NOINPUT, "%s", err.text);
-    else if (!story_run(name, buf_bytes(&text), options, &err)) test_report_file(&t->report, err.text);
+    if (!read_file(path, &text, &err))
+        code = tool_fail(t->call, EX_NOINPUT, "%s", err.text);
+    else if (!story_run(name, buf_bytes(&text), options, &err))
+        test_report_file(&t->report, err.text);
     buf_release(&text);
     return code;
 }
@@ -139,14 +145,16 @@ static int finish(struct testing *t) {
     if (t->coverage) test_report_coverage(&t->report, t->coverage);
     if (!t->count && !t->report.json) printf("no *.story.lua in %s\n", t->conf->scripts);
     test_report_end(&t->report);
-    if (junit && !test_report_write_junit(&t->report, junit, &err)) return tool_fail(t->call, EX_CANTCREAT, "%s", err.text);
+    if (junit && !test_report_write_junit(&t->report, junit, &err))
+        return tool_fail(t->call, EX_CANTCREAT, "%s", err.text);
     return t->report.failed ? FAILED : EX_OK;
 }
 
 static int tell_all(const struct call *call, const struct conf *conf) {
-    struct testing t = {.call = call,
-                        .conf = conf,
-                        .report = {.out = stdout, .json = call_has(call, "json"), .junit = call_has(call, "junit")}};
+    struct testing t = {
+        .call = call,
+        .conf = conf,
+        .report = {.out = stdout, .json = call_has(call, "json"), .junit = call_has(call, "junit")}};
     struct err err;
     struct bundle *bundle = bundle_read(conf->scripts, conf->stdlib, &err);
     if (!bundle || !load(conf, bundle, &err)) {
@@ -205,7 +213,8 @@ int verb_test(const struct call *call) {
         code = tell_all(call, conf);
         struct err err;
         bool again = call_has(call, "watch");
-        if (again && !wait_for_change(call, conf, &err)) code = tool_fail(call, EX_UNAVAILABLE, "%s", err.text);
+        if (again && !wait_for_change(call, conf, &err))
+            code = tool_fail(call, EX_UNAVAILABLE, "%s", err.text);
         again = again && code != EX_UNAVAILABLE;
         conf_free(&conf);
         if (!again) return code;

@@ -8,21 +8,29 @@
 
 enum { SLOW_US = 100 * 1000 };
 
-// ---- JUnit: the common subset of its many dialects, <testsuites><testsuite><testcase classname name time><failure>
+// ---- JUnit: the common subset of its many dialects, <testsuites><testsuite><testcase classname name
+// time><failure>
 
 // XML 1.0 has no word for control characters but these three.
 static void put_xml(struct buf *out, struct bytes text) {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.at[i];
-        if (c == '<') buf_addz(out, "&lt;");
-        else if (c == '>') buf_addz(out, "&gt;");
-        else if (c == '&') buf_addz(out, "&amp;");
-        else if (c == '"') buf_addz(out, "&quot;");
-        else buf_byte(out, c < 32 && c != '\n' && c != '\t' ? '?' : (char)c);
+        if (c == '<')
+            buf_addz(out, "&lt;");
+        else if (c == '>')
+            buf_addz(out, "&gt;");
+        else if (c == '&')
+            buf_addz(out, "&amp;");
+        else if (c == '"')
+            buf_addz(out, "&quot;");
+        else
+            buf_byte(out, c < 32 && c != '\n' && c != '\t' ? '?' : (char)c);
     }
 }
 
-static struct bytes first_line(struct bytes text) { return bytes_cut(&text, '\n'); }
+static struct bytes first_line(struct bytes text) {
+    return bytes_cut(&text, '\n');
+}
 
 static void put_case(struct test_report *r, const struct story_result *s) {
     struct buf *out = &r->cases;
@@ -47,8 +55,11 @@ static void put_case(struct test_report *r, const struct story_result *s) {
 bool test_report_write_junit(const struct test_report *r, const char *path, struct err *err) {
     FILE *f = fopen(path, "we");
     if (!f) return err_errno(err, "%s", path);
-    fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"tidegate test\" tests=\"%zu\" failures=\"%zu\" "
-               "time=\"%.3f\">\n", r->passed + r->failed, r->failed, (double)r->took_us / 1e6);
+    fprintf(f,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"tidegate test\" "
+            "tests=\"%zu\" failures=\"%zu\" "
+            "time=\"%.3f\">\n",
+            r->passed + r->failed, r->failed, (double)r->took_us / 1e6);
     fwrite(r->cases.at, 1, r->cases.len, f);
     fputs("  </testsuite>\n</testsuites>\n", f);
     bool good = !ferror(f);
@@ -93,7 +104,8 @@ static void put_text(struct test_report *r, const struct story_result *s) {
     bool first = true;
     while (rest.len) {
         buf_addz(&line, "      ");
-        if (first && s->failed_at.len && !bytes_starts(rest, s->failed_at)) buf_format(&line, "%.*s: ", BYTES_FMT(s->failed_at));
+        if (first && s->failed_at.len && !bytes_starts(rest, s->failed_at))
+            buf_format(&line, "%.*s: ", BYTES_FMT(s->failed_at));
         show_clean(&line, bytes_cut(&rest, '\n'));
         buf_byte(&line, '\n');
         first = false;
@@ -104,15 +116,19 @@ static void put_text(struct test_report *r, const struct story_result *s) {
 void test_report_story(struct test_report *r, const struct story_result *result) {
     *(result->passed ? &r->passed : &r->failed) += 1;
     r->took_us += result->took_us;
-    if (r->json) put_json(r, result);
-    else put_text(r, result);
+    if (r->json)
+        put_json(r, result);
+    else
+        put_text(r, result);
     if (r->junit) put_case(r, result);
     fflush(r->out);
 }
 
 void test_report_file(struct test_report *r, const char *fault) {
-    struct story_result result = {
-        .title = BYTES("the file loads"), .told_at = r->file, .failed_at = BYTES(""), .failure = bytes_of(fault)};
+    struct story_result result = {.title = BYTES("the file loads"),
+                                  .told_at = r->file,
+                                  .failed_at = BYTES(""),
+                                  .failure = bytes_of(fault)};
     test_report_story(r, &result);
 }
 
@@ -129,8 +145,11 @@ void test_report_coverage(struct test_report *r, struct coverage *c) {
             jsonl_end(&j);
         } else {
             show_clean(&line, f.name);
-            if (!f.ran) buf_addz(&line, ": never loaded");
-            else buf_format(&line, ": %zu of %zu lines ran (%zu %%)", f.ran, f.lines, f.lines ? f.ran * 100 / f.lines : 100);
+            if (!f.ran)
+                buf_addz(&line, ": never loaded");
+            else
+                buf_format(&line, ": %zu of %zu lines ran (%zu %%)", f.ran, f.lines,
+                           f.lines ? f.ran * 100 / f.lines : 100);
             if (f.ran && f.never.len) buf_format(&line, "; never: %.*s", BYTES_FMT(f.never));
             buf_byte(&line, '\n');
         }
@@ -139,9 +158,13 @@ void test_report_coverage(struct test_report *r, struct coverage *c) {
 }
 
 void test_report_end(struct test_report *r) {
-    if (r->json) fprintf(r->out, "{\"passed\":%zu,\"failed\":%zu}\n", r->passed, r->failed);
-    else fprintf(r->out, "%zu passed, %zu failed\n", r->passed, r->failed);
+    if (r->json)
+        fprintf(r->out, "{\"passed\":%zu,\"failed\":%zu}\n", r->passed, r->failed);
+    else
+        fprintf(r->out, "%zu passed, %zu failed\n", r->passed, r->failed);
     fflush(r->out);
 }
 
-void test_report_release(struct test_report *r) { buf_release(&r->cases); }
+void test_report_release(struct test_report *r) {
+    buf_release(&r->cases);
+}

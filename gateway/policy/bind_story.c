@@ -45,8 +45,8 @@ static int add(lua_State *l) {
     int body = luaL_ref(l, LUA_REGISTRYINDEX);
     if ((t->count & (t->count - 1)) == 0)
         t->stories = must_realloc(t->stories, (t->count ? t->count * 2 : 1) * sizeof *t->stories);
-    t->stories[t->count++] = (struct told_story){
-        arena_copy(&t->arena, title), arena_copy(&t->arena, bytes_of(where)), body};
+    t->stories[t->count++] =
+        (struct told_story){arena_copy(&t->arena, title), arena_copy(&t->arena, bytes_of(where)), body};
     return 0;
 }
 
@@ -114,7 +114,8 @@ static int teach(lua_State *l) {
 static int suppress(lua_State *l) {
     struct err err = {{0}};
     int64_t expires_s = luaL_checkinteger(l, 4);
-    if (!lab_suppress(telling_of(l)->lab, check_text(l, 1), check_text(l, 2), check_text(l, 3), expires_s, &err))
+    if (!lab_suppress(telling_of(l)->lab, check_text(l, 1), check_text(l, 2), check_text(l, 3), expires_s,
+                      &err))
         return refuse(l, &err);
     lua_pushboolean(l, 1);
     return 1;
@@ -131,8 +132,10 @@ static int set_time(lua_State *l) {
 // file(name): a text of the policy's, or nil
 static int file(lua_State *l) {
     struct bytes text;
-    if (bundle_find(telling_of(l)->options->bundle, luaL_checkstring(l, 1), &text)) lua_pushlstring(l, text.at, text.len);
-    else lua_pushnil(l);
+    if (bundle_find(telling_of(l)->options->bundle, luaL_checkstring(l, 1), &text))
+        lua_pushlstring(l, text.at, text.len);
+    else
+        lua_pushnil(l);
     return 1;
 }
 
@@ -160,8 +163,9 @@ static int fail(lua_State *l) {
 }
 
 static int open_story(lua_State *l) {
-    static const luaL_Reg functions[] = {{"add", add},           {"use", use},     {"ask", ask},   {"teach", teach},
-                                         {"set_time", set_time}, {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"add", add},     {"use", use},   {"ask", ask},   {"teach", teach},       {"set_time", set_time},
+        {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress}, {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;
 }

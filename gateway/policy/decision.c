@@ -31,7 +31,8 @@ static void put_reply(struct jsonl *j, const struct reply *r) {
 }
 
 static void put_edits(struct jsonl *j, const struct answer *a) {
-    static const char *const verbs[] = {[HEADER_ADD] = "add", [HEADER_SET] = "set", [HEADER_REMOVE] = "remove"};
+    static const char *const verbs[] = {
+        [HEADER_ADD] = "add", [HEADER_SET] = "set", [HEADER_REMOVE] = "remove"};
     if (!a->edit_count) return;
     jsonl_open(j, "headers", '[');
     for (size_t i = 0; i < a->edit_count; i++) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// decision: what a hook answered, as one JSON object: for stories, explanations and whatever shows or compares decisions.
+// decision: what a hook answered, as one JSON object: for stories, explanations and whatever shows or
+// compares decisions.
 //
 //     {"hook":"sender","kind":"reject","reply":"553 5.7.1 not you","code":553,"status":"5.7.1",
 //      "where":"policy.lua:41","because":"...","version":"0123456789ab","fault":true}
 //
-// `fault` only where it is true, `reply` only where there is one. Besides: an accept its `tags`, `facts`, `headers` (a list of
-// {"add"|"set"|"remove": name, "value"}), `expires` (seconds); a plan its `plan` (as stored, secrets replaced), `lane` (its key) and
-// `wait` (seconds); a verdict `wait`, `counts` and `suppress`.
+// `fault` only where it is true, `reply` only where there is one. Besides: an accept its `tags`, `facts`,
+// `headers` (a list of
+// {"add"|"set"|"remove": name, "value"}), `expires` (seconds); a plan its `plan` (as stored, secrets
+// replaced), `lane` (its key) and `wait` (seconds); a verdict `wait`, `counts` and `suppress`.
 #pragma once
 
 #include "base/jsonl.h"

@@ -45,16 +45,21 @@ static bool read_number(struct reading *r, const struct json *value, const struc
     if (!json_int(value, &n) || n < 0) return refuse(r, f->name, "a whole number");
     bool fits = f->kind == FIELD_INT ? n <= INT32_MAX : f->kind != FIELD_UINT || n <= UINT32_MAX;
     if (!fits) return refuse(r, f->name, "a smaller number");
-    if (f->kind == FIELD_INT) *(int *)member = (int)n;
-    else if (f->kind == FIELD_UINT) *(uint32_t *)member = (uint32_t)n;
-    else if (f->kind == FIELD_U64) *(uint64_t *)member = (uint64_t)n;
-    else *(size_t *)member = (size_t)n;
+    if (f->kind == FIELD_INT)
+        *(int *)member = (int)n;
+    else if (f->kind == FIELD_UINT)
+        *(uint32_t *)member = (uint32_t)n;
+    else if (f->kind == FIELD_U64)
+        *(uint64_t *)member = (uint64_t)n;
+    else
+        *(size_t *)member = (size_t)n;
     return true;
 }
 
 static bool read_seconds(struct reading *r, const struct json *value, const struct field *f, int64_t *ms) {
     double seconds;
-    if (!json_number(value, &seconds) || seconds < 0 || seconds > 1e12) return refuse(r, f->name, "a time in seconds");
+    if (!json_number(value, &seconds) || seconds < 0 || seconds > 1e12)
+        return refuse(r, f->name, "a time in seconds");
     *ms = (int64_t)(seconds * 1000 + 0.5);
     return true;
 }
@@ -83,7 +88,8 @@ static bool read_reply(struct reading *r, const struct json *value) {
     struct bytes text;
     struct err err;
     if (!json_text(value, &text)) return refuse(r, "reply", "a text, as \"450 4.2.0 full\",");
-    return reply_from_text(text, &r->facts->outcome.reply, &err) || err_set(r->err, "outcome.reply: %s", err.text);
+    return reply_from_text(text, &r->facts->outcome.reply, &err) ||
+           err_set(r->err, "outcome.reply: %s", err.text);
 }
 
 static bool read_special(struct reading *r, const struct field *f, const struct json *value) {
@@ -120,7 +126,8 @@ static bool read_field(struct reading *r, const struct field *f, const struct js
 
 // ---- a kind
 
-static bool read_named(struct reading *r, const struct field *fields, struct bytes name, const struct json *value) {
+static bool read_named(struct reading *r, const struct field *fields, struct bytes name,
+                       const struct json *value) {
     if (fields == facts_fields("message") && bytes_equal(name, BYTES("head")))
         return read_text(r, value, &r->facts->message.head, "head");
     char words[100];
@@ -130,13 +137,15 @@ static bool read_named(struct reading *r, const struct field *fields, struct byt
         if (strcmp(f->name, words) == 0) return read_field(r, f, value);
         nearest_offer(&near, f->name);
     }
-    if (near.name) return err_set(r->err, "%s has no field '%s' (did you mean '%s'?)", r->kind, words, near.name);
+    if (near.name)
+        return err_set(r->err, "%s has no field '%s' (did you mean '%s'?)", r->kind, words, near.name);
     return err_set(r->err, "%s has no field '%s'", r->kind, words);
 }
 
 static bool read_kind(struct reading *r, const struct json *map) {
     const struct field *fields = facts_fields(r->kind);
-    if (json_kind(map) != JSON_MAP) return json_kind(map) == JSON_NOTHING || err_set(r->err, "%s: a table is expected", r->kind);
+    if (json_kind(map) != JSON_MAP)
+        return json_kind(map) == JSON_NOTHING || err_set(r->err, "%s: a table is expected", r->kind);
     void *at = NULL;
     struct bytes name;
     const struct json *value;
@@ -157,7 +166,8 @@ static bool read_id(struct reading *r) {
 }
 
 bool facts_read(struct hook_facts *f, struct arena *arena, const struct json *from, struct err *err) {
-    static const char *const kinds[] = {"session", "login", "address", "message", "recipient", "outcome", NULL};
+    static const char *const kinds[] = {"session",   "login",   "address", "message",
+                                        "recipient", "outcome", NULL};
     struct reading r = {.facts = f, .arena = arena, .err = err};
     for (int k = 0; kinds[k]; k++) {
         r.kind = kinds[k];
@@ -168,8 +178,10 @@ bool facts_read(struct hook_facts *f, struct arena *arena, const struct json *fr
     if (event && !read_map(&r, event, &f->event, "event")) return false;
     f->has_session = json_get(from, "session");
     f->has_message = json_get(from, "message");
-    if (!f->address.domain.len) facts_split_address(f->address.address, arena, &f->address.local, &f->address.domain);
-    if (!f->recipient.domain.len) facts_split_address(f->recipient.address, arena, &f->recipient.local, &f->recipient.domain);
+    if (!f->address.domain.len)
+        facts_split_address(f->address.address, arena, &f->address.local, &f->address.domain);
+    if (!f->recipient.domain.len)
+        facts_split_address(f->recipient.address, arena, &f->recipient.local, &f->recipient.domain);
     r.kind = "message";
     return read_id(&r);
 }

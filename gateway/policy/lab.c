@@ -23,7 +23,7 @@ struct lab {
     struct dns *dns;
     struct lab_list *list; // who must not be written to
     struct clock clock;
-    struct log log;         // into a file in memory
+    struct log log; // into a file in memory
     struct witness witness, counting;
     struct generation *generation;
     struct hook_facts facts;
@@ -50,15 +50,24 @@ struct lab *lab_new(const struct lab_options *options, struct err *err) {
     struct lab *lab = must_alloc(sizeof *lab);
     lab->options = *options;
     lab->witness = (struct witness){.looked = on_looked, .arg = lab};
-    lab->counting = (struct witness){.looked = on_looked, .on_line = options->on_line ? on_line : NULL, .arg = lab};
+    lab->counting =
+        (struct witness){.looked = on_looked, .on_line = options->on_line ? on_line : NULL, .arg = lab};
     lab->clock.frozen_ms = LAB_MORNING;
     // As under systemd, lines begin with their level, which is easier to read than a time.
-    lab->log = (struct log){.fd = memfd_create("policy log", MFD_CLOEXEC), .level = LOG_INFO, .journal = true, .clock = &lab->clock};
-    if (lab->log.fd < 0) err_errno(err, "a file in memory");
-    else lab->loop = loop_new(err);
-    if (lab->loop) lab->dns = dns_new(lab->loop, &(struct dns_options){.clock = &lab->clock, .offline = true}, err);
-    if (lab->dns) lab->list = lab_list_new(lab->loop, &lab->clock);
-    else lab_free(&lab);
+    lab->log = (struct log){.fd = memfd_create("policy log", MFD_CLOEXEC),
+                            .level = LOG_INFO,
+                            .journal = true,
+                            .clock = &lab->clock};
+    if (lab->log.fd < 0)
+        err_errno(err, "a file in memory");
+    else
+        lab->loop = loop_new(err);
+    if (lab->loop)
+        lab->dns = dns_new(lab->loop, &(struct dns_options){.clock = &lab->clock, .offline = true}, err);
+    if (lab->dns)
+        lab->list = lab_list_new(lab->loop, &lab->clock);
+    else
+        lab_free(&lab);
     return lab;
 }
 
@@ -83,10 +92,18 @@ void lab_reset(struct lab *lab) {
     lab_list_clear(lab->list);
 }
 
-struct clock *lab_clock(struct lab *lab) { return &lab->clock; }
-struct loop *lab_loop(struct lab *lab) { return lab->loop; }
-struct dns *lab_dns(struct lab *lab) { return lab->dns; }
-bool lab_has_policy(const struct lab *lab) { return lab->generation; }
+struct clock *lab_clock(struct lab *lab) {
+    return &lab->clock;
+}
+struct loop *lab_loop(struct lab *lab) {
+    return lab->loop;
+}
+struct dns *lab_dns(struct lab *lab) {
+    return lab->dns;
+}
+bool lab_has_policy(const struct lab *lab) {
+    return lab->generation;
+}
 
 // ---- the log
 
@@ -129,8 +146,8 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
 
 // ---- who must not be written to
 
-bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason, int64_t expires_s,
-                  struct err *err) {
+bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason,
+                  int64_t expires_s, struct err *err) {
     struct buf listed = {0};
     int64_t now = lab->clock.frozen_ms;
     bool ok = address_listed(address, &listed, err) &&
@@ -172,14 +189,16 @@ static bool take_mx(const struct json *from, struct arena *arena, struct dns_rec
     return true;
 }
 
-static bool take_record(const struct json *from, enum dns_type type, struct arena *arena, struct dns_record *to,
-                        struct err *err) {
+static bool take_record(const struct json *from, enum dns_type type, struct arena *arena,
+                        struct dns_record *to, struct err *err) {
     struct bytes text;
     if (type == DNS_MX) return take_mx(from, arena, to, err);
     if (!json_text(from, &text)) return err_set(err, "a list of texts is expected");
     const char *z = arena_z(arena, text);
-    if (type == DNS_TXT) to->text = bytes_of(z);
-    else if (type == DNS_PTR) to->name = z;
+    if (type == DNS_TXT)
+        to->text = bytes_of(z);
+    else if (type == DNS_PTR)
+        to->name = z;
     else {
         to->address.family = type == DNS_A ? AF_INET : AF_INET6;
         if (inet_pton(to->address.family, z, to->address.ip) != 1)
@@ -188,8 +207,8 @@ static bool take_record(const struct json *from, enum dns_type type, struct aren
     return true;
 }
 
-static bool take_records(const struct json *from, enum dns_type type, struct arena *arena, struct dns_answer *out,
-                         struct err *err) {
+static bool take_records(const struct json *from, enum dns_type type, struct arena *arena,
+                         struct dns_answer *out, struct err *err) {
     struct bytes why;
     if (json_text(from, &why)) {
         *out = (struct dns_answer){.status = DNS_TEMPORARY, .why = arena_z(arena, why)};
@@ -207,7 +226,8 @@ static bool take_records(const struct json *from, enum dns_type type, struct are
     return true;
 }
 
-bool lab_teach(struct lab *lab, const char *name, const char *type, const struct json *records, struct err *err) {
+bool lab_teach(struct lab *lab, const char *name, const char *type, const struct json *records,
+               struct err *err) {
     enum dns_type kind = DNS_A;
     struct dns_answer answer;
     struct arena arena = {0};
@@ -240,8 +260,10 @@ static void put_head(struct lab *lab, const struct answer *a) {
     struct buf head = {0};
     struct err err;
     buf_add(&head, lab->facts.message.head);
-    if (answer_edit(a, &head, &err)) jsonl_text(lab->out, "head", buf_bytes(&head));
-    else jsonl_textz(lab->out, "head_failed", err.text); // live: 451 4.3.0
+    if (answer_edit(a, &head, &err))
+        jsonl_text(lab->out, "head", buf_bytes(&head));
+    else
+        jsonl_textz(lab->out, "head_failed", err.text); // live: 451 4.3.0
     buf_release(&head);
 }
 
@@ -294,15 +316,32 @@ static void ask(struct lab *lab, enum hook hook) {
     struct asking asking = {lab, hook, hook_name[hook]};
     lab->answered = false;
     switch (hook) {
-    case HOOK_CONNECT: hook_connect(g, &f->session, on_answer, &asking); break;
-    case HOOK_AUTHENTICATE: hook_authenticate(g, &f->session, &f->login, on_answer, &asking); break;
-    case HOOK_SENDER: hook_sender(g, &f->session, &f->address, on_answer, &asking); break;
-    case HOOK_RECIPIENT: hook_recipient(g, &f->session, &f->address, on_answer, &asking); break;
-    case HOOK_MESSAGE: hook_message(g, &f->session, &f->message, on_answer, &asking); break;
-    case HOOK_ROUTE: hook_route(g, &f->message, &f->recipient, on_plan, &asking); break;
-    case HOOK_RETRY: hook_retry(g, &f->message, &f->recipient, &f->outcome, on_verdict, &asking); break;
-    case HOOK_SETTLE: tell_event(lab); break;
-    case HOOKS: bug_if(true);
+    case HOOK_CONNECT:
+        hook_connect(g, &f->session, on_answer, &asking);
+        break;
+    case HOOK_AUTHENTICATE:
+        hook_authenticate(g, &f->session, &f->login, on_answer, &asking);
+        break;
+    case HOOK_SENDER:
+        hook_sender(g, &f->session, &f->address, on_answer, &asking);
+        break;
+    case HOOK_RECIPIENT:
+        hook_recipient(g, &f->session, &f->address, on_answer, &asking);
+        break;
+    case HOOK_MESSAGE:
+        hook_message(g, &f->session, &f->message, on_answer, &asking);
+        break;
+    case HOOK_ROUTE:
+        hook_route(g, &f->message, &f->recipient, on_plan, &asking);
+        break;
+    case HOOK_RETRY:
+        hook_retry(g, &f->message, &f->recipient, &f->outcome, on_verdict, &asking);
+        break;
+    case HOOK_SETTLE:
+        tell_event(lab);
+        break;
+    case HOOKS:
+        bug_if(true);
     }
     if (!lab->answered) loop_run(lab->loop);
     bug_if(!lab->answered);

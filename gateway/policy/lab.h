@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // lab: a policy away from live mail: hooks asked one at a time, with facts and decisions as JSON.
 //
-// The policy runs as it runs live (generation, hooks), on a loop of the lab's own. What is around it is not the world: the
-// clock stands until it is moved, DNS knows what it was taught, the suppression list what was put there, the log goes into the decisions. One thread; every call blocks
-// until it is done. Stories are told here; explanations and replays ask here.
+// The policy runs as it runs live (generation, hooks), on a loop of the lab's own. What is around it is not
+// the world: the clock stands until it is moved, DNS knows what it was taught, the suppression list what was
+// put there, the log goes into the decisions. One thread; every call blocks until it is done. Stories are
+// told here; explanations and replays ask here.
 #pragma once
 
 #include "policy/generation.h"
@@ -13,8 +14,10 @@
 
 struct lab;
 struct lab_options {
-    const struct generation_options *usual; // budgets, key_dir and hostname are taken from here; lent for the lab's life
-    void (*on_line)(void *arg, const char *file, int line); // each line of the policy that runs; NULL: nobody counts
+    const struct generation_options
+        *usual; // budgets, key_dir and hostname are taken from here; lent for the lab's life
+    void (*on_line)(void *arg, const char *file,
+                    int line); // each line of the policy that runs; NULL: nobody counts
     void *arg;
 };
 struct lab *lab_new(const struct lab_options *options, struct err *err);
@@ -22,22 +25,29 @@ void lab_free(struct lab **lab);
 
 // As new: LAB_MORNING, nothing known of DNS, nobody suppressed, no policy.
 void lab_reset(struct lab *lab);
-// This is the policy from here on, loaded afresh. False where it does not load; there is none then. `counted`: its lines are told to on_line.
+// This is the policy from here on, loaded afresh. False where it does not load; there is none then.
+// `counted`: its lines are told to on_line.
 must_use bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err);
 bool lab_has_policy(const struct lab *lab);
 
 struct clock *lab_clock(struct lab *lab);
 struct loop *lab_loop(struct lab *lab);
 struct dns *lab_dns(struct lab *lab);
-// records: of type "mx" [[10,"mx.example.net"],...], of the others a list of texts, [] for a name without such a record; or a text: why the
-// question fails for now. name and type as dns.* has them; "ptr" by IP address.
-must_use bool lab_teach(struct lab *lab, const char *name, const char *type, const struct json *records, struct err *err);
+// records: of type "mx" [[10,"mx.example.net"],...], of the others a list of texts, [] for a name without
+// such a record; or a text: why the question fails for now. name and type as dns.* has them; "ptr" by IP
+// address.
+must_use bool lab_teach(struct lab *lab, const char *name, const char *type, const struct json *records,
+                        struct err *err);
 
-// Puts an entry on the lab's suppression list, as the gateway would: address is a recipient's or "@example.net"; expires_s 0: for ever.
-must_use bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason, int64_t expires_s,
-                           struct err *err);
+// Puts an entry on the lab's suppression list, as the gateway would: address is a recipient's or
+// "@example.net"; expires_s 0: for ever.
+must_use bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason,
+                           int64_t expires_s, struct err *err);
 
-// Asks one hook. route and retry see the session that is told as what was kept with the message. facts: {"session":{...},"address":{...},...}, the names scripts see (stdlib/README.md); what is not told is empty. Appends the
-// decision (decision.h), with "looked" (what it looked up) and "log" (lines it wrote) where there are any, and for `message` the `head` that would be stored. A fault of the policy is a
-// decision; false is for facts that are none, and an unknown hook.
-must_use bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *decision, struct err *err);
+// Asks one hook. route and retry see the session that is told as what was kept with the message. facts:
+// {"session":{...},"address":{...},...}, the names scripts see (stdlib/README.md); what is not told is empty.
+// Appends the decision (decision.h), with "looked" (what it looked up) and "log" (lines it wrote) where there
+// are any, and for `message` the `head` that would be stored. A fault of the policy is a decision; false is
+// for facts that are none, and an unknown hook.
+must_use bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *decision,
+                      struct err *err);

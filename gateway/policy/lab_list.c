@@ -49,13 +49,17 @@ void lab_list_free(struct lab_list **at) {
 
 // In memory where the system has a folder for that: nothing in it has to last.
 static bool open_store(struct lab_list *list, struct err *err) {
-    snprintf(list->path, sizeof list->path, "%s/tidegate-lab-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(list->path, sizeof list->path, "%s/tidegate-lab-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(list->path)) {
         list->path[0] = 0;
         return err_errno(err, "a temporary folder");
     }
-    struct store_options options = {
-        .path = list->path, .segment_bytes = 1 << 20, .reserve_bytes = 1, .clock = list->clock, .log = &list->log};
+    struct store_options options = {.path = list->path,
+                                    .segment_bytes = 1 << 20,
+                                    .reserve_bytes = 1,
+                                    .clock = list->clock,
+                                    .log = &list->log};
     list->store = store_open(&options, err);
     if (list->store) list->reader = reader_new(list->store, err);
     if (!list->reader) lab_list_clear(list);
@@ -105,8 +109,8 @@ bool lab_list_add(struct lab_list *list, const struct suppression *s, struct err
 
 // ---- reading
 
-bool lab_list_has(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
-                  struct suppression *out) {
+bool lab_list_has(void *arg, const struct bytes *scopes, size_t count, struct bytes address,
+                  struct arena *texts, struct suppression *out) {
     struct lab_list *list = arg;
     if (!list->reader) return false;
     reader_begin(list->reader);

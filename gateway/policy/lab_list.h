@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// lab_list: the suppression list of a lab: a store of its own in a temporary folder, made when the first entry comes, gone with it.
+// lab_list: the suppression list of a lab: a store of its own in a temporary folder, made when the first
+// entry comes, gone with it.
 //
-// It is the real store, so that what is found here is what live mail would find. One thread, which runs `loop` while it waits.
+// It is the real store, so that what is found here is what live mail would find. One thread, which runs
+// `loop` while it waits.
 #pragma once
 
 #include "net/loop.h"
@@ -13,5 +15,5 @@ void lab_list_free(struct lab_list **list);
 void lab_list_clear(struct lab_list *list);
 must_use bool lab_list_add(struct lab_list *list, const struct suppression *s, struct err *err);
 // For generation_options.suppressed; list is the arg.
-bool lab_list_has(void *list, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
-                  struct suppression *out);
+bool lab_list_has(void *list, const struct bytes *scopes, size_t count, struct bytes address,
+                  struct arena *texts, struct suppression *out);

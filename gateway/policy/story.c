@@ -67,7 +67,8 @@ static bool open_book(struct telling *t, struct log *log, struct err *err) {
     o.clock = lab_clock(t->lab);
     o.log = log;
     o.witness = NULL;
-    log->level = LOG_FAULT; // the policy is loaded here too, so that stories may use its modules; it has its say elsewhere
+    log->level = LOG_FAULT; // the policy is loaded here too, so that stories may use its modules; it has its
+                            // say elsewhere
     t->book = generation_new(t->options->bundle, &o, err);
     if (!t->book) return false;
     log->level = LOG_INFO;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // story: files of stories, which say what a policy ought to do, told one by one. [script/vm]
 //
-// A file is Lua with the shipped library, the operator's modules and `require "story"` (stdlib/story.lua) at hand; it runs once and names its
-// stories. Each is then told in a fresh lab (lab.h): the policy is asked through the very hooks that live mail asks, in a Lua state of its own.
-// One thread.
+// A file is Lua with the shipped library, the operator's modules and `require "story"` (stdlib/story.lua) at
+// hand; it runs once and names its stories. Each is then told in a fresh lab (lab.h): the policy is asked
+// through the very hooks that live mail asks, in a Lua state of its own. One thread.
 #pragma once
 
 #include "policy/lab.h"
@@ -27,4 +27,5 @@ struct story_options {
     void *arg;
 };
 // `name` is what results call the file. False: the file does not load; nothing was told.
-must_use bool story_run(const char *name, struct bytes text, const struct story_options *options, struct err *err);
+must_use bool story_run(const char *name, struct bytes text, const struct story_options *options,
+                        struct err *err);

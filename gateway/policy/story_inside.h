@@ -19,9 +19,9 @@ struct telling {
     struct arena arena;
     struct told_story *stories;
     size_t count;
-    bool loading;  // stories may be named
+    bool loading; // stories may be named
     struct told_story *current;
-    bool failed;   // the current one
+    bool failed; // the current one
     struct buf failure, failed_at, trace;
     struct buf facts, decision; // scratch: a Lua error leaves by longjmp
 };

@@ -6,8 +6,9 @@
 
 #include <stdlib.h>
 
-// Lua tells the lines of a function it holds, but not those of functions that nobody has made yet. They are in the
-// chunk's dump (lundump.c of Lua 5.4 reads it): only what this very library wrote is read here, so a malformed one is a bug.
+// Lua tells the lines of a function it holds, but not those of functions that nobody has made yet. They are
+// in the chunk's dump (lundump.c of Lua 5.4 reads it): only what this very library wrote is read here, so a
+// malformed one is a bug.
 
 enum { ABSOLUTE = -0x80 }; // in lineinfo: the line is in the other list
 
@@ -24,7 +25,9 @@ static struct bytes take(struct dump *d, size_t n) {
     return piece;
 }
 
-static int take_byte(struct dump *d) { return (unsigned char)take(d, 1).at[0]; }
+static int take_byte(struct dump *d) {
+    return (unsigned char)take(d, 1).at[0];
+}
 
 // Seven bits a byte, highest first; the last byte has the eighth bit set.
 static size_t take_size(struct dump *d) {
@@ -44,8 +47,10 @@ static void skip_text(struct dump *d) {
 static void skip_constants(struct dump *d) {
     for (size_t n = take_size(d); n; n--) {
         int type = take_byte(d);
-        if (type == LUA_TNUMBER || type == (LUA_TNUMBER | 1 << 4)) take(d, 8); // integer or float
-        else if ((type & 0x0f) == LUA_TSTRING) skip_text(d);
+        if (type == LUA_TNUMBER || type == (LUA_TNUMBER | 1 << 4))
+            take(d, 8); // integer or float
+        else if ((type & 0x0f) == LUA_TSTRING)
+            skip_text(d);
     }
 }
 
@@ -60,7 +65,8 @@ static void mark(struct dump *d, int line) {
     d->lines[line] = true;
 }
 
-// The lists of the debug part: a step from the line before for each instruction, and absolute lines where a step is too long.
+// The lists of the debug part: a step from the line before for each instruction, and absolute lines where a
+// step is too long.
 static void mark_lines(struct dump *d, int line, bool vararg) {
     struct bytes steps = take(d, take_size(d));
     struct dump absolute = *d;
@@ -85,13 +91,13 @@ static void mark_lines(struct dump *d, int line, bool vararg) {
 static void take_function(struct dump *d) {
     skip_text(d); // source
     int first = (int)take_size(d);
-    take_size(d);                          // last line
-    take_byte(d);                          // parameters
+    take_size(d); // last line
+    take_byte(d); // parameters
     bool vararg = take_byte(d);
-    take_byte(d);                          // stack
-    take(d, take_size(d) * 4);             // code
+    take_byte(d);              // stack
+    take(d, take_size(d) * 4); // code
     skip_constants(d);
-    take(d, take_size(d) * 3);             // upvalues
+    take(d, take_size(d) * 3); // upvalues
     for (size_t n = take_size(d); n; n--)
         take_function(d);
     mark_lines(d, first, vararg);
@@ -104,8 +110,8 @@ static void take_function(struct dump *d) {
         skip_text(d);
 }
 
-// Signature, version, format, check data, sizes of an instruction, an integer and a float, check integer and float; then
-// the number of upvalues.
+// Signature, version, format, check data, sizes of an instruction, an integer and a float, check integer and
+// float; then the number of upvalues.
 static void take_header(struct dump *d) {
     struct bytes head = take(d, 4 + 2 + 6 + 3 + 8 + 8);
     static const char expected[] = LUA_SIGNATURE "\x54\x00\x19\x93\r\n\x1a\n\x04\x08\x08";

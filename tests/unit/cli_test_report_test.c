@@ -92,10 +92,13 @@ static void junit_is_well_formed(void **state) {
     page[fread(page, 1, sizeof page - 1, f)] = 0;
     fclose(f);
     unlink(path);
-    static const char *const parts[] = {"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", "tests=\"2\" failures=\"1\" time=\"0.252\"",
-                                        "name=\"all is &quot;well&quot; &lt;&amp;&gt;\" time=\"0.002\"/>", "name=\"not?[31m well\"",
-                                        "<failure message=\"first &lt;line&gt;\">a.story.lua:7\nfirst &lt;line&gt;\n  second? line</failure>",
-                                        "</testsuites>\n"};
+    static const char *const parts[] = {
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
+        "tests=\"2\" failures=\"1\" time=\"0.252\"",
+        "name=\"all is &quot;well&quot; &lt;&amp;&gt;\" time=\"0.002\"/>",
+        "name=\"not?[31m well\"",
+        "<failure message=\"first &lt;line&gt;\">a.story.lua:7\nfirst &lt;line&gt;\n  second? line</failure>",
+        "</testsuites>\n"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!strstr(page, parts[i])) fail_msg("'%s' is not in: %s", parts[i], page);
     assert_false(test_report_write_junit(&r, "/nowhere/x.xml", &err));
@@ -112,7 +115,8 @@ static void coverage_counts_lines_with_code(void **state) {
     struct coverage_file f;
     kit_open(&k);
     kit_put(&k, "zoo.lua", "return 1\n");
-    struct coverage *c = coverage_new(kit_bundle(&k, "local a = 1\nif a then\n  a = 2\n  -- words\n  a = 3\nend\na = 4\nreturn {}\n"));
+    struct coverage *c = coverage_new(
+        kit_bundle(&k, "local a = 1\nif a then\n  a = 2\n  -- words\n  a = 3\nend\na = 4\nreturn {}\n"));
     assert_true(coverage_at(c, 0, &f));
     assert_true(bytes_equal(f.name, BYTES("policy.lua")));
     assert_int_equal(f.lines, 6);

@@ -58,38 +58,59 @@ static void each_hook_is_asked_and_answers(void **state) {
            "return {\n"
            "connect = function(s) return a.reject('554 5.7.1 no ' .. s.client_ip, 'c') end,\n"
            "authenticate = function(s, l) return a.accept { facts = { team = l.known.team } } end,\n"
-           "sender = function(s, x) return a.accept { because = x.local_part .. ' at ' .. x.domain .. ' ' .. x.size } end,\n"
+           "sender = function(s, x) return a.accept { because = x.local_part .. ' at ' .. x.domain .. ' ' .. "
+           "x.size } end,\n"
            "recipient = function(s, x) return a.defer('451 4.7.1 later', s.user) end,\n"
-           "message = function(s, m) return a.accept { tags = { n = m.recipient_count, to = m.recipients[1] }, expires = 60,\n"
+           "message = function(s, m) return a.accept { tags = { n = m.recipient_count, to = m.recipients[1] "
+           "}, expires = 60,\n"
            "  headers = { { add = 'X-Top', value = '1' }, { remove = 'Old' } } } end,\n"
-           "route = function(m, x) return r.send { via = r.relay { host = 'h.example' }, because = m.session.client_ip .. m.tags.k .. x.attempts } end,\n"
-           "retry = function(m, x, o) return y.wait(7, o.status .. o.stage .. tostring(o.from_peer) .. o.age, false) end,\n"
+           "route = function(m, x) return r.send { via = r.relay { host = 'h.example' }, because = "
+           "m.session.client_ip .. m.tags.k .. x.attempts } end,\n"
+           "retry = function(m, x, o) return y.wait(7, o.status .. o.stage .. tostring(o.from_peer) .. "
+           "o.age, false) end,\n"
            "settle = function(e) log.info('told', e.type) end }\n");
-    assert_says("connect", "{\"session\":{\"client_ip\":\"192.0.2.7\"}}", "\"kind\":\"reject\",\"reply\":\"554 5.7.1 no 192.0.2.7\",\"code\":554,\"status\":\"5.7.1\"");
+    assert_says("connect", "{\"session\":{\"client_ip\":\"192.0.2.7\"}}",
+                "\"kind\":\"reject\",\"reply\":\"554 5.7.1 no 192.0.2.7\",\"code\":554,\"status\":\"5.7.1\"");
     assert_says("connect", "{}", "\"where\":\"policy.lua:3\",\"because\":\"c\",\"version\":");
-    assert_says("authenticate", "{\"session\":{},\"login\":{\"user\":\"u\",\"known\":{\"team\":\"red\"}}}", "\"facts\":{\"team\":\"red\"}");
-    assert_says("sender", "{\"session\":{},\"address\":{\"address\":\"Ann@B\xc3\xbc" "cher.EXAMPLE\",\"size\":12}}", "Ann at xn--bcher-kva.example 12");
-    assert_says("recipient", "{\"session\":{\"user\":\"ann\"},\"address\":{\"address\":\"a@b.example\"}}", "\"kind\":\"defer\"");
-    const char *d = ask("message", "{\"session\":{},\"message\":{\"head\":\"Old: x\\r\\nNew: y\\r\\n\",\"recipients\":[\"a@b.example\"]}}");
+    assert_says("authenticate", "{\"session\":{},\"login\":{\"user\":\"u\",\"known\":{\"team\":\"red\"}}}",
+                "\"facts\":{\"team\":\"red\"}");
+    assert_says("sender",
+                "{\"session\":{},\"address\":{\"address\":\"Ann@B\xc3\xbc"
+                "cher.EXAMPLE\",\"size\":12}}",
+                "Ann at xn--bcher-kva.example 12");
+    assert_says("recipient", "{\"session\":{\"user\":\"ann\"},\"address\":{\"address\":\"a@b.example\"}}",
+                "\"kind\":\"defer\"");
+    const char *d = ask("message", "{\"session\":{},\"message\":{\"head\":\"Old: x\\r\\nNew: "
+                                   "y\\r\\n\",\"recipients\":[\"a@b.example\"]}}");
     assert_non_null(strstr(d, "\"tags\":{\"n\":1,\"to\":\"a@b.example\"}"));
-    assert_non_null(strstr(d, "\"headers\":[{\"add\":\"X-Top\",\"value\":\"1\"},{\"remove\":\"Old\"}],\"expires\":60"));
+    assert_non_null(
+        strstr(d, "\"headers\":[{\"add\":\"X-Top\",\"value\":\"1\"},{\"remove\":\"Old\"}],\"expires\":60"));
     assert_non_null(strstr(d, "\"head\":\"X-Top: 1\\u000d\\u000aNew: y\\u000d\\u000a\""));
-    d = ask("route", "{\"session\":{\"client_ip\":\"192.0.2.9\"},\"message\":{\"tags\":{\"k\":\"v\"}},\"recipient\":{\"address\":\"a@b.example\",\"attempts\":3}}");
+    d = ask("route", "{\"session\":{\"client_ip\":\"192.0.2.9\"},\"message\":{\"tags\":{\"k\":\"v\"}},"
+                     "\"recipient\":{\"address\":\"a@b.example\",\"attempts\":3}}");
     assert_non_null(strstr(d, "\"kind\":\"send\",\"plan\":{\"do\":\"send\",\"via\":{\"kind\":\"relay\""));
     assert_non_null(strstr(d, "\"because\":\"192.0.2.9v3\""));
     assert_non_null(strstr(d, "\"lane\":\"-|relay:h.example:587|verify\""));
-    assert_says("retry", "{\"message\":{},\"recipient\":{},\"outcome\":{\"reply\":\"450 4.2.0 full\",\"stage\":\"rcpt\",\"from_peer\":true,\"age\":2.5}}",
-                "\"kind\":\"wait\",\"wait\":7,\"counts\":false,\"where\":\"policy.lua:10\",\"because\":\"4.2.0rcpttrue2.5\"");
-    assert_says("settle", "{\"event\":{\"type\":\"delivered\"}}", "\"kind\":\"told\",\"log\":[\"policy.lua:11: told delivered\"]");
+    assert_says("retry",
+                "{\"message\":{},\"recipient\":{},\"outcome\":{\"reply\":\"450 4.2.0 "
+                "full\",\"stage\":\"rcpt\",\"from_peer\":true,\"age\":2.5}}",
+                "\"kind\":\"wait\",\"wait\":7,\"counts\":false,\"where\":\"policy.lua:10\",\"because\":\"4.2."
+                "0rcpttrue2.5\"");
+    assert_says("settle", "{\"event\":{\"type\":\"delivered\"}}",
+                "\"kind\":\"told\",\"log\":[\"policy.lua:11: told delivered\"]");
 }
 
 static void hooks_that_are_not_there_have_their_default(void **state) {
     (void)state;
     policy("return {}");
-    assert_says("recipient", "{\"session\":{\"trusted_network\":true},\"address\":{}}", "\"kind\":\"accept\"");
+    assert_says("recipient", "{\"session\":{\"trusted_network\":true},\"address\":{}}",
+                "\"kind\":\"accept\"");
     assert_says("recipient", "{\"session\":{},\"address\":{}}", "relaying denied");
     assert_says("route", "{\"message\":{},\"recipient\":{}}", "\"kind\":\"hold\"");
-    assert_says("retry", "{\"message\":{\"id\":\"00000000000000aa\"},\"recipient\":{},\"outcome\":{\"reply\":\"550 5.1.1 no\",\"stage\":\"rcpt\"}}", "give_up");
+    assert_says("retry",
+                "{\"message\":{\"id\":\"00000000000000aa\"},\"recipient\":{},\"outcome\":{\"reply\":\"550 "
+                "5.1.1 no\",\"stage\":\"rcpt\"}}",
+                "give_up");
     assert_says("settle", "{\"event\":{}}", "told");
 }
 
@@ -133,7 +154,8 @@ static void facts_that_are_none_are_refused(void **state) {
 
 static void facts_of_the_last_question_are_forgotten(void **state) {
     (void)state;
-    policy("local a = require 'answer' return { connect = function(s) return a.accept { because = 'user ' .. s.user .. '.' } end }");
+    policy("local a = require 'answer' return { connect = function(s) return a.accept { because = 'user ' .. "
+           "s.user .. '.' } end }");
     assert_says("connect", "{\"session\":{\"user\":\"ann\"}}", "user ann.");
     assert_says("connect", "{\"session\":{}}", "user .");
 }
@@ -162,7 +184,8 @@ static void dns_says_what_it_was_taught(void **state) {
            "  local mx, txt, ptr = dns.mx('example.net'), dns.txt('example.net'), dns.ptr('192.0.2.7')\n"
            "  local v4, v6 = dns.a('mx.example.net'), dns.aaaa('mx.example.net')\n"
            "  local none, why, temporary = dns.mx('slow.example')\n"
-           "  return a.accept { because = mx[1].host .. mx[1].preference .. txt[1] .. ptr[1] .. v4[1] .. v6[1] .. why .. tostring(temporary) } end }");
+           "  return a.accept { because = mx[1].host .. mx[1].preference .. txt[1] .. ptr[1] .. v4[1] .. "
+           "v6[1] .. why .. tostring(temporary) } end }");
     teach("example.net", "mx", "[[20,\"b.example\"],[10,\"a.example\"]]");
     teach("example.net", "txt", "[\"v=spf1\"]");
     teach("192.0.2.7", "ptr", "[\"host.example\"]");
@@ -171,7 +194,8 @@ static void dns_says_what_it_was_taught(void **state) {
     teach("slow.example", "mx", "\"timed out\"");
     const char *d = ask("connect", "{\"session\":{}}");
     assert_non_null(strstr(d, "a.example10v=spf1host.example192.0.2.12001:db8::1timed outtrue"));
-    assert_non_null(strstr(d, "\"looked\":[{\"looked_up\":\"mx example.net\",\"found\":2},{\"looked_up\":\"txt example.net\",\"found\":1},"
+    assert_non_null(strstr(d, "\"looked\":[{\"looked_up\":\"mx "
+                              "example.net\",\"found\":2},{\"looked_up\":\"txt example.net\",\"found\":1},"
                               "{\"looked_up\":\"ptr 192.0.2.7\",\"found\":1}"));
     assert_non_null(strstr(d, "{\"looked_up\":\"mx slow.example\",\"failed\":\"timed out\"}"));
     refuses_lesson("x.example", "srv", "[]", "'srv' is no type");
@@ -186,7 +210,8 @@ static void dns_says_what_it_was_taught(void **state) {
 
 static void the_clock_stands_until_it_is_moved(void **state) {
     (void)state;
-    policy("local a = require 'answer' return { connect = function(s) return a.accept { because = os.date('!%Y-%m-%d %H:%M', math.floor(clock.now())) } end }");
+    policy("local a = require 'answer' return { connect = function(s) return a.accept { because = "
+           "os.date('!%Y-%m-%d %H:%M', math.floor(clock.now())) } end }");
     assert_says("connect", "{}", "2026-01-05 09:00");
     lab_clock(lab)->frozen_ms += 86400 * 1000;
     assert_says("connect", "{}", "2026-01-06 09:00");
@@ -197,14 +222,17 @@ static void the_clock_stands_until_it_is_moved(void **state) {
 
 static void suppress(const char *address, const char *scope, int64_t expires_s) {
     struct err err = {""};
-    if (!lab_suppress(lab, bytes_of(address), bytes_of(scope), BYTES("why"), expires_s, &err)) fail_msg("%s", err.text);
+    if (!lab_suppress(lab, bytes_of(address), bytes_of(scope), BYTES("why"), expires_s, &err))
+        fail_msg("%s", err.text);
 }
 
 static void the_list_is_the_real_one(void **state) {
     (void)state;
-    static const char guarded[] = "local route, suppression = require 'route', require 'suppression'\n"
-                                  "return { route = suppression.guard(function() return route.hold 'not listed' end) }";
-    static const char facts[] = "{\"message\":{\"tags\":{\"stream\":\"news\"}},\"recipient\":{\"address\":\"Bob@Example.net\"}}";
+    static const char guarded[] =
+        "local route, suppression = require 'route', require 'suppression'\n"
+        "return { route = suppression.guard(function() return route.hold 'not listed' end) }";
+    static const char facts[] =
+        "{\"message\":{\"tags\":{\"stream\":\"news\"}},\"recipient\":{\"address\":\"Bob@Example.net\"}}";
     struct err err = {""};
     policy(guarded);
     assert_says("route", facts, "not listed");

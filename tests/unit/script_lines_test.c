@@ -31,11 +31,13 @@ static void code_is_told_from_the_rest(void **state) {
 static void functions_nobody_calls_are_seen(void **state) {
     (void)state;
     // `end` of a function that returned before is no line of code; making the function is, at its last line.
-    assert_code("local function f(a, ...)\n  local function g()\n    return 1\n  end\n  return g\nend\n", "3 4 5 6");
+    assert_code("local function f(a, ...)\n  local function g()\n    return 1\n  end\n  return g\nend\n",
+                "3 4 5 6");
     assert_code("return function(...)\n  local a = ...\n  return a\nend\n", "2 3 4");
 }
 
-// Steps of more than 127 lines, and more than 128 instructions, have their line written out in the debug information.
+// Steps of more than 127 lines, and more than 128 instructions, have their line written out in the debug
+// information.
 static void far_lines_are_found(void **state) {
     (void)state;
     struct buf text = {0};
@@ -104,7 +106,11 @@ static void lines_that_run_are_told_and_have_code(void **state) {
     kit_open(&k, 8 << 20, 100000);
     vm_free(&k.vm);
     struct err err = {""};
-    k.vm = vm_new(&(struct vm_options){.memory_max = 8 << 20, .clock = &kit_clock, .log = &kit_log, .on_line = on_line, .on_line_arg = ran},
+    k.vm = vm_new(&(struct vm_options){.memory_max = 8 << 20,
+                                       .clock = &kit_clock,
+                                       .log = &kit_log,
+                                       .on_line = on_line,
+                                       .on_line_arg = ran},
                   &err);
     assert_non_null(k.vm);
     memset(ran, 0, sizeof ran);
