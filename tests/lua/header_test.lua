@@ -40,6 +40,10 @@ function t.feedback()
   expect.refused("5 to 15 characters", function() header.feedback_id("x", "ab") end)
   expect.refused("part 1", function() header.feedback_id("a:b", "acme1") end)
   expect.refused("one to three", function() header.feedback_id() end)
+  expect.refused("one to three", function() header.feedback_id("a", "b", "c", "d", "acme1") end)
+  expect.refused("5 to 15 characters", function() header.feedback_id("x", "abcdefghijklmnop") end)
+  expect.refused("part 1", function() header.feedback_id(("x"):rep(61), "acme1") end)
+  expect.equal(header.feedback_id(("x"):rep(60), "abcdefghijklmno")[1].value, ("x"):rep(60) .. ":abcdefghijklmno")
 end
 
 function t.tokens()

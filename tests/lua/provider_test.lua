@@ -38,8 +38,11 @@ function t.dns_rolls_up()
   group, how = provider.of("trouble.example")
   expect.equal(group, "other")
   expect.equal(how, "dns: SERVFAIL")
-  expect.equal(provider.of(""), "other")
-  expect.equal(provider.of("[192.0.2.1]"), "other")
+  for _, domain in ipairs { "", "[192.0.2.1]", "." } do
+    group, how = provider.of(domain)
+    expect.equal(group, "other")
+    expect.equal(how, "no domain")
+  end
 end
 
 function t.mixed_mx()
@@ -65,7 +68,7 @@ function t.every_value_has_its_origin()
 end
 
 function t.what_is_refused()
-  expect.refused("provider_test.lua:69: provider.define: 'x': source is missing", function()
+  expect.refused("provider_test.lua:72: provider.define: 'x': source is missing", function()
     provider.define { name = "x", mx = { "x.example" } }
   end)
   expect.refused("unknown field 'mxs' (known: date, domains, grade, mx, name, source)", function()
@@ -79,6 +82,19 @@ function t.what_is_refused()
   expect.refused("is in group 'partner' already (provider_test.lua:6)", function()
     provider.define { name = "y", domains = { "partner.example" }, source = "us" }
   end)
+  expect.refused("provider.define: a table of fields is expected", function() provider.define("google") end)
+  expect.refused("name: a string is expected, not a number", function() provider.define { name = 1, source = "us" } end)
+  expect.refused("a name of lower-case letters", function() provider.define { name = "Go ogle", mx = { "a.b" }, source = "us" } end)
+  expect.refused("mx[2]: a domain name is expected", function() provider.define { name = "z", mx = { "a.b", 5 }, source = "us" } end)
+  expect.refused("date is missing", function() provider.define { name = "z", mx = { "a.b" }, source = "us", grade = "cited" } end)
+  for _, date in ipairs { "2026", "2026-11-1", "26-11", 2026, "2026-11-01 " } do
+    expect.refused("date: '2026-11'", function() provider.define { name = "z", mx = { "a.b" }, source = "us", date = date } end)
+  end
+  expect.refused("grade: one of cited, own, second-hand, vendor", function()
+    provider.define { name = "z", mx = { "a.b" }, source = "us", date = "2026-11", grade = "sure" }
+  end)
+  expect.refused("source is missing", function() provider.define { name = "z", mx = { "a.b" }, source = "" } end)
+  expect.truth(not provider.exists("z"), "what is refused leaves nothing")
   expect.refused("there is no group 'googel'", function() provider.show("googel") end)
 end
 

@@ -32,10 +32,26 @@ function t.limits_are_counted_by_login()
   expect.equal(relays.gmail_relay {}.limits()[3].seconds, 600)
 end
 
+function t.show()
+  local value = {}
+  for _, row in ipairs(relays.show("microsoft365")) do value[row.name] = row.value end
+  expect.same(value, { host = "smtp.office365.com", port = 587, tls = "starttls", connections = 3, per_connection = 30,
+    ["quota messages_minute"] = "30 messages per minute", ["quota recipients_day"] = "10000 recipients per day" })
+end
+
+function t.lanes()
+  expect.same(relays.gmail_mailbox { user = "u", token = "t", connections = 1 }.lane, { connections = 1, per_connection = 20 })
+  expect.equal(relays.gmail_relay { name = "ours" }.key, "relay/ours")
+  expect.equal(relays.gmail_relay {}.key, "relay/gmail_relay/open")
+end
+
 function t.what_is_refused()
-  expect.refused("relays_test.lua:36: relays.ses: region is missing", function() relays.ses { user = "u", password = "p" } end)
+  expect.refused("relays_test.lua:49: relays.ses: region is missing", function() relays.ses { user = "u", password = "p" } end)
   expect.refused("there is no region 'mars' (known: us, eu)", function() relays.mailgun { region = "mars", user = "u", password = "p" } end)
   expect.refused("password or token is missing", function() relays.gmail_mailbox { user = "u" } end)
+  expect.refused("password or token is missing", function() relays.gmail_relay { user = "u" } end)
+  expect.refused("per_day: a whole number", function() relays.ses { region = "x", user = "u", password = "p", per_day = 0 } end)
+  expect.refused("port: a whole number from 1 to 65535", function() relays.gmail_relay { port = 70000 } end)
   expect.refused("user is missing", function() relays.postmark { password = "p" } end)
   expect.refused("unknown field 'regoin'", function() relays.ses { regoin = "x" } end)
   expect.refused("quota: there is no 'messages'", function() relays.gmail_relay { quota = { messages = 1 } } end)

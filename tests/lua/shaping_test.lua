@@ -36,6 +36,16 @@ function t.show_tells_the_layer()
   expect.equal(row.group, "default")
 end
 
+function t.show_has_the_reactions()
+  local on = {}
+  for _, row in ipairs(shaping.show("yahoo")) do
+    expect.truth(row.group == "yahoo" or row.group == "default", row.group)
+    if row.name:find("^on ") then on[#on + 1] = row.name .. ": " .. row.value end
+  end
+  expect.equal(on[1], [=[on \[TSS\d?4\]: pause 7200 s]=])
+  expect.truth(on[#on]:find("slow 5400 s at 1/minute", 1, true), on[#on])
+end
+
 function t.rates_become_limits()
   expect.same(shaping.limits("yahoo", "acme"), { { key = "acme/yahoo", n = 10, seconds = 60, per = "message" } })
   expect.equal(shaping.limits("google", "acme")[1].n, 100)
@@ -56,13 +66,16 @@ function t.reactions()
   expect.equal(r.rate, "1/minute")
   expect.equal(shaping.reaction("kpn", said(450, "no such luck")), nil)
   expect.equal(shaping.reaction("kpn", { code = 451, text = "server busy", status = "", from_peer = false }), nil)
+  expect.equal(shaping.reaction("google", { code = 421, text = "4.7.28", status = "4.7.28" }).because,
+    "pause for 60 s: 4\\.7\\.28 (shaping_test.lua:7)")
+  expect.truth(shaping.reaction("outlook", said(451, "4.7.650 x")).because:find("^pause for 3600 s: "))
   -- The specific code comes before the one that is its beginning.
   expect.equal(shaping.reaction("comcast", said(421, "RL000010 slow down")).action, "pause")
   expect.equal(shaping.reaction("comcast", said(421, "RL000001 slow down")).action, "slow")
 end
 
 function t.what_is_refused()
-  expect.refused("shaping_test.lua:66: shaping.set: 'gmail': there is no provider 'gmail' (known: ", function()
+  expect.refused("shaping_test.lua:79: shaping.set: 'gmail': there is no provider 'gmail' (known: ", function()
     shaping.set { provider = "gmail", connections = 1, source = "us" }
   end)
   expect.refused("shaping.set: 'google': source is missing", function() shaping.set { provider = "google", connections = 1 } end)
@@ -77,6 +90,16 @@ function t.what_is_refused()
   expect.refused("text: re:", function()
     shaping.react { provider = "google", text = "(", action = "pause", seconds = 1, source = "us" }
   end)
+  expect.refused("'pause' has none", function()
+    shaping.react { provider = "google", text = "x", action = "pause", seconds = 1, rate = "1/minute", source = "us" }
+  end)
+  expect.refused("action: 'pause' or 'slow'", function()
+    shaping.react { provider = "google", text = "x", action = "stop", seconds = 1, source = "us" }
+  end)
+  expect.refused("rate: '10/second'", function()
+    shaping.react { provider = "google", text = "x", action = "slow", seconds = 1, rate = "0/minute", source = "us" }
+  end)
+  expect.refused("tls: one of dane, encrypt", function() shaping.set { provider = "google", tls = "yes", source = "us" } end)
   expect.refused("'slow' has a rate", function()
     shaping.react { provider = "google", text = "x", action = "slow", seconds = 1, source = "us" }
   end)

@@ -70,6 +70,8 @@ function t.silence_cools()
   expect.equal(after(29), 50)
   expect.equal(after(30), 50)
   expect.equal(cap(warm, "other", 40, { last_sent_at = START }), 50)
+  local hardy = warmup.new { name = "h", ladder = "sendgrid-daily", start = "2026-11-01" }
+  expect.equal(cap(hardy, "other", 10, { last_sent_at = START - 90 * DAY }), 15000)
 end
 
 function t.jitter_is_the_same_all_day()
@@ -142,6 +144,14 @@ function t.what_is_refused()
   refused("unknown field 'multiplyer'", { multiplyer = 2 })
   refused("gates: unknown field 'bounces'", { gates = { bounces = 1 } })
   refused("jitter: a number from 0 to 0.9", { jitter = 2 })
+  refused("start: a day is expected", { start = "2026-11-32" })
+  refused("ladder: a list of numbers", { ladder = {} })
+  refused("ladder: step 1: a whole number", { ladder = { -1 } })
+  refused("providers.google: a list of numbers", { providers = { google = -1 } })
+  refused("multiplier: a number from 0 to 1000", { multiplier = -1 })
+  refused("age: a number from 0", { age = -1 })
+  refused("per: 'message' or 'recipient'", { per = "mail" })
+  refused("idle: unknown field", { idle = { day = 1 } })
   refused("finally: 'stay', 'none' or a number", { finally = "open" })
 end
 

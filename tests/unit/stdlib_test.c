@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Runs tests/lua/*_test.lua: each returns a table of functions, and each function runs as a hook, so that it may wait for
-// DNS. tests/lua/limit.lua takes the place of the ledger's module.
+// DNS. tests/lua/kit/limit.lua takes the place of the ledger's module.
 #include "policy_kit.h"
 
 #include <glob.h>
@@ -106,7 +106,8 @@ static void run_file(const char *path) {
 static void the_library_does_as_its_tests_say(void **state) {
     (void)state;
     kit_init(&k);
-    each_file("tests/lua/*.lua", put_file);
+    each_file("tests/lua/kit/*.lua", put_file);
+    each_file("tests/lua/*_test.lua", put_file);
     each_file("tests/lua/*_test.lua", run_file);
     plan_free(&a.plan);
     kit_release(&k);

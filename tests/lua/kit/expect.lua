@@ -22,10 +22,11 @@ function expect.near(got, want, share)
   if math.abs(got - want) > want * share then error("expected about " .. want .. ", got " .. got, 2) end
 end
 
--- fn must raise words that contain `words`.
+-- fn must raise words that contain `words`, behind the place of the test itself: whoever wrote the mistake is told, not the library.
 function expect.refused(words, fn)
   local ok, why = pcall(fn)
   if ok then error("expected to be refused: " .. words, 2) end
+  if not tostring(why):find("^[%w_]+_test%.lua:%d+: ") then error("the place is not the caller's: " .. tostring(why), 2) end
   if not tostring(why):find(words, 1, true) then error("expected '" .. words .. "', got '" .. tostring(why) .. "'", 2) end
 end
 
