@@ -20,7 +20,7 @@ local fact = require "fact"
 local provider = {}
 
 local OTHER = "other"
-local groups = { [OTHER] = { name = OTHER, entries = {} } }
+local groups = { [OTHER] = true } -- name -> true
 local domains, suffixes = {}, {} -- name -> { group =, from = }
 
 -- Lower case, without dots at the ends: ".Google.com." and "google.com" are the same suffix.
@@ -29,18 +29,20 @@ provider.normal = normal
 
 local SHAPE = fact.shape { name = "string", domains = "?table", mx = "?table" }
 
-local function add(into, kind, names, group, from, level, what)
-  for i, name in ipairs(names or {}) do
+local function check_names(into, kind, names, group, layer, level, what)
+  for i, name in ipairs(names) do
     if type(name) ~= "string" or not normal(name):match("^[%w%-_%.]+$") then
       fact.refuse(level + 1, "%s: %s[%d]: a domain name is expected", what, kind, i)
     end
-    local key = normal(name)
-    local was = into[key]
-    if was and was.group ~= group and was.from.layer == from.layer then
-      fact.refuse(level + 1, "%s: %s: '%s' is in group '%s' already (%s)", what, kind, key, was.group, was.from.where)
+    local was = into[normal(name)]
+    if was and was.group ~= group and was.from.layer == layer then
+      fact.refuse(level + 1, "%s: %s: '%s' is in group '%s' already (%s)", what, kind, normal(name), was.group, was.from.where)
     end
-    into[key] = { group = group, from = from }
   end
+end
+
+local function add(into, names, group, from)
+  for _, name in ipairs(names) do into[normal(name)] = { group = group, from = from } end
 end
 
 local function define(layer, entry, level)
@@ -50,13 +52,14 @@ local function define(layer, entry, level)
     fact.refuse(level + 1, "%s: a name of lower-case letters, digits, '-' and '_' is expected", what)
   end
   if entry.name == OTHER then fact.refuse(level + 1, "%s: this is whoever has no group", what) end
-  if #(entry.domains or {}) + #(entry.mx or {}) == 0 then fact.refuse(level + 1, "%s: neither domains nor mx", what) end
+  local names, hosts = entry.domains or {}, entry.mx or {}
+  if #names + #hosts == 0 then fact.refuse(level + 1, "%s: neither domains nor mx", what) end
   local from = fact.check(entry, layer, level + 1, what)
-  local group = groups[entry.name] or { name = entry.name, entries = {} }
-  groups[entry.name] = group
-  group.entries[#group.entries + 1] = { domains = entry.domains or {}, mx = entry.mx or {}, from = from }
-  add(domains, "domains", entry.domains, entry.name, from, level + 1, what)
-  add(suffixes, "mx", entry.mx, entry.name, from, level + 1, what)
+  check_names(domains, "domains", names, entry.name, layer, level + 1, what)
+  check_names(suffixes, "mx", hosts, entry.name, layer, level + 1, what)
+  groups[entry.name] = true
+  add(domains, names, entry.name, from)
+  add(suffixes, hosts, entry.name, from)
 end
 
 function provider.define(entry) define("operator", entry, 2) end
