@@ -2,6 +2,8 @@
 -- route: plans, which the route hook returns, and the ways out they name.
 --
 --   route.send{ via = ..., identity = ..., lane = {}, tls = ..., because = ... }
+--   route.first{ plan, plan, ... }    the first whose limits have room and whose way out is not known to fail; none of them: as soon
+--                                as one has, and no attempt is counted. The last may be another answer: what to do then
 --   route.wait(300, "why")       ask again in so many seconds; no attempt is counted
 --   route.hold("why")            until an operator releases it
 --   route.fail("550 5.1.1 ...", "why")    give up now; the sender gets a report
@@ -20,6 +22,7 @@ local core = require "core.route"
 
 return {
   send = core.send,
+  first = core.first,
   wait = core.wait,
   hold = core.hold,
   fail = core.fail,

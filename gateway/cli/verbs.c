@@ -246,6 +246,18 @@ static const struct verb table[] = {
          "its peer could not be reached or pushed back; why is what was said.",
      .examples = "  tidegate lane\n  tidegate queue list --lane KEY",
      .exits = exits_control},
+    {.name = "limit",
+     .summary = "what is used of each limit",
+     .arguments = "[KEY...]",
+     .most = -1,
+     .run = verb_limit,
+     .about =
+         "Lists the accounts of the ledger: one for each key and window that a plan's `spend` has named. USED counts what was sent "
+         "within the window and what is being sent now; CAP is the one asked for last. NEXT FREE is when some of it falls out of "
+         "the window, ALL FREE when everything has. With KEYs, only theirs. Who waits for a limit is listed by `queue list --lane "
+         "limit:KEY/SECONDS/CAP`.",
+     .examples = "  tidegate limit\n  tidegate limit acme/google --json",
+     .exits = exits_control},
     {.name = "reload",
      .summary = "bring in changed scripts, configuration, users and certificates",
      .arguments = "",

@@ -94,6 +94,7 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     int per_connection;     // messages; at least 1
     const struct spend *spends; // SEND: in the order of window and account, each account once
     size_t spend_count;
+    const struct plan *otherwise; // SEND: what to try where this one has no room; counted up; NULL: wait until it has
     int64_t wait_s;         // WAIT
     struct reply reply;     // FAIL, SUPPRESS
     struct suppress suppress; // FAIL, SUPPRESS

@@ -65,13 +65,14 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE };
+enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND };
 static const struct made_row send_rows[] = {
     [SEND_VIA] = {"via", MADE_MADE, .required = true, .groups = MADE_VIA},
     [SEND_IDENTITY] = {"identity", MADE_HANDLE, .handle = identity_kind},
     [SEND_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [SEND_TLS] = {"tls", MADE_CHOICE, .choices = tls_level_name},
     [SEND_BECAUSE] = {"because", MADE_TEXT},
+    [SEND_SPEND] = {"spend", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
     {0},
 };
 
@@ -110,6 +111,29 @@ static const struct made_shape plan_shapes[] = {
     [PLAN_DISCARD] = {"route.discard", MADE_PLAN, true, because_rows},
 };
 
+// ---- alternatives
+
+enum { FIRST_PLANS, ALTERNATIVES_MAX = 16 };
+static const struct made_row first_rows[] = {
+    [FIRST_PLANS] = {"plans", MADE_LIST, .required = true, .min = 1, .max = ALTERNATIVES_MAX, .groups = MADE_PLAN}, {0}};
+
+static void check_first(lua_State *l, int i) {
+    made_push(l, i, FIRST_PLANS);
+    int list = lua_gettop(l), count = (int)lua_rawlen(l, list);
+    for (int k = 1; k <= count; k++) {
+        lua_rawgeti(l, list, k);
+        const struct made_shape *shape = made_shape_at(l, -1);
+        bool sends = shape == &plan_shapes[PLAN_SEND], last = k == count && k > 1 && shape->rows != first_rows;
+        if (!sends && !last)
+            made_refuse(l, i, "plans: number %d is %s; all are route.send, and the last may say what to do where none has room",
+                        k, shape->name);
+        lua_pop(l, 1);
+    }
+    lua_pop(l, 1);
+}
+
+static const struct made_shape first_shape = {"route.first", MADE_PLAN, true, first_rows, check_first};
+
 int open_route(lua_State *l) {
     lua_newtable(l);
     for (size_t i = 0; i < sizeof via_shapes / sizeof *via_shapes; i++) {
@@ -120,6 +144,8 @@ int open_route(lua_State *l) {
         made_push_constructor(l, &plan_shapes[i]);
         lua_setfield(l, -2, strchr(plan_shapes[i].name, '.') + 1);
     }
+    made_push_constructor(l, &first_shape);
+    lua_setfield(l, -2, "first");
     return 1;
 }
 
@@ -217,8 +243,23 @@ static void check_send(lua_State *l, int i) {
     read_way(l, &(struct plan){0}, i);
 }
 
+static void read_spends(lua_State *l, struct plan *p, struct hook_ticket *t, int i) {
+    if (!made_push(l, i, SEND_SPEND)) return;
+    int list = lua_gettop(l);
+    p->spend_count = (size_t)lua_rawlen(l, list);
+    struct spend *spends = arena_alloc(&t->arena, p->spend_count * sizeof *spends + 1);
+    for (size_t k = 0; k < p->spend_count; k++) {
+        lua_rawgeti(l, list, (lua_Integer)k + 1);
+        spends[k] = limit_lend(l, lua_gettop(l));
+        lua_pop(l, 1);
+    }
+    p->spends = spends;
+    lua_pop(l, 1);
+}
+
 static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i) {
     read_way(l, p, i);
+    read_spends(l, p, t, i);
     p->connections = 4;
     p->per_connection = 100;
     if (made_push(l, i, SEND_LANE)) {
@@ -233,16 +274,9 @@ static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i
 
 static const struct reply suppressed = {550, {5, 7, 1}, "the recipient is on the suppression list"};
 
-void plan_read(lua_State *l, struct hook_ticket *t) {
-    int i = lua_gettop(l);
-    const struct made_shape *shape = made_shape_at(l, i);
-    if (!shape || shape->group != MADE_PLAN)
-        luaL_error(l, "route returned %s%s; a plan is expected (route.send{...}, route.hold(...), ...)",
-                   shape || lua_isnil(l, i) ? "" : "a ",
-                   shape             ? shape->name
-                   : lua_isnil(l, i) ? "nothing"
-                                     : luaL_typename(l, i));
-    struct plan draft = {.kind = (enum plan_kind)(shape - plan_shapes)};
+// The plan at i, before the one that the ticket has: that one is tried when this one has no room.
+static void read_plan(lua_State *l, struct hook_ticket *t, int i) {
+    struct plan draft = {.kind = (enum plan_kind)(made_shape_at(l, i) - plan_shapes), .otherwise = t->plan};
     int because = 0;
     if (draft.kind == PLAN_SEND) {
         because = SEND_BECAUSE;
@@ -259,5 +293,30 @@ void plan_read(lua_State *l, struct hook_ticket *t) {
         draft.suppress = suppress_read(l, i, SUPPRESS_ENTRY);
     }
     draft.origin = origin_at(l, t, &t->arena, i, made_text(l, i, because));
-    t->plan = plan_make(&draft, t->facts.recipient.domain);
+    const struct plan *plan = plan_make(&draft, t->facts.recipient.domain);
+    plan_free(&t->plan);
+    t->plan = plan;
+}
+
+static void read_first(lua_State *l, struct hook_ticket *t, int i) {
+    made_push(l, i, FIRST_PLANS);
+    int list = lua_gettop(l);
+    for (lua_Integer k = (lua_Integer)lua_rawlen(l, list); k > 0; k--) {
+        lua_rawgeti(l, list, k);
+        read_plan(l, t, lua_gettop(l));
+        lua_pop(l, 1);
+    }
+}
+
+void plan_read(lua_State *l, struct hook_ticket *t) {
+    int i = lua_gettop(l);
+    const struct made_shape *shape = made_shape_at(l, i);
+    if (!shape || shape->group != MADE_PLAN)
+        luaL_error(l, "route returned %s%s; a plan is expected (route.send{...}, route.hold(...), ...)",
+                   shape || lua_isnil(l, i) ? "" : "a ",
+                   shape             ? shape->name
+                   : lua_isnil(l, i) ? "nothing"
+                                     : luaL_typename(l, i));
+    if (shape == &first_shape) read_first(l, t, i);
+    else read_plan(l, t, i);
 }

@@ -26,6 +26,7 @@ static const luaL_Reg modules[] = {
     {"dns", open_dns},
     {"http", open_http},
     {"json", open_json},
+    {"limit", open_limit},
     {"log", open_log},
     {"re", open_re},
     {"core.answer", open_answer},

@@ -14,6 +14,7 @@
 #include "net/dns.h"
 #include "net/fetch.h"
 #include "net/loop.h"
+#include "policy/answer.h"
 #include "policy/bundle.h"
 #include "store/suppression.h"
 
@@ -24,6 +25,8 @@ struct witness {
     void (*on_line)(void *arg, const char *file, int line); // see script/vm.h; may be NULL
     void *arg;
 };
+
+struct limit_look; // a question to the ledger under way
 
 struct generation_options {
     uint64_t memory_max;   // bytes of one Lua state; 0: 64 MiB
@@ -45,6 +48,12 @@ struct generation_options {
                        struct suppression *out);
     void *suppressed_arg;
     const struct witness *witness; // NULL: none; else as long as the generation
+    // How much of this limit is used (its key and window count)? Told at once (true), or later by `answer`, from the loop, unless
+    // the look is cancelled. NULL: limit.left fails with words.
+    bool (*limit_used)(void *arg, const struct spend *spend, uint64_t *used, void (*answer)(void *arg, uint64_t used),
+                       void *answer_arg, struct limit_look **look);
+    void (*limit_cancel)(struct limit_look **look);
+    void *limit_arg;
 };
 
 struct generation;

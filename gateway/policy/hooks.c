@@ -59,6 +59,7 @@ void ticket_release_memory(struct hook_ticket *t) {
 void ticket_forget_questions(struct hook_ticket *t) {
     dns_cancel(&t->dns);
     fetch_cancel(&t->fetch);
+    if (t->limit) t->g->options.limit_cancel(&t->limit);
 }
 
 // What the run held is given back; the answer is in the ticket.
@@ -294,6 +295,7 @@ static void run(struct hook_ticket *t, int arguments) {
     vm_set_run(vm, outer);
     t->dns_answer = NULL;
     t->fetch_answer = NULL;
+    t->limit_there = false;
     if (end == VM_WAITING) {
         start_waiting(t);
         return;

@@ -156,10 +156,33 @@ static void check_made(lua_State *l, const struct spot *s, const struct made_row
     if (shape && (shape->group & r->groups)) return;
     const char *expected = r->groups == MADE_VIA    ? "a way out (route.direct, relay, lmtp or capture)"
                            : r->groups == MADE_PLAN ? "a plan (route.send, wait, ...)"
+                           : r->groups == MADE_LIMIT ? "a limit (limit.per_day, ...)"
                                                     : "an answer";
     if (!shape) refuse_kind(l, s, r->name, -1, expected);
     lua_pushfstring(l, "%s is expected, not %s", expected, shape->name);
     refuse(l, s, r->name, lua_tostring(l, -1));
+}
+
+// Replaced by a copy: what the script does to its own table afterwards changes nothing.
+static void check_list(lua_State *l, const struct spot *s, const struct made_row *r) {
+    if (!lua_istable(l, -1) || made_shape_at(l, -1)) refuse_kind(l, s, r->name, -1, "a list, { ..., ... },");
+    int list = lua_gettop(l);
+    lua_Unsigned count = lua_rawlen(l, list), fields = 0;
+    luaL_checkstack(l, 8, NULL);
+    for (lua_pushnil(l); lua_next(l, list); lua_pop(l, 1)) fields++;
+    if (fields != count) refuse(l, s, r->name, "a list has no names and no holes");
+    if ((double)count < r->min || (double)count > r->max) {
+        char why[80];
+        snprintf(why, sizeof why, "%.0f to %.0f are possible, not %llu", r->min, r->max, (unsigned long long)count);
+        refuse(l, s, r->name, why);
+    }
+    lua_createtable(l, (int)count, 0);
+    for (lua_Unsigned i = 1; i <= count; i++) {
+        lua_rawgeti(l, list, (lua_Integer)i);
+        check_made(l, s, r);
+        lua_rawseti(l, -2, (lua_Integer)i);
+    }
+    lua_replace(l, list);
 }
 
 static void check_fields(lua_State *l, struct spot *s, const struct made_shape *shape, int table);
@@ -201,6 +224,9 @@ static void check_value(lua_State *l, struct spot *s, const struct made_row *r) 
         break;
     case MADE_MADE:
         check_made(l, s, r);
+        break;
+    case MADE_LIST:
+        check_list(l, s, r);
         break;
     case MADE_HANDLE:
         if (!luaL_testudata(l, -1, r->handle)) {

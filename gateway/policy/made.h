@@ -24,13 +24,14 @@ enum made_kind {
     MADE_CHOICE,  // one of `choices`
     MADE_REPLY,   // "550 5.7.1 words"; the first digit is one of `choices`' single text: "45"
     MADE_MADE,    // another made value, of one of `groups`
+    MADE_LIST,    // a list of made values, min..max of them, each of one of `groups`
     MADE_HANDLE,  // a userdata whose metatable is named `handle`
     MADE_INNER,   // a table with fields of its own: `inner`
     MADE_DATA,    // a table of JSON's kinds
     MADE_TABLE,   // any table: its reader checks it
 };
 
-enum made_group { MADE_ANSWER = 1, MADE_PLAN = 2, MADE_VIA = 4, MADE_VERDICT = 8 };
+enum made_group { MADE_ANSWER = 1, MADE_PLAN = 2, MADE_VIA = 4, MADE_VERDICT = 8, MADE_LIMIT = 16 };
 
 struct made_row {
     const char *name; // NULL ends the rows

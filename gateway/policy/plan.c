@@ -33,6 +33,7 @@ void plan_free(const struct plan **plan) {
         struct sign_key *key = gone->plan.identity.keys[i];
         sign_key_free(&key);
     }
+    plan_free(&gone->plan.otherwise);
     arena_release(&gone->arena);
     free(gone);
 }
@@ -129,6 +130,7 @@ static size_t put_plan(struct buf *out, const struct plan *p) {
     if (p->suppress.scope.len) put_suppress(&j, &p->suppress);
     size_t matters = out->len;
     put_spends(&j, p);
+    if (p->otherwise) jsonl_raw(&j, "otherwise", p->otherwise->json);
     jsonl_close(&j, '}');
     return matters;
 }
@@ -238,6 +240,7 @@ const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     c->plan = *draft;
     copy_parts(&c->arena, &c->plan);
     copy_spends(&c->arena, &c->plan);
+    if (draft->otherwise) plan_ref(draft->otherwise);
     struct buf text = {0};
     buf_reserve(&text, 512); // most fit: one piece of memory
     size_t matters = put_plan(&text, &c->plan), whole = text.len;
@@ -249,6 +252,7 @@ const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     }
     buf_add(&text, c->plan.via.secret); // the one thing that its text does not show
     c->plan.same = hash_both(bytes_first(buf_bytes(&text), matters), bytes_skip(buf_bytes(&text), whole));
+    if (draft->otherwise) buf_format(&text, "%llx", (unsigned long long)draft->otherwise->group);
     c->plan.group = bytes_hash(buf_bytes(&text));
     buf_release(&text);
     return &c->plan;

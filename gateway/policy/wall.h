@@ -59,6 +59,9 @@ struct hook_ticket {
     const struct dns_answer *dns_answer; // during the resume that brings it
     struct fetch_ticket *fetch;
     const struct fetch_answer *fetch_answer; // likewise
+    struct limit_look *limit;
+    uint64_t limit_used;
+    bool limit_there; // during the resume that brings it
     struct hook_facts facts;
     struct arena arena; // of the answer and of copied facts
     bool answered;
@@ -135,6 +138,7 @@ int open_crypto(lua_State *l);
 int open_dns(lua_State *l);
 int open_http(lua_State *l);
 int open_json(lua_State *l);
+int open_limit(lua_State *l);
 int open_log(lua_State *l);
 int open_re(lua_State *l);
 
@@ -147,6 +151,9 @@ struct origin origin_at(lua_State *l, struct hook_ticket *t, struct arena *arena
 // The field `suppress` of plans and verdicts: its shape, and what it asks for. Texts are as long as the value at i.
 extern const struct made_shape suppress_shape;
 struct suppress suppress_read(lua_State *l, int i, int row);
+
+// The limit at stack index i, lent: its key is that of the value there.
+struct spend limit_lend(lua_State *l, int i);
 
 // The identity at stack index i, lent: texts and keys are those of the value there.
 extern const char identity_kind[];

@@ -7,6 +7,7 @@
 #include "net/listener.h"
 #include "relay/asker.h"
 #include "relay/lane.h"
+#include "relay/ledger.h"
 #include "relay/log_control.h"
 #include "relay/queue_control.h"
 #include "relay/reload.h"
@@ -252,10 +253,10 @@ static void do_status(struct asker *a, const struct json *request) {
 
 // ---- lane -----------------------------------------------------------------------------------------------------------------------
 
-static void add_lane(void *arg, struct bytes json) { buf_add(arg, json); }
-static void lane_part(struct worker *w, struct round *round) { lanes_show(w->lanes, add_lane, &round->rows); }
+static void add_row(void *arg, struct bytes json) { buf_add(arg, json); }
+static void lane_part(struct worker *w, struct round *round) { lanes_show(w->lanes, add_row, &round->rows); }
 
-static void lane_then(struct round *round) {
+static void rows_then(struct round *round) {
     struct bytes rest = buf_bytes(&round->rows);
     while (rest.len) asker_row(round->asker, bytes_cut(&rest, '\n'));
     plain_done(round->asker);
@@ -263,7 +264,16 @@ static void lane_then(struct round *round) {
 
 static void do_lane(struct asker *a, const struct json *request) {
     (void)request;
-    start_round(a, lane_part, lane_then);
+    start_round(a, lane_part, rows_then);
+}
+
+// ---- limit ----------------------------------------------------------------------------------------------------------------------
+
+static void limit_part(struct worker *w, struct round *round) { ledger_show(w->ledger, add_row, &round->rows); }
+
+static void do_limit(struct asker *a, const struct json *request) {
+    (void)request;
+    start_round(a, limit_part, rows_then);
 }
 
 // ---- reload, rollback -----------------------------------------------------------------------------------------------------------
@@ -348,6 +358,7 @@ static const struct verb_row {
 } verbs[] = {
     {"status", do_status, ""},
     {"lane", do_lane, ""},
+    {"limit", do_limit, ""},
     {"queue", queue_control, "action id filter limit count_only"},
     {"reload", do_reload, ""},
     {"rollback", do_rollback, ""},

@@ -232,7 +232,7 @@ static bool begin_message(struct courier *c) {
         return false;
     }
     fill_envelope(c);
-    c->begun = true;
+    c->begun = c->attempt->begun = true;
     c->carried++;
     client_send(c->client, &c->message);
     return true;
@@ -280,6 +280,7 @@ static void capture(struct courier *c) {
     c->started_us = clock_monotonic_us();
     if (!compose(c, &err)) return compose_failed(c, &err);
     snprintf(a->peer, sizeof a->peer, "%s", dir.at);
+    a->begun = true;
     for (size_t i = 0; i < a->count; i++) {
         const struct recipient *r = &a->job->recipients[a->which[i]].record;
         struct reply reply = capture_recipient(c, r, dir.at, &err) ? reply_make(250, "2.0.0", "captured in %s", dir.at)

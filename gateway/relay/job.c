@@ -2,6 +2,7 @@
 #include "relay/job.h"
 
 #include "base/bug.h"
+#include "relay/grant.h"
 #include "relay/lane.h"
 #include "relay/outcome.h"
 #include "relay/runner.h"
@@ -82,6 +83,14 @@ void attempt_free(struct attempt **at) {
     free(a);
 }
 
+struct attempt *attempt_split(struct attempt *a, size_t n) {
+    bug_if(n == 0 || n >= a->count || a->grant);
+    struct attempt *rest = attempt_new(a->job, a->plan, a->which + n, a->count - n);
+    rest->soonest = a->soonest;
+    a->count = n;
+    return rest;
+}
+
 void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local) {
     for (size_t i = 0; i < a->count; i++)
         a->results[i] = (struct client_result){.reply = *reply, .stage = stage, .local = local};
@@ -101,7 +110,26 @@ void attempt_go(struct attempt *a) {
 
 static void come_home(struct task *task) { outcome_take((struct attempt *)task); }
 
+// A recipient counts at the peer when its message was accepted, or may have been: the content was out and no refusal came back.
+static bool may_count(const struct client_result *r) {
+    if (reply_is_positive(&r->reply)) return true;
+    return r->stage == STAGE_CONTENT && (r->local || r->reply.code < 400);
+}
+
+static bool was_said(const struct client_result *r) { return r->stage > STAGE_MAIL || (r->stage == STAGE_MAIL && !r->local); }
+
+static void settle_grant(struct attempt *a) {
+    size_t accepted = 0, said = 0;
+    bool went = a->end == ATTEMPT_TRIED && a->begun;
+    for (size_t i = 0; went && i < a->count; i++) {
+        accepted += may_count(&a->results[i]);
+        said += was_said(&a->results[i]);
+    }
+    grant_settle(&a->grant, accepted, said);
+}
+
 void attempt_return(struct attempt *a) {
+    if (a->grant) settle_grant(a);
     // Posted even when it is at home already: the lane that returns it may be in the middle of its own work.
     a->task.run = come_home;
     loop_post(a->job->owner->loop, &a->task);

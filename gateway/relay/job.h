@@ -7,6 +7,7 @@
 #pragma once
 
 #include "policy/hooks.h"
+#include "relay/ledger.h"
 #include "relay/worker.h"
 #include "smtp/client.h"
 
@@ -30,7 +31,16 @@ struct job {
     size_t count, open, routing;
 };
 
-enum attempt_end { ATTEMPT_TRIED, ATTEMPT_PARK, ATTEMPT_BACK }; // results are there; no room: wait in the store; not tried, look again soon
+// Results are there; no room in the lane, or it rests: wait in the store; a limit has no room; not tried, look again soon.
+enum attempt_end { ATTEMPT_TRIED, ATTEMPT_PARK, ATTEMPT_LIMITED, ATTEMPT_BACK };
+
+// Of the alternatives that had no room, the one that will have some first.
+struct soonest {
+    const struct plan *plan; // NULL: none was tried yet
+    int64_t until_ms;
+    const struct spend *spend; // NULL: its lane rests
+    uint64_t used;
+};
 
 struct attempt {
     struct task task;        // for its way between workers
@@ -39,9 +49,15 @@ struct attempt {
     const struct plan *plan;
     size_t *which;           // indexes into job->recipients
     size_t count;
+    struct lane *lane;       // while it asks for its grant
+    struct grant *grant;     // of what plan.spends say; settled by attempt_return
+    struct soonest soonest;  // among the plans tried before this one
+    bool begun;              // the peer has heard of it
     bool again;              // put back once already, because a reused connection turned out dead
     // What became of it.
     enum attempt_end end;
+    struct refusal limited;  // LIMITED
+    int64_t rest_until_ms;   // PARK: the lane rests; 0: it is full
     struct client_result *results; // one for each of `which`
     char peer[320];          // "mx.example.net [192.0.2.1]:25"
     char tls[96];            // "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in the clear
@@ -52,6 +68,7 @@ struct attempt {
 
 struct attempt *attempt_new(struct job *job, const struct plan *plan, const size_t *which, size_t count);
 void attempt_free(struct attempt **a);
+struct attempt *attempt_split(struct attempt *a, size_t n); // keeps the first n; the others are the new one's
 // The same result for every recipient.
 void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local);
 void attempt_go(struct attempt *a);     // owner's thread: to its lane's worker

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "relay/courier.h"
+#include "relay/grant.h"
 #include "relay/job.h"
 #include "relay/runner.h"
 #include "relay/waiters.h"
@@ -22,6 +23,10 @@ enum {
 enum lane_state { LANE_OPEN, LANE_RESTING, LANE_PROBING };
 static const char *const lane_state_name[] = {"open", "resting", "probing"};
 
+struct line {
+    struct attempt *first, *last;
+};
+
 struct lane {
     struct lanes *lanes;
     struct lane *dirty_next;
@@ -29,8 +34,11 @@ struct lane {
     char *key;
     const struct plan *plan; // the latest one offered; NULL while it only calls back what is parked
     enum lane_state state;
-    struct attempt *first, **last;
-    size_t waiting;          // recipients in line
+    struct line ready;       // may go
+    struct line limited;     // have to ask for a grant first
+    struct line asking;
+    size_t granted, asked;   // attempts in line with a grant; that ask for one
+    size_t waiting;          // recipients in all three
     struct courier **couriers;
     size_t courier_count, courier_room;
     int failures;            // in a row
@@ -80,7 +88,6 @@ static struct lane *lane_get(struct lanes *ls, struct bytes key) {
     lane = must_alloc(sizeof *lane);
     lane->lanes = ls;
     lane->key = bytes_dupz(key);
-    lane->last = &lane->first;
     lane->timer = timer_new(ls->worker->loop, on_timer, lane);
     map_put(&ls->by_key, key, lane);
     return lane;
@@ -97,30 +104,58 @@ static void lane_drop(struct lane *lane) {
 
 // ---- the line -----------------------------------------------------------------------------------------------------------
 
-static void line_add(struct lane *lane, struct attempt *a) {
+static void line_add(struct line *line, struct attempt *a) {
     a->next = NULL;
-    *lane->last = a;
-    lane->last = &a->next;
+    *(line->first ? &line->last->next : &line->first) = a;
+    line->last = a;
+}
+
+static void line_add_front(struct line *line, struct attempt *a) {
+    if (!line->first) line->last = a;
+    a->next = line->first;
+    line->first = a;
+}
+
+static struct attempt *line_take(struct line *line) {
+    struct attempt *a = line->first;
+    if (a) line->first = a->next;
+    return a;
+}
+
+static void line_remove(struct line *line, struct attempt *a) {
+    struct attempt *before = NULL;
+    for (struct attempt *at = line->first; at != a; at = at->next) before = at;
+    *(before ? &before->next : &line->first) = a->next;
+    if (line->last == a) line->last = before;
+}
+
+static void count_in(struct lane *lane, const struct attempt *a) {
     lane->waiting += a->count;
     lane->lanes->waiting += a->count;
 }
 
-static struct attempt *line_take(struct lane *lane) {
-    struct attempt *a = lane->first;
-    if (!a) return NULL;
-    lane->first = a->next;
-    if (!lane->first) lane->last = &lane->first;
+static void count_out(struct lane *lane, const struct attempt *a) {
     lane->waiting -= a->count;
     lane->lanes->waiting -= a->count;
+}
+
+static struct attempt *take_ready(struct lane *lane) {
+    struct attempt *a = line_take(&lane->ready);
+    if (a) count_out(lane, a);
+    if (a && a->grant) lane->granted--;
+    return a;
+}
+
+static struct attempt *take_limited(struct lane *lane) {
+    struct attempt *a = line_take(&lane->limited);
+    if (a) count_out(lane, a);
     return a;
 }
 
 void lane_put_back(struct lane *lane, struct attempt *a) {
-    a->next = lane->first;
-    lane->first = a;
-    if (!a->next) lane->last = &a->next;
-    lane->waiting += a->count;
-    lane->lanes->waiting += a->count;
+    line_add_front(&lane->ready, a);
+    count_in(lane, a);
+    if (a->grant) lane->granted++;
     touch(lane);
 }
 
@@ -129,9 +164,18 @@ static void send_back(struct attempt *a, enum attempt_end end) {
     attempt_return(a);
 }
 
-static void empty_line(struct lane *lane, enum attempt_end end) {
-    for (struct attempt *a; (a = line_take(lane));) send_back(a, end);
-    if (end == ATTEMPT_PARK) lane->parked = true;
+static void park(struct lane *lane, struct attempt *a) {
+    a->rest_until_ms = lane->state == LANE_RESTING ? lane->rest_until_ms : 0;
+    lane->parked = true;
+    send_back(a, ATTEMPT_PARK);
+}
+
+// Those that ask for a grant go when they are answered.
+static void empty_lines(struct lane *lane, enum attempt_end end) {
+    for (struct attempt *a; (a = take_ready(lane)) || (a = take_limited(lane));) {
+        if (end == ATTEMPT_PARK) park(lane, a);
+        else send_back(a, end);
+    }
 }
 
 // A lane may fill half of the room that is left, so that a slow one never keeps the others out.
@@ -149,10 +193,10 @@ void lanes_offer(struct lanes *ls, struct attempt *a) {
     lane->plan = plan_ref(a->plan);
     bool resting = lane->state == LANE_RESTING && now_ms(lane) < lane->rest_until_ms;
     if (resting || lane->waiting >= line_room(lane)) {
-        lane->parked = true;
-        send_back(a, ATTEMPT_PARK);
+        park(lane, a);
     } else {
-        line_add(lane, a);
+        line_add(a->plan->spend_count ? &lane->limited : &lane->ready, a);
+        count_in(lane, a);
     }
     touch(lane);
 }
@@ -181,7 +225,7 @@ static void fetch(struct lane *lane) {
     reader_end(w->reader);
     lane->fetched_ms = now_ms(lane);
     if (called.count == 0) lane->parked = false;
-    for (size_t i = 0; i < called.count; i++) runner_call(w, called.at[i].id, called.at[i].n);
+    for (size_t i = 0; i < called.count; i++) runner_call(w->gateway, called.at[i].id, called.at[i].n);
 }
 
 static bool wants_more(const struct lane *lane) {
@@ -231,21 +275,68 @@ void lanes_recover(struct lanes *ls) {
     reader_end(ls->worker->reader);
 }
 
-// ---- connections ----------------------------------------------------------------------------------------------------------------
-
-struct attempt *lane_take(struct lane *lane, uint64_t same) {
-    if (!lane->first || lane->first->plan->same != same || lane->state == LANE_RESTING) return NULL;
-    touch(lane);
-    lane->taken++;
-    return line_take(lane);
-}
-
 static size_t connections_allowed(struct lane *lane) {
     if (lane->state == LANE_PROBING) return 1;
     size_t planned = lane->plan && lane->plan->connections > 0 ? (size_t)lane->plan->connections : 1;
     if (!lane->proven && planned > UNPROVEN_MAX) planned = UNPROVEN_MAX;
     if (lane->narrow && now_ms(lane) >= lane->narrow_until_ms) lane->narrow = 0;
     return lane->narrow && lane->narrow < planned ? lane->narrow : planned;
+}
+
+// ---- grants: asked for as many attempts as can start now, and no more -----------------------------------------------------------
+
+static void refused(struct lane *lane, struct attempt *a, const struct refusal *why) {
+    a->grant = NULL;
+    if (!why->spend) return send_back(a, ATTEMPT_BACK);
+    if (why->room && why->room < a->count) { // as many as fit may go
+        struct attempt *rest = attempt_split(a, why->room);
+        rest->limited = *why;
+        send_back(rest, ATTEMPT_LIMITED);
+        line_add_front(&lane->limited, a);
+        return count_in(lane, a);
+    }
+    a->limited = *why;
+    send_back(a, ATTEMPT_LIMITED);
+}
+
+static void on_grant(void *arg, const struct refusal *why) {
+    struct attempt *a = arg;
+    struct lane *lane = a->lane;
+    line_remove(&lane->asking, a);
+    lane->asked--;
+    count_out(lane, a);
+    touch(lane);
+    if (why) return refused(lane, a, why);
+    if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK);
+    if (lane->state == LANE_RESTING) return park(lane, a);
+    line_add(&lane->ready, a);
+    lane->granted++;
+    count_in(lane, a);
+}
+
+// Where its recipients waited, if it was for a limit: their room may have been kept.
+static struct bytes place_of(const struct attempt *a) {
+    const struct recipient *r = &a->job->recipients[a->which[0]].record;
+    return r->state == RECIPIENT_PARKED && waiters_place_is(r->lane) ? r->lane : BYTES("");
+}
+
+static void ask_for_grants(struct lane *lane) {
+    while (lane->limited.first && lane->asked + lane->granted < connections_allowed(lane)) {
+        struct attempt *a = line_take(&lane->limited);
+        line_add(&lane->asking, a);
+        lane->asked++;
+        a->lane = lane;
+        a->grant = grant_ask(lane->lanes->worker, a->plan, a->count, place_of(a), on_grant, a);
+    }
+}
+
+// ---- connections ----------------------------------------------------------------------------------------------------------------
+
+struct attempt *lane_take(struct lane *lane, uint64_t same) {
+    if (!lane->ready.first || lane->ready.first->plan->same != same || lane->state == LANE_RESTING) return NULL;
+    touch(lane);
+    lane->taken++;
+    return take_ready(lane);
 }
 
 static struct courier *idle_courier(struct lane *lane, uint64_t same, struct courier **other) {
@@ -265,7 +356,7 @@ static void add_courier(struct lane *lane) {
     }
     atomic_fetch_add(&lane->lanes->worker->gateway->counters.connections_out, 1);
     lane->taken++;
-    lane->couriers[lane->courier_count++] = courier_new(lane, line_take(lane));
+    lane->couriers[lane->courier_count++] = courier_new(lane, take_ready(lane));
 }
 
 static bool room_for_connection(struct lane *lane) {
@@ -284,14 +375,14 @@ static size_t idle_count(const struct lane *lane) {
 static void start_work(struct lane *lane) {
     size_t budget = idle_count(lane);
     struct courier *other = NULL;
-    while (lane->first && budget-- > 0) {
-        struct courier *idle = idle_courier(lane, lane->first->plan->same, &other);
+    while (lane->ready.first && budget-- > 0) {
+        struct courier *idle = idle_courier(lane, lane->ready.first->plan->same, &other);
         if (!idle) break;
         courier_wake(idle);
     }
-    while (lane->first && room_for_connection(lane)) add_courier(lane);
+    while (lane->ready.first && room_for_connection(lane)) add_courier(lane);
     // No room, and one waits for work of another kind: it makes place.
-    if (lane->first && other && lane->courier_count >= connections_allowed(lane)) courier_dismiss(other);
+    if (lane->ready.first && other && lane->courier_count >= connections_allowed(lane)) courier_dismiss(other);
 }
 
 void lane_left(struct lane *lane, struct courier *c) {
@@ -333,9 +424,11 @@ void lane_failed(struct lane *lane, const struct reply *why) {
     lane->rest_until_ms = now_ms(lane) + rest;
     log_note(&lane->lanes->worker->gateway->log, "lane %s: rests for %lld s: %d %s", lane->key, (long long)rest / 1000,
              why->code, why->text);
-    empty_line(lane, ATTEMPT_PARK);
+    empty_lines(lane, ATTEMPT_PARK);
     touch(lane);
 }
+
+static bool has_work(const struct lane *lane) { return lane->ready.first || lane->limited.first || lane->asking.first; }
 
 // ---- one step --------------------------------------------------------------------------------------------------------------------
 
@@ -346,11 +439,12 @@ static void step(struct lane *lane) {
         if (left > 0) return timer_set(lane->timer, left);
         lane->state = LANE_PROBING;
     }
+    ask_for_grants(lane);
     start_work(lane);
     maybe_fetch(lane);
-    if (lane->first || lane->courier_count || lane->parked || lane->state == LANE_RESTING) {
+    if (has_work(lane) || lane->courier_count || lane->parked || lane->state == LANE_RESTING) {
         // Held back by the limit of all connections together, which another lane may free without our hearing of it.
-        if (lane->first && !lane->courier_count) timer_set(lane->timer, 100);
+        if (lane->ready.first && !lane->courier_count) timer_set(lane->timer, 100);
         return;
     }
     lane_drop(lane);
@@ -383,7 +477,7 @@ void lanes_stop(struct lanes *ls) {
     while (map_next(&ls->by_key, &at, NULL, &value)) {
         struct lane *lane = value;
         timer_stop(lane->timer);
-        empty_line(lane, ATTEMPT_BACK);
+        empty_lines(lane, ATTEMPT_BACK);
         for (size_t i = lane->courier_count; i-- > 0;) courier_dismiss(lane->couriers[i]);
     }
 }
@@ -403,7 +497,7 @@ bool lanes_is_idle(const struct lanes *ls) {
     size_t at = 0;
     void *value;
     while (map_next(&ls->by_key, &at, NULL, &value))
-        if (((struct lane *)value)->courier_count || ((struct lane *)value)->first) return false;
+        if (((struct lane *)value)->courier_count || has_work(value)) return false;
     return true;
 }
 
@@ -443,6 +537,7 @@ void lanes_free(struct lanes **at) {
     while (map_next(&ls->by_key, &i, NULL, &value)) {
         struct lane *lane = value;
         for (size_t k = 0; k < lane->courier_count; k++) courier_free(&lane->couriers[k]);
+        for (struct attempt *a; (a = line_take(&lane->asking));) grant_cancel(&a->grant);
         lane_drop(lane);
     }
     map_release(&ls->by_key);

@@ -3,6 +3,7 @@
 //
 // A lane lives on the worker its key hashes to, and only while it has work. It holds a bounded number of attempts;
 // what does not fit is parked: the recipient waits in the store under the lane's key and is called back when there is room.
+// Plans with limits are granted (relay/grant) just before a connection can take them, so that little is held in vain.
 //
 //     open     attempts start as connections allow (plan.connections)
 //     resting  the way out as such failed (nothing answers, no TLS, login refused): nothing starts until rest_until, all that

@@ -152,17 +152,23 @@ static void refuse(struct entry *e, struct leg *leg, uint64_t taken) {
     grant_refused(leg, &why);
 }
 
+// Something will fall free in a moment; or may, because only what is in flight stands in the way.
+static bool may_fit_soon(const struct entry *e, const struct leg *leg, uint64_t others) {
+    const struct account *a = &e->account;
+    if (a->spent + others + leg->n <= leg->spend->cap) return true;
+    return account_free_at(a, leg->spend->cap, others + leg->n) <= leg->since_ms + PATIENCE_MS;
+}
+
 // In the order in which they came, those that fit are let in. The rest stays for as long as its patience lasts.
 static void let_in(struct entry *e, int64_t now) {
     uint64_t ahead = 0;
     for (struct leg *leg = e->waiting.first, *next; leg; leg = next) {
         uint64_t used = account_used(&e->account), taken = used + ahead;
-        int64_t patience_ends = leg->since_ms + PATIENCE_MS;
+        bool patient = !e->ledger->stopped && now < leg->since_ms + PATIENCE_MS;
         next = leg->next;
         if (!leg->called) taken += waiters_reserved(e->waiters, now); // the room is kept for those that were called
         bool fits = taken + leg->n <= leg->spend->cap;
-        if (!fits && !e->ledger->stopped && now < patience_ends &&
-            account_free_at(&e->account, leg->spend->cap, taken - used + leg->n) <= patience_ends) {
+        if (!fits && patient && may_fit_soon(e, leg, taken - used)) {
             ahead += leg->n;
             continue;
         }
@@ -323,6 +329,13 @@ void ledger_settle(struct leg *leg) {
     }
     leg->bucket = -1;
     serve(e);
+}
+
+uint64_t ledger_used(struct ledger *l, struct bytes account) {
+    struct entry *e = entry_get(l, account);
+    turn(e, now_ms(l));
+    timer_set(e->timer, 1); // this may be the first to name it: it goes again when nobody else does
+    return account_used(&e->account);
 }
 
 // ---- those who wait in the store

@@ -27,6 +27,8 @@ void ledger_stop(struct ledger *ledger);       // nobody waits any more; what wa
 bool ledger_is_idle(const struct ledger *ledger); // all is settled and, once stopped, written
 void ledger_show(struct ledger *ledger, void (*row)(void *arg, struct bytes json), void *arg); // an object an account
 
+uint64_t ledger_used(struct ledger *ledger, struct bytes account); // of one that lives here: "KEY/SECONDS"
+
 // Any thread: this recipient waits in the store under a place of waiters_place.
 void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n);
 

@@ -7,13 +7,14 @@
 #include "relay/lane.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
+#include "relay/waiters.h"
 #include "script/json.h"
 #include "smtp/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARK_MS = 15 * 60 * 1000, UNWRITTEN_MS = 30 * 1000, DELAY_DEFAULT_S = 4 * 3600 };
+enum { PARK_MS = 15 * 60 * 1000, LIMIT_SPARE_MS = 6 * 3600 * 1000, UNWRITTEN_MS = 30 * 1000, DELAY_DEFAULT_S = 4 * 3600 };
 enum { NOTIFY_DELAY_SAID = 1 << 16 }; // kept in recipient.notify: the delay report has gone out
 
 // What is known of one recipient when its fate is written.
@@ -27,6 +28,7 @@ struct story {
     struct bytes policy;
     int64_t due_ms;                // when it is looked at again; 0: never
     const struct plan *plan;       // NULL: expired
+    const struct soonest *limited; // the limit that has no room; NULL: none
     const struct suppress *suppress; // what plan or verdict want on the suppression list; NULL: nothing
 };
 
@@ -80,6 +82,16 @@ static void put_suppress(struct jsonl *j, const struct suppression *s) {
     jsonl_close(j, '}');
 }
 
+static void put_limit(struct jsonl *j, const struct soonest *l) {
+    jsonl_open(j, "limit", '{');
+    jsonl_text(j, "key", l->spend->key);
+    jsonl_int(j, "window_s", l->spend->window_s);
+    jsonl_int(j, "cap", (int64_t)l->spend->cap);
+    jsonl_int(j, "used", (int64_t)l->used);
+    jsonl_time(j, "until", l->until_ms);
+    jsonl_close(j, '}');
+}
+
 static struct bytes tell(struct writing *w, const struct job_recipient *r, const struct change *c, const struct story *st) {
     struct job *job = w->job;
     struct buf out = {0};
@@ -95,6 +107,7 @@ static struct bytes tell(struct writing *w, const struct job_recipient *r, const
         jsonl_text(&j, "identity", st->plan->identity.name);
         jsonl_text(&j, "lane", st->plan->lane);
     }
+    if (st->limited) put_limit(&j, st->limited);
     if (st->result) put_result(&j, st);
     if (st->attempt) {
         jsonl_textz(&j, "tls", st->attempt->tls);
@@ -131,6 +144,7 @@ static struct bytes decision_json(struct writing *w, const struct story *st) {
     struct buf out = {0};
     struct jsonl j = jsonl_begin(&out);
     if (st->plan) jsonl_raw(&j, "plan", st->plan->json);
+    if (st->limited) put_limit(&j, st->limited);
     jsonl_text(&j, "policy", st->policy);
     jsonl_text(&j, "where", st->where);
     jsonl_text(&j, "because", st->because);
@@ -268,6 +282,8 @@ static struct writing *start(struct job *job, const size_t *which, size_t n) {
     return w;
 }
 
+static void tell_parked(struct writing *w);
+
 static void let_go(struct writing *w) {
     struct job *job = w->job;
     struct worker *o = job->owner;
@@ -282,7 +298,7 @@ static void on_later(void *arg) { let_go(arg); }
 static void written(void *arg, bool stored, const struct err *why) {
     struct writing *w = arg;
     struct worker *o = w->job->owner;
-    if (w->parking && stored) lane_tell_parked(o->gateway, w->attempt->plan->lane);
+    if (w->parking && stored) tell_parked(w);
     if (stored || o->stopping) return let_go(w);
     // Not written: the store still has them as they were, and the runner will find them again. What a peer has accepted is then
     // sent a second time, the one duplicate that cannot be avoided; the pause keeps it from being sent a hundred times.
@@ -353,27 +369,102 @@ static void settle_tried(struct writing *w) {
     if (!w->asking) submit(w);
 }
 
-static void settle_parked(struct writing *w) {
-    struct attempt *a = w->attempt;
-    int64_t until = clock_ms(&w->job->owner->gateway->clock) + PARK_MS;
-    if (until > w->job->message.expires_ms) until = w->job->message.expires_ms;
-    w->parking = true;
-    for (size_t i = 0; i < a->count; i++) {
+// ---- no room ----------------------------------------------------------------------------------------------------------
+
+static struct story story_of_plan(const struct plan *p) {
+    return (struct story){.plan = p, .because = p->origin.because, .where = p->origin.where, .policy = p->origin.version};
+}
+
+static int64_t before_expiry(const struct writing *w, int64_t due_ms) {
+    return due_ms < w->job->message.expires_ms ? due_ms : w->job->message.expires_ms;
+}
+
+static void park_in_lane(struct writing *w) {
+    int64_t until = before_expiry(w, clock_ms(&w->job->owner->gateway->clock) + PARK_MS);
+    struct story st = story_of_plan(w->attempt->soonest.plan);
+    for (size_t i = 0; i < w->count; i++) {
         struct job_recipient *r = &w->job->recipients[w->which[i]];
-        struct story st = {.plan = a->plan, .because = a->plan->origin.because, .where = a->plan->origin.where,
-                           .policy = a->plan->origin.version};
         struct change *c = settle_add(w->settle);
         c->fate = FATE_STAYS;
         c->record = r->record;
         c->record.state = RECIPIENT_PARKED;
         c->record.due_ms = until;
-        c->record.lane = a->plan->lane;
+        c->record.lane = st.plan->lane;
         c->record.decision = decision_json(w, &st);
     }
+}
+
+// They are called back when the limit has room (relay/waiters). Should that ever be forgotten, they come by themselves some hours
+// later, and not all at once.
+static void park_at_limit(struct writing *w) {
+    char text[WAITERS_PLACE];
+    const struct soonest *s = &w->attempt->soonest;
+    struct bytes place = arena_copy(settle_arena(w->settle), waiters_place(s->spend, text));
+    struct story st = story_of_plan(s->plan);
+    st.type = "limit";
+    st.limited = s;
+    st.due_ms = before_expiry(w, s->until_ms);
+    for (size_t i = 0; i < w->count; i++) {
+        struct job_recipient *r = &w->job->recipients[w->which[i]];
+        struct change *c = add(w, r, &st, FATE_STAYS);
+        int64_t spread = (int64_t)((w->job->message.id * 2654435761u + r->record.n) % LIMIT_SPARE_MS);
+        c->record.state = RECIPIENT_PARKED;
+        c->record.due_ms = before_expiry(w, s->until_ms + LIMIT_SPARE_MS + spread);
+        c->record.lane = place;
+    }
+}
+
+static void tell_parked(struct writing *w) {
+    struct gateway *g = w->job->owner->gateway;
+    const struct soonest *s = &w->attempt->soonest;
+    char text[WAITERS_PLACE];
+    if (!s->spend) return lane_tell_parked(g, s->plan->lane);
+    struct bytes place = waiters_place(s->spend, text);
+    for (size_t i = 0; i < w->count; i++)
+        ledger_tell_parked(g, place, w->job->message.id, w->job->recipients[w->which[i]].record.n);
+}
+
+static void settle_parked(struct writing *w) {
+    w->parking = true;
+    if (w->attempt->soonest.spend) park_at_limit(w);
+    else park_in_lane(w);
     submit(w);
 }
 
+// The plan's alternative, if it has one, is next. True: the attempt is done with.
+static bool try_otherwise(struct attempt *a) {
+    const struct plan *next = a->plan->otherwise;
+    struct job *job = a->job;
+    if (!next) return false;
+    if (next->kind == PLAN_SEND) {
+        struct attempt *again = attempt_new(job, next, a->which, a->count);
+        again->soonest = a->soonest;
+        attempt_go(again);
+    }
+    for (size_t i = 0, n = a->count; next->kind != PLAN_SEND && i < n; i++) {
+        struct job_recipient *r = &job->recipients[a->which[i]];
+        const struct plan *was = r->plan;
+        r->plan = plan_ref(next);
+        plan_free(&was);
+        outcome_of_plan(job, a->which[i]);
+    }
+    attempt_free(&a);
+    return true;
+}
+
+static void no_room(struct attempt *a) {
+    bool limited = a->end == ATTEMPT_LIMITED, full = !limited && !a->rest_until_ms;
+    int64_t until = limited ? a->limited.until_ms : a->rest_until_ms;
+    if (!a->soonest.plan || full || until < a->soonest.until_ms)
+        a->soonest = (struct soonest){a->plan, until, limited ? a->limited.spend : NULL, a->limited.used};
+    if (!full && try_otherwise(a)) return; // a lane that is full is a way that works
+    struct writing *w = start(a->job, a->which, a->count);
+    w->attempt = a;
+    settle_parked(w);
+}
+
 void outcome_take(struct attempt *a) {
+    if (a->end == ATTEMPT_PARK || a->end == ATTEMPT_LIMITED) return no_room(a);
     if (a->end == ATTEMPT_BACK) { // nothing happened: the store's record is still right
         struct job *job = a->job;
         for (size_t i = 0, n = a->count; i < n; i++) job_close(job, a->which[i]);
@@ -381,8 +472,7 @@ void outcome_take(struct attempt *a) {
     }
     struct writing *w = start(a->job, a->which, a->count);
     w->attempt = a;
-    if (a->end == ATTEMPT_PARK) settle_parked(w);
-    else settle_tried(w);
+    settle_tried(w);
 }
 
 // ---- plans that send nothing --------------------------------------------------------------------------------------------

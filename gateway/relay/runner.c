@@ -236,12 +236,10 @@ static void unpark_there(struct worker *w, void *arg) {
     free(due);
 }
 
-void runner_call(struct worker *here, uint64_t id, uint32_t n) {
-    struct worker *owner = gateway_worker_of(here->gateway, id);
-    if (owner == here) return runner_unpark(here->runner, id, n);
+void runner_call(struct gateway *g, uint64_t id, uint32_t n) {
     struct due *due = must_alloc(sizeof *due);
     *due = (struct due){.id = id, .n = n};
-    worker_post(owner, unpark_there, due);
+    worker_post(gateway_worker_of(g, id), unpark_there, due);
 }
 
 struct runner *runner_new(struct worker *w) {

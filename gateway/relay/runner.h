@@ -15,7 +15,7 @@ void runner_stop(struct runner *r);  // pick up nothing more
 bool runner_is_idle(const struct runner *r);
 // A lane has room again: pick up these parked ones now, whatever their due time says.
 void runner_unpark(struct runner *r, uint64_t id, uint32_t n);
-void runner_call(struct worker *here, uint64_t id, uint32_t n); // the same, for any worker's message
+void runner_call(struct gateway *g, uint64_t id, uint32_t n); // any thread: the same, soon
 size_t runner_in_memory(const struct runner *r);
 // For outcome: this recipient's fate is on disk; it may be picked up again.
 void runner_done(struct runner *r, uint64_t id, uint32_t n);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CALL_MAX = 256, KEEP_MS = 2000, PROBE_MS = 5 * 60 * 1000, PAUSE_MS = 20 };
+enum { CALL_MAX = 512, KEEP_MS = 2000, PROBE_MS = 5 * 60 * 1000, PAUSE_MS = 20 };
 
 static const struct bytes prefix = {"limit:", 6};
 
@@ -17,6 +17,7 @@ struct waiters {
     uint64_t called;        // and not come back yet
     int64_t called_ms;
     int64_t probe_ms;       // when to look without room, or again from the start
+    uint64_t probe_most;    // more and more while those called do not come for a grant: the policy has another way for them now
     uint64_t after_id;      // all up to here have been called
     uint32_t after_n;
     bool quiet;             // nobody stands behind those that were called
@@ -49,7 +50,7 @@ void waiters_add(struct waiters **list, uint64_t cap, uint64_t id, uint32_t n) {
     struct waiters *p = find(*list, cap);
     if (!p) {
         p = must_alloc(sizeof *p);
-        *p = (struct waiters){.next = *list, .cap = cap, .cap_now = cap, .probe_ms = INT64_MAX};
+        *p = (struct waiters){.next = *list, .cap = cap, .cap_now = cap, .probe_ms = INT64_MAX, .probe_most = 1};
         *list = p;
     }
     p->quiet = false;
@@ -65,6 +66,7 @@ bool waiters_arrived(struct waiters *list, uint64_t place_cap, uint64_t cap, uin
     if (!p || p->called == 0) return false;
     p->called -= n < p->called ? n : p->called;
     p->cap_now = cap;
+    p->probe_most = 1;
     return true;
 }
 
@@ -72,7 +74,11 @@ uint64_t waiters_reserved(struct waiters *list, int64_t now_ms) {
     uint64_t sum = 0;
     for (struct waiters *p = list; p; p = p->next) {
         int64_t since = now_ms - p->called_ms;
-        if (since < 0 || since > KEEP_MS) p->called = 0; // routed elsewhere, or gone
+        if (p->called && (since < 0 || since > KEEP_MS)) {
+            p->called = 0;
+            p->probe_ms = 0;
+            p->probe_most = p->probe_most * 4 < CALL_MAX ? p->probe_most * 4 : CALL_MAX;
+        }
         sum += p->called;
     }
     return sum;
@@ -116,7 +122,8 @@ static bool call(struct waiters *p, struct worker *w, struct bytes account, uint
     if (probe && p->quiet) p->after_id = p->after_n = 0; // some may have come back unheard
     else if (p->quiet) return true;
     if (most == 0 && !probe) return true;
-    struct found f = {.place = p, .most = most == 0 ? 1 : most < CALL_MAX ? most : CALL_MAX};
+    if (probe && most < p->probe_most) most = p->probe_most;
+    struct found f = {.place = p, .most = most < CALL_MAX ? most : CALL_MAX};
     look(w, account, &f);
     if (f.count == 0 && p->after_id == 0) return false;
     p->quiet = f.count < f.most;
@@ -126,7 +133,7 @@ static bool call(struct waiters *p, struct worker *w, struct bytes account, uint
     p->called_ms = now_ms;
     p->after_id = f.at[f.count - 1].id;
     p->after_n = f.at[f.count - 1].n;
-    for (size_t i = 0; i < f.count; i++) runner_call(w, f.at[i].id, f.at[i].n);
+    for (size_t i = 0; i < f.count; i++) runner_call(w->gateway, f.at[i].id, f.at[i].n);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "relay/intake.h"
 #include "relay/lane.h"
 #include "relay/ledger.h"
+#include "relay/limit_look.h"
 #include "relay/runner.h"
 
 #include <signal.h>
@@ -106,6 +107,9 @@ void worker_lend(struct worker *w, struct generation_options *options) {
     options->fetch = w->fetch;
     options->suppressed = is_suppressed;
     options->suppressed_arg = w;
+    options->limit_used = limit_look_used;
+    options->limit_cancel = limit_look_cancel;
+    options->limit_arg = w;
 }
 
 static bool open_generation(struct worker *w, struct err *err) {

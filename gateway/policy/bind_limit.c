@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// The table `limit`: limits for a plan's `spend`, and how much of one is left.
+#include "policy/made.h"
+#include "policy/wall.h"
+
+enum { CAP_MAX = 1000000000, DAYS_MAX = 31, LOOK_STEPS = 1000 };
+
+enum { OPTION_PER, OPTION_COUNT };
+static const char *const per_name[] = {"message", "recipient", NULL};
+static const char *const count_name[] = {"accepted", "attempts", NULL};
+static const struct made_row option_rows[] = {
+    [OPTION_PER] = {"per", MADE_CHOICE, .choices = per_name},
+    [OPTION_COUNT] = {"count", MADE_CHOICE, .choices = count_name},
+    {0},
+};
+static const struct made_shape option_shape = {"options", 0, false, option_rows, NULL};
+
+enum { LIMIT_KEY, LIMIT_N, LIMIT_OPTIONS };
+static const struct made_row rows[] = {
+    [LIMIT_KEY] = {"key", MADE_TEXT, .required = true},
+    [LIMIT_N] = {"n", MADE_INT, .required = true, .max = CAP_MAX},
+    [LIMIT_OPTIONS] = {"options", MADE_INNER, .inner = &option_shape},
+    {0},
+};
+
+enum { ROLLING_KEY, ROLLING_N, ROLLING_SECONDS, ROLLING_OPTIONS };
+static const struct made_row rolling_rows[] = {
+    [ROLLING_KEY] = {"key", MADE_TEXT, .required = true},
+    [ROLLING_N] = {"n", MADE_INT, .required = true, .max = CAP_MAX},
+    [ROLLING_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = DAYS_MAX * 86400.0},
+    [ROLLING_OPTIONS] = {"options", MADE_INNER, .inner = &option_shape},
+    {0},
+};
+
+static void check_key(lua_State *l, int i) {
+    if (made_text(l, i, LIMIT_KEY).len > SPEND_KEY_MAX)
+        made_refuse(l, i, "key: %d bytes at most are possible", SPEND_KEY_MAX);
+}
+
+enum { PER_SECOND, PER_MINUTE, PER_HOUR, PER_DAY, ROLLING };
+static const struct made_shape shapes[] = {
+    [PER_SECOND] = {"limit.per_second", MADE_LIMIT, true, rows, check_key},
+    [PER_MINUTE] = {"limit.per_minute", MADE_LIMIT, true, rows, check_key},
+    [PER_HOUR] = {"limit.per_hour", MADE_LIMIT, true, rows, check_key},
+    [PER_DAY] = {"limit.per_day", MADE_LIMIT, true, rows, check_key},
+    [ROLLING] = {"limit.rolling", MADE_LIMIT, true, rolling_rows, check_key},
+};
+
+struct spend limit_lend(lua_State *l, int i) {
+    static const uint32_t window_s[] = {1, 60, 3600, 86400};
+    ptrdiff_t which = made_shape_at(l, i) - shapes;
+    struct spend s = {.key = made_text(l, i, LIMIT_KEY), .cap = (uint64_t)made_int(l, i, LIMIT_N, 0)};
+    s.window_s = which == ROLLING ? (uint32_t)made_int(l, i, ROLLING_SECONDS, 1) : window_s[which];
+    if (!made_push(l, i, which == ROLLING ? ROLLING_OPTIONS : LIMIT_OPTIONS)) return s;
+    s.recipients = made_int(l, lua_gettop(l), OPTION_PER, 0) == 1;
+    s.attempts = made_int(l, lua_gettop(l), OPTION_COUNT, 0) == 1;
+    lua_pop(l, 1);
+    return s;
+}
+
+// ---- limit.left(l)
+
+static int push_left(lua_State *l, uint64_t used) {
+    uint64_t cap = limit_lend(l, 1).cap;
+    lua_pushinteger(l, used < cap ? (lua_Integer)(cap - used) : 0);
+    return 1;
+}
+
+static void on_used(void *arg, uint64_t used) {
+    struct hook_ticket *t = arg;
+    t->limit = NULL;
+    t->limit_used = used;
+    t->limit_there = true;
+    ticket_go_on(t);
+}
+
+static int after_wait(lua_State *l, int status, intptr_t context) {
+    (void)status;
+    (void)context;
+    struct hook_ticket *t = ticket_of(l);
+    if (!t->limit_there) return luaL_error(l, "limit.left: this question was given up");
+    return push_left(l, t->limit_used);
+}
+
+static int left(lua_State *l) {
+    struct hook_ticket *t = ticket_of(l);
+    const struct generation_options *o = &t->g->options;
+    const struct made_shape *shape = made_shape_at(l, 1);
+    uint64_t used;
+    if (!shape || shape->group != MADE_LIMIT)
+        return luaL_error(l, "limit.left: a limit (limit.per_day, ...) is expected, not %s%s", shape ? "" : "a ",
+                          shape ? shape->name : luaL_typename(l, 1));
+    if (!o->limit_used) return luaL_error(l, "limit.left: there is no ledger here");
+    if (!vm_can_wait(l))
+        return luaL_error(l, "limit.left: waiting is not possible within table.sort, string.gsub, tostring or require");
+    vm_charge(l, LOOK_STEPS);
+    ticket_forget_questions(t); // of a coroutine that was left alone
+    lua_settop(l, 1);
+    struct spend spend = limit_lend(l, 1);
+    if (o->limit_used(o->limit_arg, &spend, &used, on_used, t, &t->limit)) return push_left(l, used);
+    return vm_wait(l, after_wait);
+}
+
+int open_limit(lua_State *l) {
+    static const luaL_Reg functions[] = {{"left", left}, {NULL, NULL}};
+    luaL_newlib(l, functions);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        made_push_constructor(l, &shapes[i]);
+        lua_setfield(l, -2, strchr(shapes[i].name, '.') + 1);
+    }
+    return 1;
+}

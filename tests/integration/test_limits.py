@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""Limits: what the peers count, what waits, and until when."""
+import time
+
+import pytest
+from lab import ground, mail, policies
+
+pytestmark = pytest.mark.core
+
+
+def limited(peer, spend, more="", retry=None, before=""):
+    return policies.routed(f'via = route.relay{{ host = "{peer.host}", port = {peer.port}, tls = "none" }}, spend = {{ {spend} }},{more}', retry, before)
+
+
+def submit(g, word, count, **fields):
+    for i in range(count):
+        g.submit(f"{word}n{i}", **fields)
+
+
+def row_of(g, key):
+    rows = [r for r in g.control("limit")[0] if r["key"] == key]
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def test_a_day(gateway, scripted, word):
+    """Twenty for a cap of seven: seven go, thirteen wait uncounted, and go when the window lets them."""
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_day("acme", 7)'))
+    submit(g, word, 20)
+    g.until_event("limit", 13)
+    ground.until("seven arrive", lambda: len(peer.accepted) == 7, log=g.log)
+    assert row_of(g, "acme")["used"] == 7
+    rows = g.queue()
+    assert len(rows) == 13 and all(r["state"] == "parked" and r["attempts"] == 0 for r in rows)
+    event = g.events("limit")[0]
+    assert event["limit"]["key"] == "acme" and event["limit"]["cap"] == 7 and event["limit"]["used"] == 7 and event["limit"]["window_s"] == 86400
+    g.advance_clock(80000)
+    time.sleep(0.5)
+    assert len(peer.accepted) == 7
+    g.advance_clock(9000)
+    ground.until("seven more", lambda: len(peer.accepted) == 14, log=g.log)
+    g.advance_clock(89000)
+    ground.until("the last", lambda: len(peer.accepted) == 20, log=g.log)
+    g.until_empty()
+    assert g.status()["deferred"] == 0 and row_of(g, "acme")["used"] == 6
+    # Those that waited were called when there was room, and not again and again.
+    assert len(g.events("limit")) <= 13 + 6 + 2
+
+
+def test_what_the_peer_refuses_is_not_spent(gateway, scripted, word):
+    peer = scripted(rcpt={"good": "250 ok", "*": "550 5.1.1 no"})
+    g = gateway(policy=limited(peer, 'limit.per_day("acme", 2), limit.per_day("tries", 100, { count = "attempts" })'))
+    submit(g, word, 10, to=["bad@b.example"], sender="")
+    g.until_event("bounced", 10)
+    submit(g, word + "g", 3, to=["good@b.example"], sender="")
+    g.until_event("delivered", 2, recipient="good@b.example")
+    g.until_event("limit", 1)
+    assert row_of(g, "acme")["used"] == 2 and row_of(g, "tries")["used"] == 12
+
+
+def test_recipients(gateway, scripted, word):
+    """A message for six, where four more may go: four go now."""
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_day("people", 10, { per = "recipient" })'))
+    g.submit(word + "a", to=[f"r{i}@b.example" for i in range(6)])
+    ground.until("six arrive", lambda: len(peer.accepted) == 1, log=g.log)
+    g.submit(word + "b", to=[f"r{i}@b.example" for i in range(6)])
+    g.until_event("limit", 2)
+    ground.until("ten arrive", lambda: sum(len(m.recipients) for m in peer.accepted) == 10, log=g.log)
+    g.until_queue(2)
+    assert row_of(g, "people")["used"] == 10
+
+
+def test_a_rate_is_paced(gateway, scripted, word):
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_second("acme", 5)'), virtual_clock=False)
+    submit(g, word, 25)
+    ground.until("all arrive", lambda: len(peer.accepted) == 25, 30, log=g.log)
+    times = sorted(m.at for m in peer.accepted)
+    for i in range(5, 25):
+        assert times[i] - times[i - 5] > 0.99, times
+    assert times[-1] - times[0] < 12
+    g.until_empty()
+
+
+def test_all_or_none(gateway, scripted, word):
+    """The day has room, the hour has none: the day is not charged."""
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_day("acme", 10), limit.per_hour("acme", 3)'))
+    submit(g, word, 9)
+    g.until_event("limit", 6)
+    used = {r["window_s"]: r["used"] for r in g.control("limit")[0]}
+    assert used == {3600: 3, 86400: 3}
+    for expected in (6, 9):
+        g.advance_clock(3700)
+        ground.until(f"{expected} arrive", lambda: len(peer.accepted) == expected, log=g.log)
+    assert {r["window_s"]: r["used"] for r in g.control("limit")[0]} == {3600: 3, 86400: 9}
+
+
+def test_restart_and_kill_forget_nothing(gateway, scripted, word):
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_day("acme", 6)'))
+    submit(g, word, 3)
+    ground.until("three arrive", lambda: len(peer.accepted) == 3, log=g.log)
+    g.until_empty()
+    g.restart()
+    assert row_of(g, "acme")["used"] == 3
+    submit(g, word + "b", 1)
+    ground.until("four arrive", lambda: len(peer.accepted) == 4, log=g.log)
+    g.until_empty()
+    g.kill9()
+    g.start()
+    assert row_of(g, "acme")["used"] == 4
+    submit(g, word + "c", 5)
+    g.until_event("limit", 3)
+    assert len(peer.accepted) == 6
+    g.kill9()
+    g.start()
+    g.advance_clock(90000)  # they waited in the store, and are found again
+    ground.until("all nine arrive", lambda: len(peer.accepted) == 9, log=g.log)
+    g.until_empty()
+
+
+def test_a_higher_cap_after_a_reload(gateway, scripted, word):
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_day("acme", 2)'))
+    submit(g, word, 12)
+    g.until_event("limit", 10)
+    g.write_scripts({"policy.lua": limited(peer, 'limit.per_day("acme", 8)')})
+    g.reload()
+    ground.until("eight arrive", lambda: len(peer.accepted) == 8, log=g.log)
+    g.write_scripts({"policy.lua": limited(peer, "")})
+    g.reload()
+    ground.until("all arrive", lambda: len(peer.accepted) == 12, 40, log=g.log)
+    g.until_empty()
+
+
+def test_two_caps_on_one_account(gateway, scripted, word):
+    """Newsletters may use four of six: a password reset never waits behind them."""
+    peer = scripted()
+    g = gateway(policy=f'''{policies.PRELUDE}
+return {{ route = function(m, r)
+    local cap = m.sender:find("^news") and 4 or 6
+    return route.send{{ via = route.relay{{ host = "{peer.host}", port = {peer.port}, tls = "none" }}, spend = {{ limit.per_day("acme", cap) }} }}
+end }}
+''')
+    submit(g, word, 10, sender="news@sender.example")
+    g.until_event("limit", 6)
+    submit(g, word + "r", 3, sender="reset@sender.example")
+    g.until_event("limit", 1, sender="reset@sender.example")
+    ground.until("six arrive", lambda: len(peer.accepted) == 6, log=g.log)
+    g.advance_clock(90000)
+    ground.until("the last reset arrives", lambda: sum(m.sender.startswith("reset") for m in peer.accepted) == 3, log=g.log)
+    ground.until("and some news", lambda: len(peer.accepted) >= 10, log=g.log)
+    g.advance_clock(90000)
+    ground.until("all arrive", lambda: len(peer.accepted) == 13, log=g.log)
+
+
+def test_first_with_room(gateway, scripted, word):
+    """The identity that has room takes it; where none has, the earliest is waited for. No attempt is counted."""
+    one, two = scripted(), scripted()
+    g = gateway(policy=f'''{policies.PRELUDE}
+local function by(name, host, port, n)
+    return route.send{{ via = route.relay{{ host = host, port = port, tls = "none" }}, spend = {{ limit.per_day(name, n) }}, because = name }}
+end
+return {{ route = function(m, r)
+    return route.first{{ by("one", "{one.host}", {one.port}, 3), by("two", "{two.host}", {two.port}, 4) }}
+end }}
+''')
+    submit(g, word, 10)
+    g.until_event("limit", 3)
+    ground.until("three and four", lambda: (len(one.accepted), len(two.accepted)) == (3, 4), log=g.log)
+    rows = g.queue()
+    assert len(rows) == 3 and all(r["attempts"] == 0 for r in rows)
+    g.advance_clock(90000)
+    ground.until("all arrive", lambda: len(one.accepted) + len(two.accepted) == 10, log=g.log)
+    g.until_empty()
+
+
+def test_first_that_answers(gateway, scripted, word):
+    """A way out that rests is passed over, and the last alternative says what to do when none is left."""
+    dead, alive = scripted(), scripted()
+    dead.stop()
+    g = gateway(policy=f'''{policies.PRELUDE}
+local function by(host, port, n) return route.send{{ via = route.relay{{ host = host, port = port, tls = "none" }}, spend = {{ limit.per_day(host, n) }} }} end
+return {{
+    route = function(m, r) return route.first{{ by("{dead.host}", {dead.port}, 50), by("{alive.host}", {alive.port}, 4), route.hold("none left") }} end,
+    retry = function() return retry.wait(1, "again") end,
+}}
+''')
+    submit(g, word, 6)
+    g.advance_clock(2)
+    ground.until("four arrive", lambda: len(alive.accepted) == 4, log=g.log)
+    g.until_event("held", 2)
+    assert all(r["used"] == (4 if r["key"] == alive.host else 0) for r in g.control("limit")[0])
+
+
+def test_left(gateway, word):
+    """limit.left tells what the ledger has, whichever worker that is on."""
+    g = gateway(workers=4, policy=policies.PRELUDE + '''
+return { route = function(m, r)
+    local l = limit.per_day("acme/" .. r.local_part, 5)
+    return route.send{ via = route.capture{ dir = "in" }, spend = { l }, because = "left " .. limit.left(l) }
+end }
+''')
+    for i in range(3):
+        for box in ("a", "b", "c", "d"):
+            g.submit(f"{word}{i}{box}", to=[f"{box}@b.example"])
+            g.until_event("delivered", i + 1, recipient=f"{box}@b.example")
+    for box in ("a", "b", "c", "d"):
+        assert [e["because"] for e in g.events("delivered", recipient=f"{box}@b.example")] == ["left 5", "left 4", "left 3"]
+    listed = g.cli("limit").stdout
+    assert listed.count("acme/") == 4 and "1d" in listed
+    assert g.cli("limit", "acme/a", "--json").stdout.count("\n") == 1
