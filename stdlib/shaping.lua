@@ -61,6 +61,7 @@ local function set(layer, entry, level)
   if entry.tls and not TLS[entry.tls] then
     fact.refuse(level + 1, "%s: tls: one of %s is expected", what, fact.list_of(TLS))
   end
+  local rate = entry.rate and read_rate(entry.rate, level + 1, what)
   local group = values[layer][entry.provider] or {}
   values[layer][entry.provider] = group
   local some = false
@@ -70,7 +71,7 @@ local function set(layer, entry, level)
       if was and layer == "shipped" then
         fact.refuse(level + 1, "%s: %s is set already (%s)", what, name, was.from.where)
       end
-      group[name] = { value = entry[name], rate = name == "rate" and read_rate(entry.rate, level + 1, what) or nil, from = from }
+      group[name] = { value = entry[name], rate = rate, from = from }
       some = true
     end
   end
