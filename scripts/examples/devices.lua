@@ -1,24 +1,36 @@
 -- SPDX-License-Identifier: MIT
--- Printers, cameras and scripts that cannot log in: known by their network, tied to one sender, and kept inside.
+-- Office devices that cannot log in: known by their network or their certificate, each tied to its own sender, to recipients inside, and to a
+-- number of messages a day. What is over the number is kept and goes the next day; a printer gone mad harms nobody.
 local answer = require "answer"
+local identity = require "identity"
 local route = require "route"
 
 local INSIDE = { ["acme.example"] = true }
 local devices = {
-  { ip = "^10%.1%.2%.", sender = "printer@acme.example" },
-  { ip = "^10%.1%.3%.", sender = "camera@acme.example" },
+  { name = "printers", network = "^10%.1%.2%.", sender = "printer@acme.example", per_day = 500 },
+  { name = "cameras", network = "^10%.1%.3%.", sender = "camera@acme.example", per_day = 2000 },
+  -- SHA-256 of the certificate, as in the log line of its first connection.
+  { name = "erp", certificate = "3b7e0000000000000000000000000000000000000000000000000000000000aa", sender = "erp@acme.example",
+    per_day = 10000, anywhere = true },
 }
+local by_name = {}
+for _, device in ipairs(devices) do
+  device.identity = identity.define { name = "device-" .. device.name }
+  device.spend = { limit.per_day("device/" .. device.name, device.per_day, { per = "recipient" }) }
+  by_name[device.name] = device
+end
 
 local function device_of(session)
   for _, device in ipairs(devices) do
-    if session.client_ip:find(device.ip) then return device end
+    if device.certificate and session.client_certificate == device.certificate then return device end
+    if device.network and session.client_ip:find(device.network) then return device end
   end
 end
 
 local policy = {}
 
 function policy.connect(session)
-  if session.kind == "relay" and not device_of(session) then
+  if session.kind == "relay" and session.tls_version == "" and not device_of(session) and not session.trusted_network then
     return answer.reject("554 5.7.1 this port is for our devices", "no device has " .. session.client_ip)
   end
   return answer.accept {}
@@ -34,19 +46,21 @@ end
 
 function policy.recipient(session, to)
   if session.user ~= "" then return answer.accept {} end
-  if session.trusted_network and INSIDE[to.domain] then return answer.accept {} end
+  local device = device_of(session)
+  if device and (device.anywhere or INSIDE[to.domain]) then return answer.accept {} end
   return answer.reject("550 5.7.1 devices write to us only", to.domain)
 end
 
 function policy.message(session, message)
-  return answer.accept { tags = { from = session.user ~= "" and "person" or "device" }, expires = "1d" }
+  local device = session.user == "" and device_of(session)
+  return answer.accept { tags = { device = device and device.name or nil }, expires = device and "2d" or nil }
 end
 
 function policy.route(message, recipient)
-  if INSIDE[recipient.domain] then
-    return route.send { via = route.lmtp { host = "unix:/run/dovecot/lmtp" }, because = "our own mailboxes" }
-  end
-  return route.send { via = route.direct {}, because = "a person's mail, tag " .. (message.tags.from or "none") }
+  local device = by_name[message.tags.device or ""]
+  local way = INSIDE[recipient.domain] and route.lmtp { host = "unix:/run/dovecot/lmtp" } or route.direct {}
+  if not device then return route.send { via = way, because = "a person's mail" } end
+  return route.send { via = way, identity = device.identity, spend = device.spend, because = "device " .. device.name }
 end
 
 return policy

@@ -1,47 +1,47 @@
 -- SPDX-License-Identifier: MIT
--- Straight to the world: each of our domains signs with its own key and leaves from its own address; Gmail and the like are asked
--- for verified TLS, the rest for whatever they offer.
+-- Straight to the world from two addresses of our own. One has been sending for years, the other is new: it takes what its warmup
+-- allows at each provider that day, and what is over goes by the warm one. Providers get the connections and the TLS they ask for, and
+-- mailboxes that do not exist go on the suppression list.
 local identity = require "identity"
+local pool = require "pool"
+local provider = require "provider"
+local reply = require "reply"
 local route = require "route"
+local shaping = require "shaping"
+local suppression = require "suppression"
+local warmup = require "warmup"
 
-local identities = {
-  ["acme.example"] = identity.define {
-    name = "acme",
-    source = { "192.0.2.10", "2001:db8::10" },
-    helo = "out1.acme.example",
-    dkim = { { domain = "acme.example", selector = "s2026", key = "dkim/acme.pem" } },
-  },
-  ["news.acme.example"] = identity.define {
-    name = "acme-news",
-    source = "192.0.2.11",
-    helo = "out2.acme.example",
-    return_path = "bounces@news.acme.example",
-    dkim = { { domain = "news.acme.example", selector = "s2026", key = "dkim/news.pem" } },
-  },
+-- openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out dkim/acme.pem
+local KEY = "dkim/acme.pem"
+local dkim = identity.has_key(KEY) and { { domain = "acme.example", selector = "s2026", key = KEY } } or nil
+
+local old = identity.define { name = "out1", source = "192.0.2.10", helo = "out1.acme.example", dkim = dkim }
+local new = identity.define { name = "out2", source = "192.0.2.11", helo = "out2.acme.example", dkim = dkim }
+
+local warm = warmup.new { name = "out2", ladder = "sendgrid-daily", start = "2026-11-02", finally = "none", overflow = "other",
+  providers = { google = 0.5, outlook = 0.5, yahoo = 0.25 } }
+
+local addresses = pool.new {
+  members = { { name = "out1", identity = old, weight = 1 }, { name = "out2", identity = new, weight = 3 } },
+  caps = function(member, ask)
+    if member.name == "out2" then return warm:limits(ask.provider) end
+    return {}
+  end,
 }
-
--- MX host names that end so belong to providers whose certificates are known to be right.
-local careful = { "%.google%.com$", "%.outlook%.com$", "%.yahoodns%.net$" }
-
-local function tls_for(domain)
-  local list = dns.mx(domain)
-  if not list then return "opportunistic" end -- the delivery will find out why
-  for _, pattern in ipairs(careful) do
-    if list[1].host:lower():find(pattern) then return "verify" end
-  end
-  return "opportunistic"
-end
 
 local direct = route.direct {}
 local policy = {}
 
 function policy.route(message, recipient)
-  local from = (message.sender:match("@([^@]+)$") or ""):lower()
-  if message.sender == "" then from = "acme.example" end -- reports of our own
-  local who = identities[from]
-  if not who then return route.hold("no identity for senders of " .. from) end
-  local tls = tls_for(recipient.domain)
-  return route.send { via = direct, identity = who, tls = tls, because = who.name .. ", TLS " .. tls }
+  local refused = suppression.check(message, recipient)
+  if refused then return refused end
+  local group, how = provider.of(recipient.domain)
+  return addresses:first({ message = message, recipient = recipient, provider = group }, function(member, spend)
+    return route.send { via = direct, identity = member.identity, spend = spend, lane = shaping.lane(group), tls = shaping.tls(group),
+      because = group .. " (" .. how .. ") from " .. member.name }
+  end)
 end
+
+policy.retry = reply.hook { suppress = suppression.bounces {} }
 
 return policy

@@ -263,85 +263,6 @@ static void the_shipped_policy_captures(void **state) {
     assert_int_equal(a.answer.kind, ANSWER_REJECT);
 }
 
-static const char rfc8410_key[] = "-----BEGIN PRIVATE KEY-----\n" // section 10.3: nobody's secret
-                                  "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-                                  "-----END PRIVATE KEY-----\n";
-
-static void use_example(const char *name) {
-    char path[200], text[8192];
-    snprintf(path, sizeof path, "scripts/examples/%s.lua", name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = 0;
-    fclose(f);
-    kit_put(&k, "dkim/acme.pem", rfc8410_key);
-    kit_put(&k, "dkim/news.pem", rfc8410_key);
-    kit_policy(&k, text);
-}
-
-static const struct plan *ask(struct kit_answer *a, const struct message_facts *m,
-                              const struct recipient_facts *r) {
-    hook_route(k.g, m, r, kit_on_plan, a);
-    if (kit_question) {
-        struct dns_record mx = {.mx = {5, "alt1.aspmx.l.google.com"}};
-        kit_dns(&(struct dns_answer){.status = DNS_OK, .count = 1, .records = &mx, .why = ""});
-    }
-    kit_turn(&k);
-    if (a->plan->origin.fault) fail_msg("%s", a->because);
-    return a->plan;
-}
-
-static void the_examples_work(void **state) {
-    (void)state;
-    struct kit_answer a = {0};
-    struct message_facts m = kit_message;
-    use_example("direct");
-    m.sender = BYTES("shop@acme.example");
-    const struct plan *p = ask(&a, &m, &kit_recipient);
-    assert_int_equal(p->kind, PLAN_SEND);
-    assert_int_equal(p->tls, LEVEL_VERIFY);
-    assert_int_equal(p->identity.key_count, 1);
-    assert_string_equal(sign_key_domain(p->identity.keys[0]), "acme.example");
-    m.sender = BYTES("x@elsewhere.example");
-    assert_int_equal(ask(&a, &m, &kit_recipient)->kind, PLAN_HOLD);
-
-    use_example("smarthosts");
-    struct recipient_facts r = kit_recipient;
-    r.last_outcome = BYTES("");
-    r.attempts = 0;
-    assert_true(bytes_equal(ask(&a, &m, &r)->via.host, BYTES("smtp.first.example")));
-    r.last_outcome = BYTES("{\"stage\":\"connect\"}");
-    r.attempts = 1;
-    p = ask(&a, &m, &r);
-    assert_true(p->via.implicit_tls && p->tls == LEVEL_VERIFY);
-    struct outcome_facts o = kit_outcome(450);
-    o.stage = BYTES("connect");
-    hook_retry(k.g, &m, &r, &o, kit_on_verdict, &a);
-    kit_turn(&k);
-    assert_int_equal(a.verdict.wait_s, 60);
-
-    use_example("devices");
-    struct session_facts s = kit_session;
-    s.user = BYTES("");
-    s.kind = BYTES("relay");
-    s.client_ip = BYTES("10.1.2.3");
-    s.trusted_network = true;
-    hook_connect(k.g, &s, kit_on_answer, &a);
-    kit_turn(&k);
-    assert_int_equal(a.answer.kind, ANSWER_ACCEPT);
-    hook_sender(k.g, &s, &kit_address, kit_on_answer, &a);
-    kit_turn(&k);
-    assert_int_equal(a.answer.kind, ANSWER_REJECT);
-    hook_recipient(k.g, &s, &kit_address, kit_on_answer, &a);
-    kit_turn(&k);
-    assert_int_equal(a.answer.kind, ANSWER_REJECT);
-    hook_message(k.g, &s, &m, kit_on_answer, &a);
-    kit_turn(&k);
-    assert_string_equal(a.tags, "{\"from\":\"device\"}");
-    assert_int_equal(ask(&a, &m, &kit_recipient)->via.kind, VIA_DIRECT);
-    plan_free(&a.plan);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static void another_file_makes_another_bundle(void **state) {
@@ -390,7 +311,6 @@ int main(void) {
         TEST(modules_are_found_and_loaded_once),
         TEST(keys_are_checked_at_load),
         TEST(the_shipped_policy_captures),
-        TEST(the_examples_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,6 +238,10 @@ static void elsewhere_is_one_jump(void **state) {
 
 // ---- what the pages show
 
+static const char rfc8410_key[] = "-----BEGIN PRIVATE KEY-----\n" // section 10.3: nobody's secret
+                                  "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+                                  "-----END PRIVATE KEY-----\n";
+
 static int pages;
 
 static bool nobody_is_suppressed(void *arg, const struct bytes *scopes, size_t count, struct bytes address,
@@ -272,6 +276,29 @@ static void try_policy(const char *name, const char *policy) {
     pages++;
 }
 
+static void try_example(const char *path) {
+    if (strstr(path, ".story.lua")) return;
+    char *policy = whole_file(path);
+    try_policy(path, policy);
+    free(policy);
+}
+
+static void the_examples_load_and_answer(void **state) {
+    (void)state;
+    kit_init(&k);
+    pages = 0;
+    static const char *const keys[] = {"acme", "birch", "news"};
+    for (size_t i = 0; i < 3; i++) {
+        char name[50];
+        snprintf(name, sizeof name, "dkim/%s.pem", keys[i]);
+        kit_put(&k, name, rfc8410_key);
+    }
+    each_file("scripts/examples/*.lua", try_example);
+    assert_true(pages >= 8);
+    plan_free(&a.plan);
+    kit_release(&k);
+}
+
 // The blocks between ```lua and ``` of the reference are whole policies.
 static void the_reference_works_as_it_stands(void **state) {
     (void)state;
@@ -297,6 +324,7 @@ int main(void) {
         cmocka_unit_test(what_is_ours_never_counts),
         cmocka_unit_test(only_a_dead_mailbox_is_suppressed),
         cmocka_unit_test(elsewhere_is_one_jump),
+        cmocka_unit_test(the_examples_load_and_answer),
         cmocka_unit_test(the_reference_works_as_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

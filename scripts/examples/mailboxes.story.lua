@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: MIT
+local story = require "story"
+
+local function session(t)
+  t:policy(story.file "examples/mailboxes.lua"):at "2026-11-20 09:00"
+  return t:session { trusted_network = true }
+end
+
+local function to(s, address) return s:message { from = "sales@acme.example", to = address } end
+
+local function has_cap(key, low, high)
+  return function(spend)
+    for _, limit in ipairs(spend) do
+      if limit.key == key then return limit.cap >= low and limit.cap <= high end
+    end
+  end
+end
+
+story("Google hears from a Google mailbox, Microsoft from one at Microsoft", function(t)
+  local s = session(t)
+  to(s, "a@gmail.com"):route():expect { via = { host = "smtp.gmail.com" }, tls = "verify" }
+  to(s, "a@hotmail.com"):route():expect { identity = "cleo", via = { host = "smtp.office365.com" }, connections = 3 }
+end)
+
+story("the same recipient has the same correspondent", function(t)
+  local s = session(t)
+  local first = to(s, "person@gmail.com"):route().identity.name
+  for _ = 1, 5 do to(s, "Person@gmail.com"):route():expect { identity = first } end
+end)
+
+story("an exhausted mailbox hands over, and the recipient is not blamed", function(t)
+  local s = session(t)
+  local m = to(s, "person@gmail.com")
+  local first = m:route().identity.name
+  m:outcome { reply = "550 5.4.5 Daily user sending limit exceeded.", stage = "mail", peer = "smtp.gmail.com [192.0.2.9]:587" }
+    :expect { kind = "elsewhere", counts = false, suppress = story.absent }
+  m:route():expect { identity = function(came) return came.name ~= first end }
+  m:outcome { reply = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", stage = "content" }
+    :expect { kind = "wait", counts = false, wait = story.between(900, 1000) }
+end)
+
+story("a mailbox on its first day sends a few, and none before", function(t)
+  local s = session(t)
+  t:at "2026-11-01 10:00"
+  to(s, "a@hotmail.com"):route():expect { identity = "cleo", spend = has_cap("warmup/cleo/other", 1, 3) }
+  t:at "2026-10-31 10:00"
+  to(s, "a@hotmail.com"):route():expect { identity = "ann" }
+end)

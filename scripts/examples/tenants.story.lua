@@ -1,0 +1,26 @@
+-- SPDX-License-Identifier: MIT
+local story = require "story"
+
+local function session(t, name)
+  t:policy(story.file "examples/tenants.lua")
+  t:users { acme = { password = "a", tenant = "acme", from = "*@acme.example" }, birch = { password = "b", tenant = "birch", from = "*@birch.example" } }
+  local s = t:session {}
+  s:login(name, name:sub(1, 1)):expect "accept"
+  return s
+end
+
+story("each tenant sends as itself", function(t)
+  session(t, "acme"):message { from = "shop@acme.example", to = "ann@gmail.com" }:route()
+    :expect { identity = "acme", because = story.has "acme to google, within its share" }
+  session(t, "birch"):message { from = "x@birch.example", to = "ann@gmail.com" }:route():expect { identity = "birch" }
+end)
+
+story("and never as the other", function(t)
+  session(t, "birch"):sender "shop@acme.example":expect { kind = "reject", code = 553 }
+end)
+
+story("a bounce of one tenant's mail is not the other's affair", function(t)
+  local m = session(t, "acme"):message { from = "shop@acme.example", to = "gone@gmail.com" }
+  m:route()
+  m:outcome { reply = "550 5.1.1 no such user", via = "direct" }:expect { kind = "give_up", suppress = { scope = "identity:acme" } }
+end)

@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: MIT
+local story = require "story"
+
+local function message(t)
+  t:policy(story.file "examples/transactional.lua")
+  return t:session { trusted_network = true }:message { from = "orders@shop.example", to = "ann@example.net" }
+end
+
+story("receipts go by SES, and SES's quota is ours to keep", function(t)
+  local plan = message(t):route()
+  plan:expect { via = { host = "email-smtp.eu-west-1.amazonaws.com" }, tls = "verify", because = story.has "ses: first choice" }
+end)
+
+story("a throttled account moves the message at once and counts nothing", function(t)
+  local m = message(t)
+  m:route()
+  m:outcome { reply = "454 Throttling failure: Daily message quota exceeded", stage = "data" }:expect { kind = "elsewhere", counts = false }
+  m:route():expect { via = { host = "smtp.postmarkapp.com" } }
+  -- The second one refuses too: no ping-pong, it waits, and still nothing is counted.
+  m:outcome { reply = "451 You have exceeded your sending limit", stage = "data" }:expect { kind = "wait", counts = false }
+end)
+
+story("a customer who does not exist is the customer's affair", function(t)
+  local m = message(t)
+  m:route()
+  m:outcome("550 5.1.1 no such user"):expect "give_up"
+end)
