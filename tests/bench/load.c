@@ -19,7 +19,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { IN = 4096, HEAD = 1024, RETRY_US = 20000 };
+enum { IN = 4096, HEAD = 1024, RETRY_US = 20000, PATIENCE_US = 30000000 };
 
 struct options {
     struct endpoint to;
@@ -76,6 +76,7 @@ struct load {
     bool ending;
     uint64_t issued, accepted, temporary, permanent, lost, connects, connect_errors, unwelcome;
     int64_t started_us, next_us, finish_us;
+    int64_t heard_us; // when anybody last said anything
     struct spread from_mail, from_end;
     size_t *waiting; // clients that wait for the rate, a ring
     size_t waiting_first, waiting_count;
@@ -313,6 +314,7 @@ static void hear(struct load *l, struct client *c) {
     if (result == WIRE_CLOSED) leave(l, c);
     if (result != WIRE_DONE) return;
     c->heard += got;
+    l->heard_us = now_us();
     int code;
     for (size_t length; c->state != CLOSED && (length = find_reply(c, &code));) {
         char text[IN];
@@ -391,6 +393,14 @@ static void release_held(struct load *l) {
         if (l->clients[i].state != CLOSED) leave(l, &l->clients[i]);
 }
 
+// A server that has fallen silent: what is under way counts as lost.
+static void give_up(struct load *l) {
+    fprintf(stderr, "not a word for %d s\n", (int)(PATIENCE_US / 1000000));
+    l->ending = true;
+    for (size_t i = 0; i < l->o.connections; i++)
+        if (l->clients[i].state != CLOSED) leave(l, &l->clients[i]);
+}
+
 static bool turn(struct load *l) {
     struct epoll_event events[256];
     if (l->closed) open_some(l);
@@ -408,6 +418,7 @@ static bool turn(struct load *l) {
     }
     if (l->waiting_count) release_waiting(l);
     release_held(l);
+    if (l->o.hold_s <= 0 && now_us() - l->heard_us > PATIENCE_US) give_up(l);
     return true;
 }
 
@@ -574,7 +585,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < l->o.connections; i++)
         l->clients[i].wire.fd = -1;
     l->closed = l->o.connections;
-    l->started_us = l->next_us = now_us();
+    l->started_us = l->next_us = l->heard_us = now_us();
     while (turn(l))
         continue;
     print_result(l);

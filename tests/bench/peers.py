@@ -3,9 +3,13 @@
 
 Mail for *.hold.example is accepted and kept. Nobody looks anything up in DNS, nobody asks for a login.
 """
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+
+import machine
 
 BENCH = pathlib.Path(__file__).resolve().parent
 REPOSITORY = BENCH.parents[1]
@@ -25,6 +29,7 @@ class Peer:
         self.process = None
         self.configure()
         self.start()
+        self.account = machine.Account(self.name, self.pid)
 
     @property
     def pid(self):
@@ -99,18 +104,11 @@ class Sandboxed(Peer):
         self.process = self.box.start(self.command)
         self.process.until_listening(self.host, self.port)
 
-    def run_inside(self, *command):
-        """A tool of the peer, in its own root."""
-        inside = min(pid for pid in _children(self.pid))
-        return subprocess.run(["nsenter", "-t", str(inside), "-m", "-p", "--root", *command], capture_output=True, text=True)
-
     def stop(self):
+        # The first process of the sandbox takes all others along. It would outlive its parent: who changes users loses pdeathsig.
+        for pid in machine.children(self.pid):
+            os.kill(pid, signal.SIGKILL)
         self.box.stop()
-
-
-def _children(pid):
-    import machine
-    return [p for p in machine.tree(pid) if p != pid] or [pid]
 
 
 class Postfix(Sandboxed):
@@ -272,20 +270,20 @@ begin retry
 class Haraka(Peer):
     """One process on node, its own outbound queue. From npm, below build/peers/haraka."""
     name = "haraka"
-    package = "Haraka@3.0.5"
+    package = "Haraka@3.3.4"
 
     def configure(self):
         home = ground.PEERS / "haraka"
         if not (home / "node_modules/Haraka/bin/haraka").exists():
             home.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", home, self.package], check=True)
+            subprocess.run(["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", home, self.package], check=True)
         self.home, self.folder = home, ground.folder("haraka")
         for name in ("config", "plugins", "queue"):
             (self.folder / name).mkdir()
         write = {
             "config/smtp.ini": f"listen={self.host}:{self.port}\n[headers]\nshow_version=false\n", "config/me": "haraka.example\n",
             "config/plugins": "bench_relay\n", "config/outbound.ini": "enable_tls=false\nlocal_mx_ok=true\nconcurrency_max=200\n",
-            "config/log.ini": "[main]\nlevel=NOTICE\n", "config/connection.ini": "[max]\nbytes=60000000\n",
+            "config/log.ini": "[main]\nlevel=NOTICE\n", "config/connection.ini": "[max]\nbytes=60000000\n[message]\ngreeting[]=bench\n[headers]\n[uuid]\n[haproxy]\n",
             "plugins/bench_relay.js": """
 exports.register = function () {
     this.register_hook('rcpt', 'rcpt');
