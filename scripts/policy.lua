@@ -6,7 +6,9 @@
 -- story, hook by hook.
 local answer = require "answer"
 local identity = require "identity"
+local reply = require "reply"
 local route = require "route"
+local suppression = require "suppression"
 local users = require "users"
 
 -- 1. Who we are, by the sender's domain. An identity may also have source addresses, a HELO name and a return path
@@ -29,9 +31,28 @@ local ways = {
   ["*"] = route.capture {},
 }
 
--- 3. Who may send as whom: the users file says it (from=*@example.org). Users without an entry may use any sender, as
+-- 3. How much, in any 24 hours: by identity (its name) and by user. What is over waits until there is room again; nothing is
+--    refused and no attempt is counted. limit.per_minute, per_hour and others: stdlib/README.md.
+local per_day = {
+  identity = { --[[ demo = 2000 ]] },
+  user = { --[[ printer = 500 ]] },
+}
+
+-- 4. Who may send as whom: the users file says it (from=*@example.org). Users without an entry may use any sender, as
 --    usual within one organisation; false demands an entry.
 local WITHOUT_ENTRY = true
+
+-- What follows makes a policy of these tables, and seldom has to change.
+local spends = {} -- "identity/demo" -> a list of one limit
+for kind, caps in pairs(per_day) do
+  for name, n in pairs(caps) do spends[kind .. "/" .. name] = { limit.per_day(kind .. "/" .. name, n) } end
+end
+
+local function spend_of(who, user)
+  local one, other = who and spends["identity/" .. who.name], spends["user/" .. user]
+  if one and other then return { one[1], other[1] } end
+  return one or other
+end
 
 local policy = {}
 
@@ -43,9 +64,15 @@ function policy.sender(session, sender)
 end
 
 function policy.route(message, recipient)
-  local from = message.sender:match("@([^@]*)$") or ""
+  local who = identities[(message.sender:match("@([^@]*)$") or ""):lower()]
+  local refused = suppression.check(message, recipient, { identity = who })
+  if refused then return refused end
   local to = ways[recipient.domain] and recipient.domain or "*"
-  return route.send { via = ways[to], identity = identities[from:lower()], because = "the way for " .. to }
+  return route.send { via = ways[to], identity = who, spend = spend_of(who, message.user), because = "the way for " .. to }
 end
+
+-- Waits and gives up by what a refusal means: quotas and faults of ours never count against a recipient, and a mailbox
+-- that does not exist goes on the suppression list.
+policy.retry = reply.hook { suppress = suppression.bounces {} }
 
 return policy

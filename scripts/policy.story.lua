@@ -39,3 +39,18 @@ story("mail of example.org goes out as its identity, other mail as none", functi
   s:message { from = "ann@Example.ORG", to = "a@example.net" }:route():expect { identity = "demo" }
   s:message { from = "ann@other.example", to = "a@example.net" }:route():expect { identity = story.absent }
 end)
+
+story("who is on the suppression list gets nothing", function(t)
+  t:suppress "gone@example.net"
+  t:session({ trusted_network = true }):message { from = "ann@example.org", to = "gone@example.net" }:route():expect "suppress"
+end)
+
+story("a mailbox that does not exist goes on the list; a used-up quota is nobody's bounce", function(t)
+  local s = t:session { trusted_network = true }
+  local m = s:message { from = "ann@example.org", to = "gone@example.net" }
+  m:route()
+  m:outcome { reply = "550 5.1.1 no such user", via = "direct" }:expect { kind = "give_up", suppress = { scope = "all" } }
+  local n = s:message { from = "ann@example.org", to = "bob@example.net" }
+  n:route()
+  n:outcome { reply = "550 5.4.5 Daily user sending limit exceeded", via = "relay" }:expect { kind = "wait", counts = false, suppress = story.absent }
+end)
