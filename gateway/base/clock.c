@@ -16,8 +16,10 @@ int64_t clock_ms(const struct clock *clock) {
 }
 
 void clock_shift(struct clock *clock, int64_t ms) {
-    if (atomic_load(&clock->frozen_ms)) atomic_fetch_add(&clock->frozen_ms, ms);
-    else atomic_fetch_add(&clock->shift_ms, ms);
+    if (atomic_load(&clock->frozen_ms))
+        atomic_fetch_add(&clock->frozen_ms, ms);
+    else
+        atomic_fetch_add(&clock->shift_ms, ms);
 }
 
 int64_t clock_monotonic_us(void) {
@@ -64,4 +66,56 @@ void clock_rfc5322(int64_t ms, char out[32]) {
     snprintf(text, sizeof text, "%s, %d %s %04d %02d:%02d:%02d +0000", day[tm.tm_wday], tm.tm_mday,
              month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
     snprintf(out, 32, "%.31s", text);
+}
+
+// `n` digits and what must stand before them (0: nothing), from `least` to `most`.
+static bool take(struct bytes *text, char before, size_t n, int least, int most, int *value) {
+    uint64_t v;
+    if (before) {
+        if (!text->len || text->at[0] != before) return false;
+        *text = bytes_skip(*text, 1);
+    }
+    if (text->len < n || !bytes_to_u64(bytes_first(*text, n), &v)) return false;
+    *value = (int)v;
+    *text = bytes_skip(*text, n);
+    return *value >= least && *value <= most;
+}
+
+static bool take_time(struct bytes *text, struct tm *tm, int *millis) {
+    if (!take(text, 0, 2, 0, 23, &tm->tm_hour) || !take(text, ':', 2, 0, 59, &tm->tm_min)) return false;
+    if (!text->len || text->at[0] != ':') return true;
+    if (!take(text, ':', 2, 0, 59, &tm->tm_sec)) return false;
+    if (!text->len || text->at[0] != '.') return true;
+    return take(text, '.', 3, 0, 999, millis);
+}
+
+static bool take_zone(struct bytes *text, int *minutes) {
+    int hours, rest;
+    if (bytes_equal(*text, BYTES("Z"))) *text = bytes_skip(*text, 1);
+    if (!text->len) return true;
+    char sign = text->at[0];
+    if (sign != '+' && sign != '-') return false;
+    if (!take(text, sign, 2, 0, 14, &hours) || !take(text, ':', 2, 0, 59, &rest)) return false;
+    *minutes = (hours * 60 + rest) * (sign == '+' ? 1 : -1);
+    return !text->len;
+}
+
+bool clock_from_iso(struct bytes text, int64_t *ms) {
+    struct tm tm = {0};
+    int millis = 0, minutes = 0;
+    if (!take(&text, 0, 4, 1970, 9999, &tm.tm_year) || !take(&text, '-', 2, 1, 12, &tm.tm_mon) ||
+        !take(&text, '-', 2, 1, 31, &tm.tm_mday))
+        return false;
+    if (text.len) {
+        if (text.at[0] != 'T' && text.at[0] != ' ') return false;
+        text = bytes_skip(text, 1);
+        if (!take_time(&text, &tm, &millis) || !take_zone(&text, &minutes)) return false;
+    }
+    int day = tm.tm_mday;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    int64_t seconds = (int64_t)timegm(&tm);
+    if (tm.tm_mday != day) return false; // there was no 30th of February
+    *ms = (seconds - minutes * 60) * 1000 + millis;
+    return true;
 }

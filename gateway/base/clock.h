@@ -6,6 +6,8 @@
 // (they are the loop's), and neither is CPU time.
 #pragma once
 
+#include "base/bytes.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,3 +24,7 @@ int64_t clock_monotonic_us(void);                  // for durations; never shift
 // "2026-11-22T15:04:05.678Z" into out[25]; RFC 5322 date "Sun, 22 Nov 2026 15:04:05 +0000" into out[32].
 void clock_iso(int64_t ms, char out[25]);
 void clock_rfc5322(int64_t ms, char out[32]);
+
+// Reads what people and programs write as a time: "2026-11-22" (its beginning), "2026-11-22T15:04Z", "2026-11-22 15:04:05.678Z",
+// "2026-11-22T16:04:05+01:00"; without a zone it is UTC. Years 1970 to 9999.
+bool clock_from_iso(struct bytes text, int64_t *ms);

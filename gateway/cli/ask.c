@@ -101,25 +101,26 @@ static int receive(struct ask *ask, int wait_s) {
     return 0;
 }
 
-// The next line, without its LF; good until the next call.
-static int next_line(struct ask *ask, int wait_s, struct bytes *line) {
-    size_t searched = 0;
-    for (;;) {
-        struct bytes rest = bytes_skip(buf_bytes(&ask->in), ask->taken);
-        ptrdiff_t end = bytes_find(bytes_skip(rest, searched), '\n');
-        if (end >= 0) {
-            *line = bytes_first(rest, searched + (size_t)end);
-            ask->taken += line->len + 1;
-            return 0;
-        }
-        searched = rest.len;
-        if (rest.len > LINE_MAX_BYTES)
-            return tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer has a line without end");
-        buf_drop(&ask->in, ask->taken);
-        ask->taken = 0;
-        int code = receive(ask, wait_s);
-        if (code) return code;
+// The next whole line of what has come, without its LF; good until the next call. *searched bytes of it are
+// known to have none.
+static bool whole_line(struct ask *ask, size_t *searched, struct bytes *line) {
+    struct bytes rest = bytes_skip(buf_bytes(&ask->in), ask->taken);
+    ptrdiff_t end = bytes_find(bytes_skip(rest, *searched), '\n');
+    if (end >= 0) {
+        *line = bytes_first(rest, *searched + (size_t)end);
+        ask->taken += line->len + 1;
+        *searched = 0;
+        return true;
     }
+    *searched = rest.len;
+    buf_drop(&ask->in, ask->taken);
+    ask->taken = 0;
+    return false;
+}
+
+static int check_length(struct ask *ask) {
+    if (ask->in.len <= LINE_MAX_BYTES) return 0;
+    return tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer has a line without end");
 }
 
 static int report_error(struct ask *ask, const struct json *answer) {
@@ -141,35 +142,89 @@ static struct bytes row_text(struct bytes line, const struct json *row, struct b
     return buf_bytes(scratch);
 }
 
+struct answers {
+    ask_row_fn row;
+    void *arg;
+    struct json **done;
+    struct buf scratch;
+    bool ended;
+};
+
+// One line of the gateway's. 0, or the exit code.
+static int take_answer(struct ask *ask, struct answers *a, struct bytes line) {
+    struct err err;
+    int code = 0;
+    struct json *answer = json_parse(line, &err);
+    const struct json *content = json_get(answer, "row");
+    if (!answer) {
+        code = tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer is not JSON: %s", err.text);
+    } else if (content) {
+        a->ended = a->row && !a->row(a->arg, content, row_text(line, content, &a->scratch));
+    } else if (json_get(answer, "done")) {
+        a->ended = true;
+        if (a->done) {
+            *a->done = answer;
+            answer = NULL;
+        }
+    } else {
+        code = report_error(ask, answer);
+    }
+    json_free(&answer);
+    return code;
+}
+
+static int take_answers(struct ask *ask, struct answers *a, size_t *searched) {
+    struct bytes line;
+    int code = 0;
+    while (code == 0 && !a->ended && whole_line(ask, searched, &line))
+        code = take_answer(ask, a, line);
+    return code ? code : check_length(ask);
+}
+
 int ask_run(struct ask *ask, struct bytes request, int wait_s, ask_row_fn row, void *arg,
             struct json **done) {
+    struct answers a = {.row = row, .arg = arg, .done = done};
+    size_t searched = 0;
     if (done) *done = NULL;
     if (!send_all(ask->fd, request))
         return tool_fail(ask->call, EX_UNAVAILABLE, "%s: %s", ask->path.at, strerror(errno));
-    struct buf scratch = {0};
-    int code = 0;
-    for (bool more = true; more && code == 0;) {
-        struct bytes line;
-        code = next_line(ask, wait_s, &line);
-        if (code) break;
-        struct err err;
-        struct json *answer = json_parse(line, &err);
-        const struct json *content = json_get(answer, "row");
-        if (!answer) {
-            code = tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer is not JSON: %s", err.text);
-        } else if (content) {
-            more = !row || row(arg, content, row_text(line, content, &scratch));
-        } else if (json_get(answer, "done")) {
-            more = false;
-            if (done) {
-                *done = answer;
-                answer = NULL;
-            }
-        } else {
-            code = report_error(ask, answer);
-        }
-        json_free(&answer);
+    int code = take_answers(ask, &a, &searched);
+    while (code == 0 && !a.ended) {
+        code = receive(ask, wait_s);
+        if (code == 0) code = take_answers(ask, &a, &searched);
     }
-    buf_release(&scratch);
+    buf_release(&a.scratch);
+    return code;
+}
+
+// Sends what it can of `out` without waiting.
+static int send_some(struct ask *ask, struct buf *out) {
+    ssize_t n = send(ask->fd, out->at, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    if (n < 0) return tool_fail(ask->call, EX_UNAVAILABLE, "%s: %s", ask->path.at, strerror(errno));
+    buf_drop(out, (size_t)n);
+    return 0;
+}
+
+int ask_feed(struct ask *ask, ask_feed_fn feed, void *feed_arg, int wait_s, ask_row_fn row, void *arg,
+             struct json **done) {
+    struct answers a = {.row = row, .arg = arg, .done = done};
+    struct buf out = {0};
+    size_t searched = 0;
+    bool more = true;
+    *done = NULL;
+    int code = take_answers(ask, &a, &searched);
+    while (code == 0 && !a.ended) {
+        if (more && !out.len) more = feed(feed_arg, &out);
+        struct pollfd ready = {.fd = ask->fd, .events = (short)(POLLIN | (out.len ? POLLOUT : 0))};
+        if (poll(&ready, 1, wait_s * 1000) == 0)
+            code = tool_fail(ask->call, EX_TEMPFAIL, "the gateway at %s says nothing for %d s", ask->path.at,
+                             wait_s);
+        if (code == 0 && (ready.revents & POLLOUT)) code = send_some(ask, &out);
+        if (code == 0 && (ready.revents & ~POLLOUT)) code = receive(ask, wait_s);
+        if (code == 0) code = take_answers(ask, &a, &searched);
+    }
+    buf_release(&out);
+    buf_release(&a.scratch);
     return code;
 }

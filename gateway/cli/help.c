@@ -14,7 +14,7 @@ const char *exit_meaning(int code) {
     case EX_OK:
         return "done";
     case 1:
-        return "a story failed";
+        return "no: a story failed, or what was asked for is not there";
     case EX_USAGE:
         return "the command line is wrong, or a confirmation is missing";
     case EX_DATAERR:

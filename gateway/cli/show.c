@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/show.h"
 
+#include "base/clock.h"
 #include "base/quantity.h"
 #include "base/utf8.h"
 
@@ -124,33 +125,9 @@ void show_relative(struct buf *out, int64_t ms, int64_t now_ms) {
         buf_format(out, "%s ago", text);
 }
 
-static bool read_digits(struct bytes *text, size_t n, char behind, int *value) {
-    uint64_t v;
-    if (text->len < n + (behind != 0) || !bytes_to_u64(bytes_first(*text, n), &v)) return false;
-    if (behind && text->at[n] != behind) return false;
-    *value = (int)v;
-    *text = bytes_skip(*text, n + (behind != 0));
-    return true;
-}
-
-// "2026-11-22T15:04:05.678Z", as jsonl_time writes it.
-static bool read_iso(struct bytes text, int64_t *ms) {
-    struct tm tm = {0};
-    int millis;
-    if (text.len != 24 || !read_digits(&text, 4, '-', &tm.tm_year) ||
-        !read_digits(&text, 2, '-', &tm.tm_mon) || !read_digits(&text, 2, 'T', &tm.tm_mday) ||
-        !read_digits(&text, 2, ':', &tm.tm_hour) || !read_digits(&text, 2, ':', &tm.tm_min) ||
-        !read_digits(&text, 2, '.', &tm.tm_sec) || !read_digits(&text, 3, 'Z', &millis))
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *ms = (int64_t)timegm(&tm) * 1000 + millis;
-    return true;
-}
-
 bool show_when(const struct json *value, int64_t *ms) {
     struct bytes text;
-    if (json_text(value, &text)) return read_iso(text, ms);
+    if (json_text(value, &text)) return clock_from_iso(text, ms);
     return json_int(value, ms);
 }
 
@@ -247,7 +224,7 @@ void show_value(struct buf *out, const char *name, const struct json *value) {
         break;
     case JSON_TEXT:
         if (!json_text(value, &text)) break;
-        if (read_iso(text, &n))
+        if (clock_from_iso(text, &n))
             show_time(out, n);
         else if (text.len == 0 && name && strcmp(name, "sender") == 0)
             buf_addz(out, "<>");

@@ -84,6 +84,38 @@ static const struct option_row change_rows[] = {
     {0},
 };
 
+#define SCOPES "all, stream:NAME or identity:NAME"
+static const struct option_row entry_rows[] = {
+    {"scope", 's', OPTION_TEXT, "SCOPE", "whose mail it stops: " SCOPES " [all]", false},
+    {"reason", 'r', OPTION_TEXT, "TEXT", "why, for people: shown to the sender's side and in events", false},
+    {"expires", 'e', OPTION_DURATION, "TIME", "ends by itself after so long: 12h, 90d [never]", false},
+    {0},
+};
+
+static const struct option_row remove_rows[] = {
+    {"scope", 's', OPTION_TEXT, "SCOPE", "only this one: " SCOPES " [every scope]", false},
+    {0},
+};
+
+static const struct option_row entries_rows[] = {
+    {"address", 'a', OPTION_TEXT, "PATTERN", "an address, @domain, or with * as wildcard", false},
+    {"domain", 'd', OPTION_TEXT, "DOMAIN", "addresses of this domain, itself included; * as wildcard", false},
+    {"scope", 's', OPTION_TEXT, "PATTERN", "of this scope; * as wildcard: 'stream:*'", false},
+    {"reason", 'r', OPTION_TEXT, "PATTERN", "with this reason; * as wildcard", false},
+    {0},
+};
+
+static const struct option_row format_rows[] = {
+    {"format", 'F', OPTION_CHOICE, "csv|jsonl", "the form of the lines [what the file looks like; csv]", false},
+    {0},
+};
+
+static const struct option_row export_rows[] = {
+    {"format", 'F', OPTION_CHOICE, "csv|jsonl", "the form of the lines [csv]", false},
+    {"output", 'o', OPTION_FILE, "FILE", "write it there [stdout]", false},
+    {0},
+};
+
 static const struct option_row log_rows[] = {
     {"lines", 'n', OPTION_NUMBER, "N", "so many of the last events [20]", false},
     {"follow", 'f', OPTION_FLAG, NULL, "go on with what happens, until Ctrl-C", false},
@@ -109,6 +141,11 @@ static const struct option_row *const test_options[] = {test_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
 static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
+static const struct option_row *const add_options[] = {entry_rows, NULL};
+static const struct option_row *const remove_options[] = {remove_rows, NULL};
+static const struct option_row *const entries_options[] = {entries_rows, list_rows, NULL};
+static const struct option_row *const import_options[] = {format_rows, entry_rows, NULL};
+static const struct option_row *const export_options[] = {export_rows, entries_rows, NULL};
 static const struct option_row *const log_options[] = {log_rows, NULL};
 static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
 
@@ -167,6 +204,78 @@ static const struct verb queue_verbs[] = {
            "  tidegate queue bounce --recipient nobody@example.net --yes"),
     CHANGE("delete", "drop them without a word to anyone", "",
            "  tidegate queue delete --sender '*@spam.example' --older-than 1d"),
+    {0},
+};
+
+static const int exits_has[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+static const int exits_import[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+static const int exits_export[] = {EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+
+static const struct verb suppression_verbs[] = {
+    {.name = "add",
+     .summary = "from now on nobody writes to these",
+     .arguments = "ADDRESS...",
+     .least = 1,
+     .most = -1,
+     .options = add_options,
+     .run = verb_suppression_change,
+     .about = "Puts addresses on the list; @example.net stands for everybody there. An entry that is there already is replaced. It is on "
+              "disk when the verb ends, and counts for what is queued too: a policy asks the list before every attempt.",
+     .examples = "  tidegate suppression add bob@example.net --reason 'asked by phone'\n"
+                 "  tidegate suppression add @example.net --scope stream:news --expires 90d",
+     .exits = exits_control},
+    {.name = "remove",
+     .summary = "take addresses off the list",
+     .arguments = "ADDRESS...",
+     .least = 1,
+     .most = -1,
+     .options = remove_options,
+     .run = verb_suppression_change,
+     .about = "Says how many entries went. Mail that was refused meanwhile does not come back.",
+     .examples = "  tidegate suppression remove bob@example.net\n"
+                 "  tidegate suppression remove bob@example.net --scope stream:news",
+     .exits = exits_control},
+    {.name = "has",
+     .summary = "is this address on the list, and why?",
+     .arguments = "ADDRESS",
+     .least = 1,
+     .most = 1,
+     .run = verb_suppression_has,
+     .about = "Prints every entry in force for the address or its domain; exit code 1 where there is none.",
+     .examples = "  tidegate suppression has bob@example.net",
+     .exits = exits_has},
+    {.name = "list",
+     .summary = "what is on the list",
+     .arguments = "",
+     .options = entries_options,
+     .run = verb_suppression_list,
+     .about = "Lists entries in force, in the order of addresses. All filters that are given must hold.",
+     .examples = "  tidegate suppression list --domain example.net\n"
+                 "  tidegate suppression list --scope 'stream:*' --reason 'bounced:*' --count",
+     .exits = exits_control},
+    {.name = "import",
+     .summary = "put a whole file on the list",
+     .arguments = "FILE",
+     .least = 1,
+     .most = 1,
+     .options = import_options,
+     .run = verb_suppression_import,
+     .about = "FILE (- is stdin) has an entry a line: CSV of address, scope, reason, until, source, added, of which all but the address may be "
+              "missing, or whose first line names the columns; or JSON objects with these members. Options stand in for what a line does "
+              "not say.\n\nMalformed lines are listed with their number and left out; the import goes on, and ends with exit code 65.",
+     .examples = "  tidegate suppression import bounces.csv --reason 'bounced at the old system'\n"
+                 "  tidegate suppression import unsubscribed.jsonl --scope stream:news\n"
+                 "  tidegate suppression export | ssh other tidegate suppression import -",
+     .exits = exits_import},
+    {.name = "export",
+     .summary = "the whole list, for a file or another gateway",
+     .arguments = "",
+     .options = export_options,
+     .run = verb_suppression_export,
+     .about = "Writes the entries in force, or those that the filters leave; `import` reads it again.",
+     .examples = "  tidegate suppression export > list.csv\n"
+                 "  tidegate suppression export --format jsonl --domain example.net",
+     .exits = exits_export},
     {0},
 };
 
@@ -257,6 +366,15 @@ static const struct verb table[] = {
          "the window, ALL FREE when everything has. With KEYs, only theirs. Who waits for a limit is listed by `queue list --lane "
          "limit:KEY/SECONDS/CAP`.",
      .examples = "  tidegate limit\n  tidegate limit acme/google --json",
+     .exits = exits_control},
+    {.name = "suppression",
+     .summary = "who must not be written to: look, add, import",
+     .arguments = "",
+     .verbs = suppression_verbs,
+     .about = "An entry is an address or a @domain, in a scope (" SCOPES "), with a reason and perhaps an end. The policy asks the list "
+              "before every attempt (stdlib/README.md, suppression), and may add what bounced.",
+     .examples = "  tidegate suppression add bob@example.net --reason 'asked by phone'\n"
+                 "  tidegate suppression has bob@example.net\n  tidegate suppression import bounces.csv",
      .exits = exits_control},
     {.name = "reload",
      .summary = "bring in changed scripts, configuration, users and certificates",

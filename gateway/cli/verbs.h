@@ -18,6 +18,11 @@ int verb_limit(const struct call *call);
 int verb_queue_list(const struct call *call);
 int verb_queue_show(const struct call *call);
 int verb_queue_change(const struct call *call); // hold, release, retry, bounce, delete
+int verb_suppression_change(const struct call *call); // add, remove
+int verb_suppression_has(const struct call *call);
+int verb_suppression_list(const struct call *call);
+int verb_suppression_import(const struct call *call);
+int verb_suppression_export(const struct call *call);
 int verb_reload(const struct call *call);
 int verb_rollback(const struct call *call);
 int verb_drain(const struct call *call);

@@ -15,6 +15,14 @@ struct gateway *asker_gateway(struct asker *a);
 bool asker_is_gone(const struct asker *a);        // nobody listens any more: a long walk may stop
 bool asker_is_full(const struct asker *a);        // the other side reads slowly: go on when `ready` is called
 void asker_when_ready(struct asker *a, void (*ready)(void *arg), void *arg); // once; also called when it is gone
+// A request whose content follows as lines, after it, up to a line "."; what begins with a dot comes with one more (as in RFC 5321
+// 4.5.2). `take` gets each line without its LF, cut at ASKER_LINE_MAX bytes; false: no more for now, until asker_more. From LAST (the line
+// ".") or GONE (nobody listens any more) on there are no more, and the request may be ended, not before. Call asker_lines
+// last: take may be called before it returns.
+enum asker_said { ASKER_LINE, ASKER_LAST, ASKER_GONE };
+enum { ASKER_LINE_MAX = 16384 };
+void asker_lines(struct asker *a, bool (*take)(void *arg, enum asker_said said, struct bytes line), void *arg);
+void asker_more(struct asker *a);
 void asker_row(struct asker *a, struct bytes object);  // JSON object text; a final LF is fine
 // Ends the request. The object's members stand beside "done": asker_done_begin, jsonl_*, asker_done_end.
 struct jsonl *asker_done_begin(struct asker *a);

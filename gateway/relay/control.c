@@ -12,6 +12,7 @@
 #include "relay/queue_control.h"
 #include "relay/reload.h"
 #include "relay/runner.h"
+#include "relay/suppression_control.h"
 #include "relay/worker.h"
 
 #include <inttypes.h>
@@ -31,6 +32,11 @@ struct asker {
     struct jsonl json;
     void (*ready)(void *arg);
     void *ready_arg;
+    // Of a request whose content follows as lines.
+    bool (*take)(void *arg, enum asker_said said, struct bytes line);
+    void *take_arg;
+    bool held_back, skipping; // the taker has enough for now; what is left of a line that was cut is passed over
+    struct buf content;       // what is being taken: the conn's own bytes may move
 };
 
 struct control {
@@ -73,6 +79,7 @@ static void drop_asker(struct asker *a) {
     c->count--;
     if (a->conn) conn_free(&a->conn);
     buf_release(&a->line);
+    buf_release(&a->content);
     free(a);
 }
 
@@ -359,6 +366,7 @@ static const struct verb_row {
     {"status", do_status, ""},
     {"lane", do_lane, ""},
     {"limit", do_limit, ""},
+    {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
     {"queue", queue_control, "action id filter limit count_only"},
     {"reload", do_reload, ""},
     {"rollback", do_rollback, ""},
@@ -426,7 +434,60 @@ static void next_request(struct asker *a) {
     free(line);
 }
 
-static void on_readable(void *arg) { next_request(arg); }
+// ---- content that follows a request as lines --------------------------------------------------------------------------------
+
+static void end_lines(struct asker *a, enum asker_said said) {
+    bool (*take)(void *, enum asker_said, struct bytes) = a->take;
+    a->take = NULL;
+    take(a->take_arg, said, BYTES("")); // may end the request, and free the asker
+}
+
+// One line from `from` of what has come; false: that was the end, or there is no whole one, or the taker has enough.
+static bool take_line(struct asker *a, size_t *from, bool *last) {
+    struct bytes rest = bytes_skip(buf_bytes(&a->content), *from);
+    ptrdiff_t eol = bytes_find(rest, '\n');
+    if (eol < 0 && rest.len < ASKER_LINE_MAX) return false;
+    struct bytes line = bytes_first(rest, eol < 0 ? ASKER_LINE_MAX : (size_t)eol);
+    bool passed_over = a->skipping;
+    a->skipping = eol < 0;
+    *from += line.len + (eol >= 0);
+    if (passed_over) return true;
+    *last = bytes_equal(line, BYTES(".")) || bytes_equal(line, BYTES(".\r"));
+    if (*last) return false;
+    if (bytes_starts(line, BYTES("."))) line = bytes_skip(line, 1);
+    a->held_back = !a->take(a->take_arg, ASKER_LINE, bytes_first(line, ASKER_LINE_MAX));
+    return !a->held_back;
+}
+
+static void take_lines(struct asker *a) {
+    size_t from = 0;
+    bool last = false;
+    if (a->held_back) return;
+    buf_reset(&a->content);
+    buf_add(&a->content, conn_peek(a->conn));
+    while (take_line(a, &from, &last)) {}
+    conn_take(a->conn, from);
+    if (last) end_lines(a, ASKER_LAST);
+}
+
+void asker_lines(struct asker *a, bool (*take)(void *arg, enum asker_said said, struct bytes line), void *arg) {
+    a->take = take;
+    a->take_arg = arg;
+    a->held_back = a->skipping = false;
+    if (a->conn) take_lines(a);
+    else end_lines(a, ASKER_GONE);
+}
+
+void asker_more(struct asker *a) {
+    a->held_back = false;
+    if (a->take && a->conn) take_lines(a);
+}
+
+static void on_readable(void *arg) {
+    struct asker *a = arg;
+    if (a->take) take_lines(a);
+    else next_request(a);
+}
 
 static void call_ready(struct asker *a) {
     void (*ready)(void *) = a->ready;
@@ -442,7 +503,8 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
     (void)why;
     conn_free(&a->conn);
     if (!a->busy) return drop_asker(a);
-    call_ready(a);
+    if (a->take) end_lines(a, ASKER_GONE);
+    else call_ready(a);
 }
 
 static const struct conn_events asker_events = {.readable = on_readable, .drained = on_drained, .closed = on_closed};

@@ -150,14 +150,28 @@ bool txn_put_suppression(struct txn *t, const struct suppression *s, enum suppre
     return db_put(t->db, TABLE_SUPPRESSION, key_bytes(&key), buf_bytes(&t->value), err);
 }
 
-bool txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scope, bool *found,
-                          struct err *err) {
+static bool drop_one(struct txn *t, struct bytes key, uint64_t *count, struct err *err) {
     struct bytes value;
-    *found = false;
-    if (!suppression_scope_is_valid(scope)) return true;
-    struct key key = key_suppression(address, scope);
-    if (!db_get(t->db, TABLE_SUPPRESSION, key_bytes(&key), &value, found, err)) return false;
-    return !*found || db_delete(t->db, TABLE_SUPPRESSION, key_bytes(&key), err);
+    bool found;
+    if (!db_get(t->db, TABLE_SUPPRESSION, key, &value, &found, err)) return false;
+    *count += found;
+    return !found || db_delete(t->db, TABLE_SUPPRESSION, key, err);
+}
+
+bool txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scope, uint64_t *count,
+                          struct err *err) {
+    *count = 0;
+    if (scope.len && !suppression_scope_is_valid(scope)) return true;
+    struct key key = scope.len ? key_suppression(address, scope) : key_suppression_of(address), next;
+    if (scope.len) return drop_one(t, key_bytes(&key), count, err);
+    for (;;) { // a delete moves what a walk stands on: one at a time
+        struct db_walk walk = {.txn = t->db, .table = TABLE_SUPPRESSION};
+        bool found = db_seek(&walk, key_bytes(&key)) && bytes_starts(walk.key, key_bytes(&key));
+        if (found) keep_key(&next, walk.key);
+        db_walk_end(&walk);
+        if (!found) return true;
+        if (!drop_one(t, key_bytes(&next), count, err)) return false;
+    }
 }
 
 // ---- reading

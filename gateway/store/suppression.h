@@ -38,7 +38,8 @@ enum suppression_put {
 };
 bool must_use txn_put_suppression(struct txn *t, const struct suppression *s, enum suppression_put how,
                                   int64_t now_ms, struct err *err);
-bool must_use txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scope, bool *found,
+// scope "": in every scope. *count: how many went.
+bool must_use txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scope, uint64_t *count,
                                    struct err *err);
 
 // ---- reading: within reader_begin..reader_end; what is found points into the map

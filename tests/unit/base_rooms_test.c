@@ -179,6 +179,36 @@ static void a_queue_keeps_each_putters_order(void **state) {
     assert_true(queue_is_empty(&queue));
 }
 
+static void times_are_read_as_they_are_written(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *iso; // NULL: refused
+    } rows[] = {
+        {"2026-11-22T15:04:05.678Z", "2026-11-22T15:04:05.678Z"},
+        {"2026-11-22", "2026-11-22T00:00:00.000Z"},
+        {"2026-11-22T15:04Z", "2026-11-22T15:04:00.000Z"},
+        {"2026-11-22 15:04:05", "2026-11-22T15:04:05.000Z"},
+        {"2026-11-22T00:04:05+01:00", "2026-11-21T23:04:05.000Z"},
+        {"2026-11-22T23:04:05.100-02:30", "2026-11-23T01:34:05.100Z"},
+        {"2024-02-29", "2024-02-29T00:00:00.000Z"},
+        {"9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"},
+        {"2026-02-29", NULL}, {"2026-13-01", NULL}, {"2026-00-10", NULL}, {"2026-11-31", NULL},
+        {"1969-12-31", NULL}, {"", NULL}, {"2026", NULL}, {"2026-1-2", NULL}, {"2026-11-22T", NULL},
+        {"2026-11-22T24:00Z", NULL}, {"2026-11-22T15:60Z", NULL}, {"2026-11-22T15:04:5Z", NULL},
+        {"2026-11-22T15:04:05.6Z", NULL}, {"2026-11-22T15:04ZZ", NULL}, {"2026-11-22T15:04+1:00", NULL},
+        {"2026-11-22T15:04+15:00", NULL}, {"2026-11-22x", NULL}, {"tomorrow", NULL}, {"+026-11-22", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t ms = -1;
+        char iso[25];
+        bool good = clock_from_iso(bytes_of(rows[i].text), &ms);
+        if (good != (rows[i].iso != NULL)) fail_msg("'%s' was %s", rows[i].text, good ? "taken" : "refused");
+        if (!good) continue;
+        clock_iso(ms, iso);
+        assert_string_equal(iso, rows[i].iso);
+    }
+}
+
 static void a_clock_can_be_shifted(void **state) {
     (void)state;
     struct clock c = {0};
@@ -253,6 +283,7 @@ int main(void) {
         cmocka_unit_test(integers_are_big_endian),       cmocka_unit_test(a_buffer_grows_and_shrinks),
         cmocka_unit_test(an_arena_keeps_all_until_reset), cmocka_unit_test(errors_keep_their_words),
         cmocka_unit_test(a_map_is_a_map),                cmocka_unit_test(a_queue_keeps_each_putters_order),
+        cmocka_unit_test(times_are_read_as_they_are_written),
         cmocka_unit_test(a_clock_can_be_shifted),        cmocka_unit_test(json_is_valid_whatever_comes_in),
         cmocka_unit_test(utf8_is_strict),                cmocka_unit_test(base64_is_strict),
     };
