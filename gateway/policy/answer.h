@@ -42,6 +42,15 @@ must_use bool answer_edit(const struct answer *a, struct buf *head, struct err *
 enum tls_level { LEVEL_NONE, LEVEL_OPPORTUNISTIC, LEVEL_ENCRYPT, LEVEL_VERIFY };
 extern const char *const tls_level_name[]; // "none", "opportunistic", "encrypt", "verify"
 
+// A login by XOAUTH2 whose access tokens are had from a token endpoint (relay/token.h). Files hold nothing but the text;
+// relative to the configuration's folder, and read whenever a token is asked for.
+struct oauth {
+    struct bytes token_url; // "": none of this
+    struct bytes client_id, scope;
+    struct bytes client_secret, client_secret_file;
+    struct bytes refresh_token, refresh_token_file; // neither: the client's own credentials are the grant
+};
+
 enum via_kind { VIA_DIRECT, VIA_RELAY, VIA_LMTP, VIA_CAPTURE };
 extern const char *const via_kind_name[]; // "direct", ...
 struct via {
@@ -49,9 +58,10 @@ struct via {
     struct bytes host;      // RELAY, LMTP: name or IP literal or "unix:/path" (LMTP)
     int port;               // DIRECT 25, RELAY 587, LMTP 24 unless said
     bool implicit_tls;      // RELAY: TLS from the first byte (465)
-    bool login_xoauth2;     // secret is a token
+    bool login_xoauth2;     // secret is a token, or oauth says where one is had
     bool login_plaintext;   // the script said that AUTH without TLS is all right
     struct bytes user, secret; // RELAY login, "" for none
+    struct oauth oauth;
     struct bytes dir;       // CAPTURE: Maildir, relative to the configuration's `capture` folder
 };
 

@@ -127,15 +127,10 @@ static bool read_pem(const char *path, struct buf *out, struct err *err) {
     return true;
 }
 
-static void key_path(const struct generation *g, const char *file, char path[PATH_MAX]) {
-    bool whole = *file == '/';
-    snprintf(path, PATH_MAX, "%s%s%s", whole ? "" : g->options.key_dir, whole ? "" : "/", file);
-}
-
 static struct sign_key *load_key(struct generation *g, const char *domain, const char *selector,
                                  const char *file, struct err *err) {
     char path[PATH_MAX];
-    key_path(g, file, path);
+    generation_path(g, file, path);
     struct buf pem = {0};
     struct sign_key *key = NULL;
     if (read_pem(path, &pem, err)) {
@@ -191,7 +186,7 @@ static struct generation *while_loading(lua_State *l, const char *who) {
 // Is there such a file? For policies that are to load before the key is made; a bad key still fails in define.
 static int has_key(lua_State *l) {
     char path[PATH_MAX];
-    key_path(while_loading(l, "has_key"), luaL_checkstring(l, 1), path);
+    generation_path(while_loading(l, "has_key"), luaL_checkstring(l, 1), path);
     lua_pushboolean(l, access(path, F_OK) == 0);
     return 1;
 }

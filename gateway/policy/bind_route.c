@@ -4,9 +4,11 @@
 #include "policy/plan.h"
 #include "policy/wall.h"
 
-#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
 
-enum { PORT_MAX = 65535 };
+enum { PORT_MAX = 65535, SECRET_MAX = 8000 };
 
 // ---- ways out
 
@@ -14,11 +16,26 @@ enum { DIRECT_PORT };
 static const struct made_row direct_rows[] = {[DIRECT_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX},
                                               {0}};
 
-enum { LOGIN_USER, LOGIN_PASSWORD, LOGIN_TOKEN, LOGIN_PLAINTEXT };
+enum { OAUTH_TOKEN_URL, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET, OAUTH_CLIENT_SECRET_FILE, OAUTH_REFRESH_TOKEN,
+       OAUTH_REFRESH_TOKEN_FILE, OAUTH_SCOPE };
+static const struct made_row oauth_rows[] = {
+    [OAUTH_TOKEN_URL] = {"token_url", MADE_TEXT, .required = true},
+    [OAUTH_CLIENT_ID] = {"client_id", MADE_TEXT, .required = true},
+    [OAUTH_CLIENT_SECRET] = {"client_secret", MADE_TEXT},
+    [OAUTH_CLIENT_SECRET_FILE] = {"client_secret_file", MADE_TEXT},
+    [OAUTH_REFRESH_TOKEN] = {"refresh_token", MADE_TEXT, .max = SECRET_MAX},
+    [OAUTH_REFRESH_TOKEN_FILE] = {"refresh_token_file", MADE_TEXT},
+    [OAUTH_SCOPE] = {"scope", MADE_TEXT},
+    {0},
+};
+static const struct made_shape oauth_shape = {"xoauth2", 0, false, oauth_rows, NULL};
+
+enum { LOGIN_USER, LOGIN_PASSWORD, LOGIN_TOKEN, LOGIN_OAUTH, LOGIN_PLAINTEXT };
 static const struct made_row login_rows[] = {
     [LOGIN_USER] = {"user", MADE_TEXT, .required = true},
     [LOGIN_PASSWORD] = {"password", MADE_TEXT},
-    [LOGIN_TOKEN] = {"token", MADE_TEXT},
+    [LOGIN_TOKEN] = {"token", MADE_TEXT, .max = SECRET_MAX},
+    [LOGIN_OAUTH] = {"xoauth2", MADE_INNER, .inner = &oauth_shape},
     [LOGIN_PLAINTEXT] = {"plaintext", MADE_BOOL},
     {0},
 };
@@ -160,13 +177,54 @@ static void read_host(lua_State *l, struct via *v, int i) {
     }
 }
 
+// While the scripts load, a file that is not there is an error; later its reader says so.
+static void check_file(lua_State *l, int i, const char *field, struct bytes file) {
+    const struct generation *g = generation_of(l);
+    char path[PATH_MAX];
+    if (!file.len || !g->loading) return;
+    generation_path(g, file.at, path);
+    if (access(path, R_OK) != 0) made_refuse(l, i, "login.xoauth2.%s: %s: %s", field, path, strerror(errno));
+}
+
+static void check_oauth(lua_State *l, int i, const struct oauth *o) {
+    struct fetch_place place;
+    struct err err;
+    if (!fetch_place(o->token_url, &place, &err)) made_refuse(l, i, "login.xoauth2.token_url: %s", err.text);
+    if (!place.tls) made_refuse(l, i, "login.xoauth2.token_url: only https is possible");
+    bool secret = o->client_secret.len || o->client_secret_file.len, token = o->refresh_token.len || o->refresh_token_file.len;
+    if (o->client_secret.len && o->client_secret_file.len)
+        made_refuse(l, i, "login.xoauth2: client_secret or client_secret_file, not both");
+    if (o->refresh_token.len && o->refresh_token_file.len)
+        made_refuse(l, i, "login.xoauth2: refresh_token or refresh_token_file, not both");
+    if (!secret && !token)
+        made_refuse(l, i, "login.xoauth2: a refresh_token is expected, or the client_secret of a client that sends for itself "
+                          "(each may be in a file: refresh_token_file, client_secret_file)");
+    check_file(l, i, "client_secret_file", o->client_secret_file);
+    check_file(l, i, "refresh_token_file", o->refresh_token_file);
+}
+
+static void read_oauth(lua_State *l, struct via *v, int i, int login) {
+    if (!made_push(l, login, LOGIN_OAUTH)) return;
+    int row = lua_gettop(l);
+    v->oauth = (struct oauth){
+        .token_url = made_text(l, row, OAUTH_TOKEN_URL), .client_id = made_text(l, row, OAUTH_CLIENT_ID),
+        .client_secret = made_text(l, row, OAUTH_CLIENT_SECRET),
+        .client_secret_file = made_text(l, row, OAUTH_CLIENT_SECRET_FILE),
+        .refresh_token = made_text(l, row, OAUTH_REFRESH_TOKEN),
+        .refresh_token_file = made_text(l, row, OAUTH_REFRESH_TOKEN_FILE), .scope = made_text(l, row, OAUTH_SCOPE)};
+    lua_pop(l, 1);
+    check_oauth(l, i, &v->oauth);
+}
+
 static void read_login(lua_State *l, struct via *v, int i) {
     if (!made_push(l, i, RELAY_LOGIN)) return;
     int login = lua_gettop(l);
     struct bytes password = made_text(l, login, LOGIN_PASSWORD), token = made_text(l, login, LOGIN_TOKEN);
-    if (!password.len == !token.len) made_refuse(l, i, "login: either password or token is expected");
+    read_oauth(l, v, i, login);
+    if ((password.len > 0) + (token.len > 0) + (v->oauth.token_url.len > 0) != 1)
+        made_refuse(l, i, "login: one of password, token and xoauth2 is expected");
     v->user = made_text(l, login, LOGIN_USER);
-    v->login_xoauth2 = token.len;
+    v->login_xoauth2 = !password.len;
     v->secret = token.len ? token : password;
     v->login_plaintext = made_bool(l, login, LOGIN_PLAINTEXT);
     lua_pop(l, 1);

@@ -8,6 +8,7 @@
 #include "script/sandbox.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,11 @@ void generation_free(struct generation **g) {
     buf_release(&gone->scratch);
     arena_release(&gone->arena);
     free(gone);
+}
+
+void generation_path(const struct generation *g, const char *file, char path[]) {
+    bool whole = *file == '/';
+    snprintf(path, PATH_MAX, "%s%s%s", whole ? "" : g->options.key_dir, whole ? "" : "/", file);
 }
 
 const char *generation_version(const struct generation *g) {

@@ -74,7 +74,7 @@ static void check_text(lua_State *l, const struct spot *s, const struct made_row
     struct bytes text = {.at = NULL};
     text.at = lua_tolstring(l, -1, &text.len);
     if (text.len == 0) refuse(l, s, r->name, "the text is empty");
-    if (text.len > TEXT_MAX) refuse(l, s, r->name, "the text is too long");
+    if (text.len > (r->max > 0 ? (size_t)r->max : TEXT_MAX)) refuse(l, s, r->name, "the text is too long");
     for (size_t i = 0; i < text.len; i++)
         if ((unsigned char)text.at[i] < 32 || text.at[i] == 127)
             refuse(l, s, r->name, "a control character in the text");

@@ -15,7 +15,7 @@
 #include "smtp/reply.h"
 
 enum made_kind {
-    MADE_TEXT,    // UTF-8 without control characters; not empty
+    MADE_TEXT,    // UTF-8 without control characters; not empty; of 2,000 bytes at the most, or `max`
     MADE_BYTES,   // any text, of any length, even empty
     MADE_TEXTS,   // one text or a list, which its reader checks
     MADE_INT,     // min..max

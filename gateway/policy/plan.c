@@ -47,6 +47,16 @@ static void put_reply(struct jsonl *j, const struct reply *r) {
     buf_release(&text);
 }
 
+static void put_oauth(struct jsonl *j, const struct oauth *o) {
+    jsonl_open(j, "xoauth2", '{');
+    jsonl_text(j, "token_url", o->token_url);
+    jsonl_text(j, "client_id", o->client_id);
+    if (o->scope.len) jsonl_text(j, "scope", o->scope);
+    bool refreshes = o->refresh_token.len || o->refresh_token_file.len;
+    jsonl_text(j, refreshes ? "refresh_token" : "client_secret", BYTES("***"));
+    jsonl_close(j, '}');
+}
+
 static void put_via(struct jsonl *j, const struct via *v) {
     jsonl_open(j, "via", '{');
     jsonl_textz(j, "kind", via_kind_name[v->kind]);
@@ -57,7 +67,10 @@ static void put_via(struct jsonl *j, const struct via *v) {
     if (v->user.len) {
         jsonl_open(j, "login", '{');
         jsonl_text(j, "user", v->user);
-        jsonl_text(j, v->login_xoauth2 ? "token" : "password", BYTES("***"));
+        if (v->oauth.token_url.len)
+            put_oauth(j, &v->oauth);
+        else
+            jsonl_text(j, v->login_xoauth2 ? "token" : "password", BYTES("***"));
         if (v->login_plaintext) jsonl_bool(j, "plaintext", true);
         jsonl_close(j, '}');
     }
@@ -182,11 +195,19 @@ static void copy(struct arena *a, struct bytes *text) {
         *text = BYTES("");
 }
 
+static void copy_oauth(struct arena *a, struct oauth *o) {
+    struct bytes *texts[] = {&o->token_url, &o->client_id, &o->scope, &o->client_secret, &o->client_secret_file,
+                             &o->refresh_token, &o->refresh_token_file};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        copy(a, texts[i]);
+}
+
 static void copy_parts(struct arena *a, struct plan *p) {
     struct bytes *texts[] = {
         &p->origin.version, &p->origin.where,         &p->origin.because, &p->via.host,
         &p->via.user,       &p->via.secret,           &p->via.dir,        &p->identity.name,
         &p->identity.helo,  &p->identity.return_path, &p->suppress.scope, &p->suppress.reason};
+    copy_oauth(a, &p->via.oauth);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         copy(a, texts[i]);
     struct sign_key *const *from = p->identity.keys;
@@ -234,6 +255,17 @@ static uint64_t hash_both(struct bytes a, struct bytes b) {
     return bytes_hash(bytes_range(both, sizeof both));
 }
 
+// What its text does not show.
+static void put_secrets(struct buf *out, const struct via *v) {
+    const struct oauth *o = &v->oauth;
+    const struct bytes *texts[] = {&v->secret, &o->client_secret, &o->client_secret_file, &o->refresh_token,
+                                   &o->refresh_token_file};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        buf_add(out, *texts[i]);
+        buf_byte(out, 0);
+    }
+}
+
 const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     struct counted *c = must_alloc(sizeof *c);
     c->refs = 1;
@@ -250,7 +282,7 @@ const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
         put_lane(&text, &c->plan, domain);
         c->plan.lane = arena_copy(&c->arena, bytes_skip(buf_bytes(&text), whole));
     }
-    buf_add(&text, c->plan.via.secret); // the one thing that its text does not show
+    put_secrets(&text, &c->plan.via);
     c->plan.same = hash_both(bytes_first(buf_bytes(&text), matters), bytes_skip(buf_bytes(&text), whole));
     if (draft->otherwise) buf_format(&text, "%llx", (unsigned long long)draft->otherwise->group);
     c->plan.group = bytes_hash(buf_bytes(&text));

@@ -83,6 +83,7 @@ struct generation *generation_of(lua_State *l);
 // its trace is the caller's to release in any case.
 bool generation_load(struct generation *g, int (*work)(lua_State *l), void *arg, struct vm_fault *fault);
 void module_add(lua_State *l, const char *name, int (*open)(lua_State *l)); // for require; without a dot a global too
+void generation_path(const struct generation *g, const char *file, char path[]); // of PATH_MAX: where a script's file is
 void generation_post(struct generation *g);      // tickets_tell will be called from the loop
 void tickets_tell(struct generation *g);         // calls back for what is done
 void ticket_release_memory(struct hook_ticket *t); // of an idle one

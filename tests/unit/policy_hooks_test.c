@@ -389,7 +389,21 @@ static void constructors_are_strict(void **state) {
         {"return route.relay{ host = 'a', port = 70000 }",
          "a whole number from 1 to 65535 is expected, not 70000"},
         {"return route.relay{ host = 'a', login = { user = 'u' } }",
-         "route.relay: login: either password or token is expected"},
+         "route.relay: login: one of password, token and xoauth2 is expected"},
+        {"return route.relay{ host = 'a', login = { user = 'u', token = 't', xoauth2 = { token_url = 'https://t/', client_id "
+         "= 'c', refresh_token = 'r' } } }",
+         "route.relay: login: one of password, token and xoauth2 is expected"},
+        {"return route.relay{ host = 'a', login = { user = 'u', xoauth2 = { token_url = 'https://t/', client_id = 'c' } } }",
+         "route.relay: login.xoauth2: a refresh_token is expected"},
+        {"return route.relay{ host = 'a', login = { user = 'u', xoauth2 = { token_url = 'http://t/', client_id = 'c', "
+         "refresh_token = 'r' } } }",
+         "route.relay: login.xoauth2.token_url: only https"},
+        {"return route.relay{ host = 'a', login = { user = 'u', xoauth2 = { token_url = 'https://t/', client_id = 'c', "
+         "refresh_token = 'r', refresh_token_file = 'f' } } }",
+         "route.relay: login.xoauth2: refresh_token or refresh_token_file, not both"},
+        {"return route.relay{ host = 'a', login = { user = 'u', xoauth2 = { token_url = 'https://t/', client = 'c', "
+         "refresh_token = 'r' } } }",
+         "route.relay: unknown field 'login.xoauth2.client' (did you mean 'client_id'?)"},
         {"return route.relay{ host = 'a', login = { user = 'u', pasword = 'x' } }",
          "route.relay: unknown field 'login.pasword' (did you mean 'password'?)"},
         {"return route.send{ via = route.relay{ host = 'a', tls = 'none', login = { user = 'u', password = "

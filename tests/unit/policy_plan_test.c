@@ -74,6 +74,12 @@ static void plans_have_a_text_and_a_lane(void **state) {
            "\"login\":{\"user\":\"u\",\"token\":\"***\"}},\"tls\":\"verify\",\"connections\":4,\"per_"
            "connection\":100}",
            "-|relay:smtp.example.org:465|verify+implicit|u");
+    expect("return route.send{ via = route.relay{ host = 'smtp.example.org', login = { user = 'u', xoauth2 = { token_url = "
+           "'https://t.example/token', client_id = 'c', client_secret = 'secret', refresh_token = 'secret', scope = 's' } } } }",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":587,\"host\":\"smtp.example.org\",\"login\":{\"user\":\"u\","
+           "\"xoauth2\":{\"token_url\":\"https://t.example/token\",\"client_id\":\"c\",\"scope\":\"s\",\"refresh_token\":\"***\"}}},"
+           "\"tls\":\"verify\",\"connections\":4,\"per_connection\":100}",
+           "-|relay:smtp.example.org:587|verify|u");
     expect("return route.send{ via = route.relay{ host = '192.0.2.5', port = 25, tls = 'none' } }",
            "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":25,\"host\":\"192.0.2.5\"},\"tls\":"
            "\"none\",\"connections\":4,\"per_connection\":100}",
@@ -135,6 +141,20 @@ static void equal_plans_are_the_same(void **state) {
         same(relay, "a") !=
         same("return route.send{ via = route.relay{ host = 'h', login = { user = 'u', password = 'two' } } }",
              "a"));
+    // Two credentials are two logins, and what is in which member matters.
+    static const char *const secrets[] = {"refresh_token = 'a'", "refresh_token = 'b'", "refresh_token_file = 'a'",
+                                          "client_secret = 'a'", "client_secret_file = 'a'", "refresh_token = 'a', client_secret = 'a'"};
+    uint64_t seen[6];
+    for (size_t i = 0; i < 6; i++) {
+        char body[400];
+        snprintf(body, sizeof body,
+                 "return route.send{ via = route.relay{ host = 'h', login = { user = 'u', xoauth2 = { token_url = 'https://t/', "
+                 "client_id = 'c', %s } } } }",
+                 secrets[i]);
+        seen[i] = same(body, "a");
+        for (size_t n = 0; n < i; n++)
+            if (seen[i] == seen[n]) fail_msg("%s and %s are the same", secrets[i], secrets[n]);
+    }
     const char *direct = "return route.send{ via = route.direct{} }";
     assert_true(same(direct, "a.example") != same(direct, "b.example"));
     assert_true(same(direct, "a.example") !=
