@@ -6,9 +6,9 @@
 --
 --   return route.send { via = ses.via, tls = ses.tls, lane = ses.lane, spend = ses.limits() }
 --
--- Presets: gmail_relay, gmail_mailbox, microsoft365, ses, sendgrid, mailgun, postmark. Each takes `user` and `password` or
--- `token` (XOAUTH2), or `login` (what route.relay takes); `name` (of the accounts its limits are counted on, by default the
--- preset and the user); what is listed with it in relays.show; and gives
+-- Presets: gmail_relay, gmail_mailbox, microsoft365, ses, sendgrid, mailgun, postmark. Each takes `user` and `password`, `xoauth2` (as
+-- route.relay's login has it) or `token`, or `login` (what route.relay takes); `name` (of the accounts its limits are counted on, by
+-- default the preset and the user); what is listed with it in relays.show; and gives
 --
 --   via       for route.send
 --   tls       the TLS it asks for: always verified
@@ -61,12 +61,12 @@ end
 local function login_of(o, preset, level)
   if o.login then return o.login end
   local user = o.user or preset.user
-  if not (o.password or o.token) then
-    if preset.needs_login or user then fact.refuse(level + 1, "relays.%s: password or token is missing", preset.name) end
+  if not (o.password or o.token or o.xoauth2) then
+    if preset.needs_login or user then fact.refuse(level + 1, "relays.%s: password, xoauth2 or token is missing", preset.name) end
     return nil
   end
   if not user then fact.refuse(level + 1, "relays.%s: user is missing", preset.name) end
-  return { user = user, password = o.password, token = o.token }
+  return { user = user, password = o.password, token = o.token, xoauth2 = o.xoauth2 }
 end
 
 local function quotas_of(o, preset, level)
@@ -97,7 +97,7 @@ local function host_of(o, preset, level)
   return o.host or host
 end
 
-local USE = { user = "?string", password = "?string", token = "?string", login = "?any", name = "?string", region = "?string",
+local USE = { user = "?string", password = "?string", token = "?string", xoauth2 = "?table", login = "?any", name = "?string", region = "?string",
   host = "?string", port = "?integer", per_day = "?integer", per_second = "?integer", per = "?string", quota = "?table",
   connections = "?integer", per_connection = "?integer" }
 

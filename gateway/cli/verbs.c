@@ -376,6 +376,18 @@ static const struct verb table[] = {
      .examples = "  tidegate suppression add bob@example.net --reason 'asked by phone'\n"
                  "  tidegate suppression has bob@example.net\n  tidegate suppression import bounces.csv",
      .exits = exits_control},
+    {.name = "identity",
+     .summary = "who we are for peers, and how our logins do",
+     .arguments = "",
+     .run = verb_identity,
+     .about =
+         "Lists the identities of the policy with the logins used since the start, and those of plans without an identity. STATE "
+         "of a login by XOAUTH2: good; ending: the token is still good, but no new one is to be had; failing: there is none, and its "
+         "lanes rest; expired, asking. ENDS is when the token ends (it is renewed at about 80 % of its life), REFRESHED when it "
+         "came, LAST LOGIN when a peer took it. WHY is what was said where it does not work. --json also has sources, HELO names "
+         "and keys, and when a refresh token was replaced or ends.",
+     .examples = "  tidegate identity\n  tidegate identity --json | jq 'select(.logins[].token.state == \"failing\")'",
+     .exits = exits_control},
     {.name = "reload",
      .summary = "bring in changed scripts, configuration, users and certificates",
      .arguments = "",

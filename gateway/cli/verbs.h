@@ -14,6 +14,7 @@ int verb_test(const struct call *call);
 int verb_send(const struct call *call);
 int verb_status(const struct call *call);
 int verb_lane(const struct call *call);
+int verb_identity(const struct call *call);
 int verb_limit(const struct call *call);
 int verb_queue_list(const struct call *call);
 int verb_queue_show(const struct call *call);

@@ -4,6 +4,7 @@
 // Both only while the scripts load: keys are files, and running hooks open none.
 #include "mail/verify.h"
 #include "policy/made.h"
+#include "policy/plan.h"
 #include "policy/wall.h"
 
 #include <errno.h>
@@ -191,8 +192,16 @@ static int has_key(lua_State *l) {
     return 1;
 }
 
+static void note(struct generation *g, const struct identity *id, const char *where) {
+    struct jsonl j = jsonl_begin(&g->identities);
+    jsonl_text(&j, "identity", id->name);
+    jsonl_textz(&j, "where", where);
+    plan_put_identity(&j, id);
+    jsonl_end(&j);
+}
+
 static int define(lua_State *l) {
-    while_loading(l, "define");
+    struct generation *g = while_loading(l, "define");
     lua_settop(l, 1);
     made_check(l, &define_shape, 1);
     int made = 2;
@@ -207,6 +216,7 @@ static int define(lua_State *l) {
     check_path(l, made, h->id.return_path);
     take_sources(l, h, made);
     take_keys(l, h, made);
+    note(g, &h->id, made_where(l, made));
     return 1;
 }
 

@@ -258,6 +258,7 @@ void generation_free(struct generation **g) {
     }
     bundle_free(&gone->bundle);
     buf_release(&gone->scratch);
+    buf_release(&gone->identities);
     arena_release(&gone->arena);
     free(gone);
 }
@@ -269,6 +270,10 @@ void generation_path(const struct generation *g, const char *file, char path[]) 
 
 const char *generation_version(const struct generation *g) {
     return bundle_version(g->bundle);
+}
+
+struct bytes generation_identities(const struct generation *g) {
+    return buf_bytes(&g->identities);
 }
 
 void generation_get_stats(const struct generation *g, struct generation_stats *out) {

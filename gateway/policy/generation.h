@@ -61,6 +61,8 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
 struct generation *generation_ref(struct generation *g); // its own thread only
 void generation_free(struct generation **g);             // drops one reference; its own thread only
 const char *generation_version(const struct generation *g);
+// The identities the scripts have defined: {"identity":"acme","where":"policy.lua:3","helo":...}, a line each.
+struct bytes generation_identities(const struct generation *g);
 
 struct generation_stats {
     uint64_t hooks, faults, memory, waiting; // asked, failed, bytes in the Lua state, suspended now

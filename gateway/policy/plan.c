@@ -77,10 +77,8 @@ static void put_via(struct jsonl *j, const struct via *v) {
     jsonl_close(j, '}');
 }
 
-static void put_identity(struct jsonl *j, const struct identity *id) {
+void plan_put_identity(struct jsonl *j, const struct identity *id) {
     char text[ADDR_TEXT];
-    jsonl_open(j, "identity", '{');
-    jsonl_text(j, "name", id->name);
     if (id->source4.len) {
         addr_ip_text(&id->source4, text);
         jsonl_textz(j, "source4", text);
@@ -98,6 +96,12 @@ static void put_identity(struct jsonl *j, const struct identity *id) {
         jsonl_textz(j, NULL, key);
     }
     if (id->key_count) jsonl_close(j, ']');
+}
+
+static void put_identity(struct jsonl *j, const struct identity *id) {
+    jsonl_open(j, "identity", '{');
+    jsonl_text(j, "name", id->name);
+    plan_put_identity(j, id);
     jsonl_close(j, '}');
 }
 

@@ -23,6 +23,7 @@ struct generation {
     int hooks[HOOKS];            // registry references of the functions, LUA_NOREF where there is none
     bool defined[HOOKS];         // by the policy itself
     bool loading;                // identities may be defined
+    struct buf identities;       // as generation_identities tells
     struct hook_ticket *idle;    // tickets are used again
     struct hook_ticket *done, **done_end; // answered, the asker not yet told
     struct task task;            // tells them

@@ -9,10 +9,12 @@
 #include "relay/lane.h"
 #include "relay/ledger.h"
 #include "relay/log_control.h"
+#include "relay/login.h"
 #include "relay/queue_control.h"
 #include "relay/reload.h"
 #include "relay/runner.h"
 #include "relay/suppression_control.h"
+#include "relay/token.h"
 #include "relay/worker.h"
 
 #include <inttypes.h>
@@ -129,7 +131,7 @@ struct round {
     int next;
     void (*part)(struct worker *w, struct round *round);
     void (*then)(struct round *round);
-    struct buf rows;             // lines of JSON
+    struct buf rows, identities; // lines of JSON
     uint64_t lanes, in_memory, script_memory, hooks, faults;
 };
 
@@ -145,6 +147,7 @@ static void round_home(struct task *task) {
     struct round *round = (struct round *)task;
     round->then(round);
     buf_release(&round->rows);
+    buf_release(&round->identities);
     free(round);
 }
 
@@ -283,6 +286,27 @@ static void do_limit(struct asker *a, const struct json *request) {
     start_round(a, limit_part, rows_then);
 }
 
+// ---- identity -------------------------------------------------------------------------------------------------------------------
+
+static void send_identity(void *arg, struct bytes json) { asker_row(arg, json); }
+
+// All workers run the same scripts: one tells of the identities.
+static void identity_part(struct worker *w, struct round *round) {
+    if (w->index == 0) buf_add(&round->identities, generation_identities(w->generation));
+    logins_show(w->logins, add_row, &round->rows);
+    tokens_show(w->tokens, add_row, &round->rows);
+}
+
+static void identity_then(struct round *round) {
+    logins_join(buf_bytes(&round->identities), buf_bytes(&round->rows), send_identity, round->asker);
+    plain_done(round->asker);
+}
+
+static void do_identity(struct asker *a, const struct json *request) {
+    (void)request;
+    start_round(a, identity_part, identity_then);
+}
+
 // ---- reload, rollback -----------------------------------------------------------------------------------------------------------
 
 static void put_lines(struct jsonl *j, const char *name, const struct buf *lines) {
@@ -365,6 +389,7 @@ static const struct verb_row {
 } verbs[] = {
     {"status", do_status, ""},
     {"lane", do_lane, ""},
+    {"identity", do_identity, ""},
     {"limit", do_limit, ""},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
     {"queue", queue_control, "action id filter limit count_only"},

@@ -6,7 +6,9 @@
 #include "net/conn.h"
 #include "relay/exchange.h"
 #include "relay/job.h"
+#include "relay/login.h"
 #include "relay/maildir.h"
+#include "relay/token.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -14,8 +16,9 @@
 
 enum { INPUT_MAX = 16 * 1024, BODY_PIECE = 64 * 1024, BODY_AHEAD = 128 * 1024, FAREWELL_MS = 5000 };
 
-// resolving -> dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
-enum courier_state { COURIER_STARTING, COURIER_RESOLVING, COURIER_DIALING, COURIER_SESSION, COURIER_IDLE, COURIER_QUITTING };
+// [token ->] resolving -> dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
+// session -> token -> dialing: once, where the peer refused the token
+enum courier_state { COURIER_STARTING, COURIER_TOKEN, COURIER_RESOLVING, COURIER_DIALING, COURIER_SESSION, COURIER_IDLE, COURIER_QUITTING };
 
 struct target {
     struct addr addr;
@@ -34,6 +37,9 @@ struct courier {
     bool starting, freed;
     struct arena arena;          // texts of options and targets
     struct exchange_ticket *ticket;
+    struct token_ticket *token_ticket;
+    struct buf token;            // of a login by XOAUTH2 whose tokens are fetched
+    bool token_refused;          // once by the peer: another was asked for
     struct target *targets;
     size_t target_count, target;
     bool without_tls;            // opportunistic TLS failed on this address: once more in the clear
@@ -74,6 +80,9 @@ static void on_start(struct task *task);
 static void release(struct courier *c) {
     drop_message(c);
     exchange_cancel(&c->ticket);
+    token_cancel(&c->token_ticket);
+    if (c->token.at) explicit_bzero(c->token.at, c->token.cap);
+    buf_release(&c->token);
     if (c->conn) conn_free(&c->conn);
     if (c->client) client_free(&c->client);
     timer_free(&c->idle);
@@ -359,6 +368,55 @@ static void resolve(struct courier *c) {
                               on_exchange, c);
 }
 
+// ---- the token of a login -------------------------------------------------------------------------------------------------------
+
+static void on_token(void *arg, const struct token_answer *answer);
+
+static void ask_token(struct courier *c) {
+    c->state = COURIER_TOKEN;
+    c->token_ticket = token_ask(c->worker, c->plan, buf_bytes(&c->token), on_token, c);
+}
+
+// No token: nothing was tried, so the lane rests and the message waits for it, uncounted. A token that the peer refused, and no
+// better one: that was tried.
+static void no_token(struct courier *c, const char *why) {
+    if (c->token_refused) return way_failed(c);
+    struct reply r = reply_make(451, "4.7.0", "no access token for %.*s: %s", BYTES_FMT(c->plan->via.user), why);
+    struct attempt *a = c->attempt;
+    c->attempt = NULL;
+    drop_message(c);
+    lane_put_back(c->lane, a);
+    lane_failed(c->lane, &r);
+    end(c);
+}
+
+static void on_token(void *arg, const struct token_answer *answer) {
+    struct courier *c = arg;
+    c->token_ticket = NULL;
+    if (!answer->token.len) return no_token(c, answer->why);
+    buf_reset(&c->token);
+    buf_reserve(&c->token, answer->token.len + 1);
+    buf_add(&c->token, answer->token);
+    if (c->token_refused) try_next(c); // the same address again
+    else resolve(c);
+}
+
+// The peer takes the login for wrong: the token may have ended before its time. Asked for once, and not of every address.
+static bool wants_other_token(struct courier *c, const struct client_result *failure) {
+    if (!c->plan->via.oauth.token_url.len || c->token_refused || !failure || failure->local) return false;
+    return failure->stage == STAGE_AUTH && failure->reply.code == 535;
+}
+
+static void ask_other_token(struct courier *c, const struct client_result *failure) {
+    c->last_failure = failure->reply;
+    c->last_stage = failure->stage;
+    c->token_refused = true;
+    note_peer(c);
+    tell_attempt(c, &c->last_failure, c->last_stage);
+    close_conn(c);
+    ask_token(c);
+}
+
 // ---- connecting ----------------------------------------------------------------------------------------------------------------
 
 static void on_opened(void *arg);
@@ -408,7 +466,7 @@ static void start_client(struct courier *c, bool secured) {
         .login = !via->user.len ? LOGIN_NONE : via->login_xoauth2 ? LOGIN_XOAUTH2 : LOGIN_PASSWORD,
         .login_plaintext_ok = via->login_plaintext,
         .user = arena_z(&c->arena, via->user),
-        .secret = arena_z(&c->arena, via->secret),
+        .secret = via->oauth.token_url.len ? buf_z(&c->token) : arena_z(&c->arena, via->secret),
         .timeout_ms = (int)(c->site->conf->smtp_timeout_s * 1000),
     };
     c->client = client_new(&c->options);
@@ -483,6 +541,7 @@ static bool ready(struct courier *c) {
     if (!c->stands) {
         c->stands = true;
         lane_succeeded(c->lane);
+        if (c->plan->via.user.len) logins_accepted(c->worker->logins, c->plan);
     }
     c->state = COURIER_SESSION;
     if (!c->attempt && !is_worn(c)) c->attempt = lane_take(c->lane, c->plan->same);
@@ -522,6 +581,8 @@ static void done(struct courier *c) {
 static void closing(struct courier *c) {
     const struct client_result *failure = client_failure(c->client);
     write_output(c);
+    if (failure && failure->stage == STAGE_AUTH) logins_refused(c->worker->logins, c->plan, &failure->reply);
+    if (c->attempt && wants_other_token(c, failure)) return ask_other_token(c, failure);
     if (c->attempt) { // the session failed before the message was begun: another address may do
         struct reply why = failure ? failure->reply : reply_make(451, "4.4.2", "the peer closed the session");
         return address_failed(c, &why, failure ? failure->stage : STAGE_GREETING);
@@ -591,6 +652,11 @@ void courier_wake(struct courier *c) {
 
 void courier_dismiss(struct courier *c) {
     c->dismissed = true;
+    if (c->state == COURIER_TOKEN) { // nothing was tried
+        hand_back(c, ATTEMPT_BACK);
+        end(c);
+        return;
+    }
     if (c->state == COURIER_IDLE) on_idle(c);
 }
 
@@ -603,6 +669,7 @@ static void on_start(struct task *task) {
     c->starting = false;
     if (c->freed) return free(c);
     if (c->plan->via.kind == VIA_CAPTURE) capture_all(c);
+    else if (c->plan->via.oauth.token_url.len) ask_token(c);
     else resolve(c);
 }
 

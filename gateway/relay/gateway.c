@@ -11,6 +11,7 @@
 #include "relay/reload.h"
 #include "relay/runner.h"
 #include "relay/service.h"
+#include "relay/token.h"
 #include "relay/worker.h"
 
 #include <errno.h>
@@ -106,6 +107,7 @@ static void look_again(struct worker *w, void *arg) {
     (void)arg;
     lanes_look_again(w->lanes, false);
     ledger_look_again(w->ledger);
+    tokens_look_again(w->tokens, false);
     runner_wake(w->runner);
 }
 

@@ -493,6 +493,18 @@ void lanes_look_again(struct lanes *ls, bool end_rests) {
     }
 }
 
+void lanes_login_back(struct lanes *ls, struct bytes user) {
+    size_t at = 0;
+    void *value;
+    while (map_next(&ls->by_key, &at, NULL, &value)) {
+        struct lane *lane = value;
+        const struct via *via = lane->plan ? &lane->plan->via : NULL;
+        if (!via || !via->oauth.token_url.len || !bytes_equal(via->user, user)) continue;
+        if (lane->state == LANE_RESTING) lane->rest_until_ms = 0;
+        touch(lane);
+    }
+}
+
 bool lanes_is_idle(const struct lanes *ls) {
     size_t at = 0;
     void *value;

@@ -24,6 +24,7 @@ void lanes_offer(struct lanes *lanes, struct attempt *attempt);  // takes it ove
 void lanes_recover(struct lanes *lanes);                         // at start: finds what was parked before
 void lanes_stop(struct lanes *lanes);                            // start nothing more, give back what waits
 void lanes_look_again(struct lanes *lanes, bool end_rests);     // time has jumped; or the policy changed: rests end now
+void lanes_login_back(struct lanes *lanes, struct bytes user); // there is an access token again: those that rest for it go on
 bool lanes_is_idle(const struct lanes *lanes);
 size_t lanes_count(const struct lanes *lanes);
 void lanes_show(struct lanes *lanes, void (*row)(void *arg, struct bytes json), void *arg); // a JSON object a lane

@@ -6,6 +6,7 @@
 #include "relay/lane.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
+#include "relay/token.h"
 #include "relay/worker.h"
 
 #include <fnmatch.h>
@@ -302,6 +303,7 @@ static void wake_runner(struct worker *worker, void *arg) {
 
 // "Now" means the way out, too: a lane that rests looks again.
 static void wake_lanes(struct worker *worker, void *arg) {
+    tokens_look_again(worker->tokens, true);
     lanes_look_again(worker->lanes, true);
     wake_runner(worker, arg);
 }

@@ -3,6 +3,7 @@
 
 #include "relay/lane.h"
 #include "relay/ledger.h"
+#include "relay/token.h"
 #include "relay/worker.h"
 
 #include <stdio.h>
@@ -81,6 +82,7 @@ static void switch_there(struct worker *w, void *arg) {
     w->candidate = NULL;
     site_free(&w->site);
     w->site = site_ref(r->site);
+    tokens_look_again(w->tokens, true); // first: lanes ask for them
     lanes_look_again(w->lanes, true); // what waited for a way out may now have another
     ledger_look_again(w->ledger);     // and what waited for a limit a higher one
     answer(r, true, NULL);

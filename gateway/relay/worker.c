@@ -7,7 +7,9 @@
 #include "relay/lane.h"
 #include "relay/ledger.h"
 #include "relay/limit_look.h"
+#include "relay/login.h"
 #include "relay/runner.h"
+#include "relay/token.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -146,6 +148,8 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     w->runner = runner_new(w);
     w->lanes = lanes_new(w);
     w->ledger = ledger_new(w);
+    w->tokens = tokens_new(w);
+    w->logins = logins_new(&g->clock);
     w->tick = timer_new(w->loop, on_tick, w);
     return w;
 failed:
@@ -180,6 +184,8 @@ void worker_free(struct worker **at) {
     if (w->intake) intake_free(&w->intake);
     if (w->lanes) lanes_free(&w->lanes);
     ledger_free(&w->ledger);
+    tokens_free(&w->tokens);
+    logins_free(&w->logins);
     if (w->runner) runner_free(&w->runner);
     if (w->tick) timer_free(&w->tick);
     generation_free(&w->generation);

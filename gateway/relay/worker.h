@@ -15,6 +15,8 @@ struct intake;
 struct runner;
 struct lanes;
 struct ledger;
+struct tokens;
+struct logins;
 
 struct worker {
     struct gateway *gateway;
@@ -33,6 +35,8 @@ struct worker {
     struct runner *runner;
     struct lanes *lanes;
     struct ledger *ledger;
+    struct tokens *tokens;
+    struct logins *logins;
     struct timer *tick;              // keeps the loop turning for the watchdog
     _Atomic uint64_t id_stamp;       // of the last id made: milliseconds and sequence in one word
     size_t grants;                   // asked here and not settled yet
