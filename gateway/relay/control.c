@@ -46,6 +46,7 @@ struct control {
     struct listener *listener;
     struct asker *askers;
     size_t count;
+    bool closing; // gone with the last of its askers, whose verbs still have something under way
 };
 
 static void next_request(struct asker *a);
@@ -83,6 +84,7 @@ static void drop_asker(struct asker *a) {
     buf_release(&a->line);
     buf_release(&a->content);
     free(a);
+    if (c->closing && !c->count) free(c);
 }
 
 static void end_request(struct asker *a) {
@@ -566,7 +568,10 @@ void control_free(struct control **at) {
     for (struct asker *a = c->askers, *after; a; a = after) {
         after = a->after;
         if (a->conn) conn_finish(&a->conn, FAREWELL_MS); // "stop" and its like have been answered: let that arrive
-        drop_asker(a);
+        if (!a->busy) drop_asker(a);
+        else if (a->take) end_lines(a, ASKER_GONE);
+        else call_ready(a);
     }
-    free(c);
+    c->closing = c->count;
+    if (!c->count) free(c);
 }

@@ -60,6 +60,13 @@ struct walk {
 
 static void step(struct walk *w);
 
+// For one turn at a time: none is open while a walk waits, as the store may close before the one it waits for is there.
+static bool open_reader(struct walk *w) {
+    w->reader = reader_new(asker_gateway(w->asker)->store, &w->failure);
+    w->failed = !w->reader;
+    return w->reader;
+}
+
 static void free_walk(struct walk *w) {
     struct filter *f = &w->filter;
     if (w->reader) reader_free(&w->reader);
@@ -231,6 +238,7 @@ static bool each_journal(void *arg, int64_t at_ms, struct bytes entry) {
 
 static void show(struct walk *w) {
     struct message m;
+    if (!open_reader(w)) return finish(w);
     reader_begin(w->reader);
     bool queued = reader_message(w->reader, w->filter.id, &m);
     if (queued) {
@@ -395,6 +403,7 @@ static void bounce_one(struct walk *w, const struct message *m, const struct rec
 }
 
 static void bounce_picked(struct walk *w) {
+    if (!open_reader(w)) return finish(w);
     w->outstanding = 1; // ours, until all have been given out
     reader_begin(w->reader);
     for (size_t i = 0; i < w->picked_count; i++) {
@@ -404,6 +413,7 @@ static void bounce_picked(struct walk *w) {
             bounce_one(w, &m, &r);
     }
     reader_end(w->reader);
+    reader_free(&w->reader);
     if (--w->outstanding == 0) step(w);
 }
 
@@ -446,9 +456,11 @@ static void step(struct walk *w) {
     if (asker_is_gone(w->asker) || w->complete) return finish(w);
     w->seen = w->picked_count = 0;
     w->message_id = 0;
+    if (!open_reader(w)) return finish(w);
     reader_begin(w->reader);
     bool all = reader_recipients(w->reader, w->next_id, visit, w);
     reader_end(w->reader);
+    reader_free(&w->reader);
     if (all) w->complete = true;
     if (w->picked_count) return carry_out(w);
     if (asker_is_full(w->asker)) return asker_when_ready(w->asker, on_ready, w);
@@ -534,8 +546,7 @@ void queue_control(struct asker *a, const struct json *request) {
         free_walk(w);
         return asker_error(a, EX_USAGE, "queue: action is one of list, show, hold, release, retry, bounce, delete");
     }
-    w->reader = reader_new(asker_gateway(a)->store, &err);
-    if (!w->reader || !read_filter(request, &w->filter, &err)) {
+    if (!read_filter(request, &w->filter, &err)) {
         free_walk(w);
         return asker_error(a, EX_USAGE, "queue: %s", err.text);
     }

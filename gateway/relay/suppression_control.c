@@ -83,6 +83,7 @@ static bool read_entry(const struct json *request, int64_t now, struct arena *ar
     if (!address_listed(text_of(request, "address", ""), &address, err)) return err_within(err, "address");
     const struct json *expires = json_get(request, "expires_s");
     bool timed = !expires || (json_int(expires, &expires_s) && expires_s > 0 && expires_s <= expires_most_s);
+    if (!timed) expires_s = 0;
     *out = (struct suppression){.address = arena_copy(arena, buf_bytes(&address)),
                                 .scope = arena_copy(arena, text_of(request, "scope", "")),
                                 .reason = arena_copy(arena, text_of(request, "reason", "")),

@@ -125,12 +125,17 @@ static void tell_progress(struct import *m) {
     buf_release(&row);
 }
 
+// The gateway is closing: this may be told when the store is gone already.
+static bool is_abandoned(const struct import *m) {
+    return m->gateway->stopping && asker_is_gone(m->asker);
+}
+
 static void on_ready(void *arg);
 
 // What else there is to write, or to read. May free m.
 static void go_on(struct import *m) {
     if (m->writing) return;
-    if (m->failed) empty(m->filling);
+    if (m->failed || is_abandoned(m)) empty(m->filling);
     if (m->filling->count && (m->last || is_full(m->filling))) start_writing(m);
     if (m->last) {
         if (!m->writing) end(m);
@@ -154,7 +159,7 @@ static void come_back(struct task *task) {
         m->written_up_to += m->batch;
         tell_progress(m);
     }
-    if (!m->failed && m->written_up_to < m->writing->count) return write_batch(m);
+    if (!m->failed && !is_abandoned(m) && m->written_up_to < m->writing->count) return write_batch(m);
     empty(m->writing);
     m->writing = NULL;
     go_on(m);

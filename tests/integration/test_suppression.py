@@ -364,15 +364,20 @@ def test_mail_flows_while_a_list_comes_in(gateway, scripted, word):
     s.close()
 
 
-def open_feed(g, **fields):
-    """An import under way on a connection of its own; reads what says that lines are wanted."""
+def ask(g, **request):
+    """A request on a connection of its own."""
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(60 * ground.PATIENCE)
     directory = os.open(g.folder / "var", os.O_RDONLY)
     s.connect(f"/proc/self/fd/{directory}/control.sock")
     os.close(directory)
-    s.sendall(json.dumps({"verb": "suppression", "action": "import", **fields}).encode() + b"\n")
-    reader = s.makefile("rb")
+    s.sendall(json.dumps(request).encode() + b"\n")
+    return s, s.makefile("rb")
+
+
+def open_feed(g, **fields):
+    """An import under way; reads what says that lines are wanted."""
+    s, reader = ask(g, verb="suppression", action="import", **fields)
     assert json.loads(reader.readline()) == {"row": {"ready": True}}
     return s, reader
 
@@ -429,6 +434,26 @@ def test_a_listener_that_does_not_listen(gateway):
     s.close()
     rows, done = g.control("suppression", action="export", timeout=60)
     assert len(rows) == 60000 and done["count"] == 60000
+
+
+@core
+@pytest.mark.threads
+def test_stopping_amid_requests(gateway):
+    """Lists that nobody reads, imports with and without something to write: none keeps the gateway from ending cleanly."""
+    g = gateway(policy=policies.capture())
+    many(g.folder / "list.csv", 60000)
+    g.cli("suppression", "import", "list.csv")
+    open_ones = [ask(g, verb="suppression", action="export"), ask(g, verb="queue", action="list", limit=0), open_feed(g), open_feed(g)]
+    open_ones[2][0].sendall(b"some@example.net\n")
+    for _ in range(3):
+        busy = open_feed(g)
+        busy[0].sendall(b"".join(b"b%06d@example.net\n" % i for i in range(60000)))
+        open_ones.append(busy)
+    g.restart()
+    for s, reader in open_ones:
+        s.close()
+    assert g.control("suppression", action="count", filter={"address": "b*"})[1]["count"] <= 60000
+    assert g.cli("suppression", "has", "u000000@d0.example").returncode == 0
 
 
 @core
