@@ -165,10 +165,10 @@ def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
     for i in range(5):
         g.submit(f"{word}n{i}")
     filler = small_disk / "filler"
-    with open(filler, "wb", buffering=0) as f: # nothing left to flush when it closes
+    with open(filler, "wb", buffering=0) as f:
         try:
-            while True:
-                f.write(b"x" * 65536)
+            while f.write(b"x" * 65536):
+                pass
         except OSError:
             pass
     expected = [f"{word}n{i}" for i in range(5)]

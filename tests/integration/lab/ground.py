@@ -115,11 +115,12 @@ def clean(keep=False):
 class Process:
     """A program of ours, started with its output in a file, ended by its own pid and nothing else."""
 
-    def __init__(self, name, command, log, env=None, cwd=None):
-        self.name, self.log = name, pathlib.Path(log)
+    def __init__(self, name, command, log, env=None, cwd=None, leash=False):
+        """leash: it reads from a pipe that ends when we stop it, or end ourselves; else we take it along by its parent's death."""
+        self.name, self.leash, self.log = name, leash, pathlib.Path(log)
         self.out = open(log, "ab")
-        # A run that is killed takes its servers along.
-        self.popen = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, command)], stdin=subprocess.DEVNULL,
+        command = [*([] if leash else ["setpriv", "--pdeathsig", "KILL"]), *map(str, command)]
+        self.popen = subprocess.Popen(command, stdin=subprocess.PIPE if leash else subprocess.DEVNULL,
                                       stdout=self.out, stderr=self.out, env=env, cwd=cwd)
 
     def alive(self):
@@ -153,7 +154,10 @@ class Process:
         return code
 
     def stop(self, seconds=10):
-        """SIGTERM, then SIGKILL. The exit code; negative for a signal."""
-        self.signal(signal.SIGTERM)
+        """SIGTERM (or the leash), then SIGKILL. The exit code; negative for a signal."""
+        if self.leash:
+            self.popen.stdin.close()
+        else:
+            self.signal(signal.SIGTERM)
         self.wait(seconds)
         return self.kill()

@@ -53,17 +53,19 @@ class Sandbox:
         return target
 
     def _script(self, command):
+        # The namespace's first process waits for the end of its input, which comes when the lab stops the server and when the lab
+        # itself dies; with it the kernel ends all others.
         root = shlex.quote(str(self.root))
         return (f"set -e; mount -t overlay tidegate-lab -o lowerdir={self.tree}/usr:/usr {root}/usr; "
                 f"mount -t proc proc {root}/proc; mount --rbind /dev {root}/dev; "
-                f"exec chroot {root} /bin/sh -c {shlex.quote(command)}")
+                f"chroot {root} /bin/sh -c {shlex.quote(command)} </dev/null & read -r ignored || exit 0")
 
     def start(self, command):
-        self.process = ground.Process(self.peer, ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", self._script(command)],
-                                      self.top / "output.log")
+        self.process = ground.Process(self.peer, ["unshare", "--mount", "--pid", "--fork", "sh", "-c", self._script(command)],
+                                      self.top / "output.log", leash=True)
         return self.process
 
     def stop(self):
         if self.process:
-            self.process.kill()  # the namespace's first process dies with its parent, and all others with it
+            self.process.stop()
             self.process = None
