@@ -117,10 +117,17 @@ return {{ route = function(m, r) return route.send{{ via = route.relay{{ host = 
                 raise ground.LabError("memory grows with the backlog: " + out[1])
         if full_start > empty_start + 1.0 * ground.PATIENCE:
             raise ground.LabError("start-up grows with the backlog: " + out[2])
-        before = g.status()["recipients"]
+        before, last = g.status()["recipients"], [0, 0.0]
         dead.set(greeting=None)
-        g.advance_clock(3600)
-        ground.until(f"{drain} messages leave once the destination is back", lambda: len(dead.accepted) >= min(drain, before), 60, log=g.log)
+
+        def leaving():
+            # An attempt that was under way may have failed just now and sent the lane to rest again.
+            if len(dead.accepted) == last[0] and time.monotonic() - last[1] > 2:
+                g.advance_clock(3600)
+                last[1] = time.monotonic()
+            last[0] = len(dead.accepted)
+            return last[0] >= min(drain, before)
+        ground.until(f"{drain} messages leave once the destination is back", leaving, 60, log=g.log)
         return out
     finally:
         if not quiet:
