@@ -273,6 +273,23 @@ function Stage:dns(zone)
   return self
 end
 
+-- t:http { ["GET https://api.example.com/x"] = { status = 200, body = "..." } }: a body that is a table becomes JSON; a text instead is why there
+-- is no answer for now; a list of them is given in turn. Hosts are those that the configuration allows.
+function Stage:http(answers)
+  local function with_text(answer)
+    if type(answer) ~= "table" or type(answer.body) ~= "table" then return answer end
+    return { status = answer.status, headers = answer.headers, body = json.encode(answer.body) }
+  end
+  for _, request in ipairs(sorted_keys(answers)) do
+    local answer = answers[request]
+    local list = type(answer) == "table" and #answer > 0
+    for i, one in ipairs(list and answer or {}) do answer[i] = with_text(one) end
+    local fine, why = core.teach(request, "http", list and answer or with_text(answer))
+    if not fine then fail("http: " .. why) end
+  end
+  return self
+end
+
 -- t:users { ann = { password = "secret", from = "*@acme.example" } }: what the users file would say
 function Stage:users(users)
   for name, line in pairs(users) do self.known[name] = line end

@@ -109,6 +109,7 @@ static int tell_files(struct testing *t, struct bundle *bundle) {
                                        .steps_max = (uint64_t)conf->limits.hook_steps,
                                        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
                                        .key_dir = conf->base,
+                                       .http_hosts = conf->http_hosts,
                                        .hostname = conf->hostname};
     struct story_options options = {.bundle = bundle,
                                     .usual = &usual,

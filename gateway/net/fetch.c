@@ -534,6 +534,10 @@ struct fetch_ticket *fetch_ask(struct fetch *f, const struct fetch_request *r,
         fail(t, true, "%zu requests are under way already", most);
     } else if (!take_request(t, r, &err)) {
         fail(t, false, "%s", err.text);
+    } else if (f->options.instead) {
+        t->answer.why = "";
+        f->options.instead(f->options.instead_arg, r, &t->arena, &t->answer);
+        make_ready(t);
     } else {
         t->deadline = timer_new(f->loop, on_deadline, t);
         timer_set(t->deadline, t->timeout_ms);

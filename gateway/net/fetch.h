@@ -22,12 +22,18 @@
 struct fetch;
 struct fetch_ticket; // owned by who asked; dead after the answer
 
+struct fetch_request;
+struct fetch_answer;
+
 struct fetch_options {
     const char *ca_file; // PEM: the trusted roots; NULL: the system's
     bool private_ok;     // addresses that are not public, too
     bool plain_ok;       // http:// as well
     int connections;     // at once, in all; 0: 64
     int requests;        // under way at once, those that wait for a connection included; 0: 1,000
+    // Answers in place of the network (tests of a policy): what `out` points to is in the arena. NULL: the network.
+    void (*instead)(void *arg, const struct fetch_request *request, struct arena *arena, struct fetch_answer *out);
+    void *instead_arg;
 };
 
 struct fetch_header {

@@ -95,15 +95,21 @@ static int ask(lua_State *l) {
     return 1;
 }
 
-// teach(name, type, records)
+// The value at stack index 3 as JSON, for the lab to learn from.
+static struct json *lesson(lua_State *l, struct telling *t, struct err *err) {
+    buf_reset(&t->facts);
+    return marshal_write(l, 3, &t->facts, err) ? json_parse(buf_bytes(&t->facts), err) : NULL;
+}
+
+// teach(name, type, records), teach(request, "http", answers)
 static int teach(lua_State *l) {
     struct telling *t = telling_of(l);
     struct err err = {{0}};
-    const char *name = luaL_checkstring(l, 1), *type = luaL_checkstring(l, 2);
-    buf_reset(&t->facts);
-    if (!marshal_write(l, 3, &t->facts, &err)) return refuse(l, &err);
-    struct json *records = json_parse(buf_bytes(&t->facts), &err);
-    bool ok = records && lab_teach(t->lab, name, type, records, &err);
+    struct bytes name = check_text(l, 1);
+    const char *type = luaL_checkstring(l, 2);
+    struct json *records = lesson(l, t, &err);
+    bool ok = records && (strcmp(type, "http") == 0 ? lab_teach_web(t->lab, name, records, &err)
+                                                    : lab_teach(t->lab, name.at, type, records, &err));
     json_free(&records);
     if (!ok) return refuse(l, &err);
     lua_pushboolean(l, 1);

@@ -7,6 +7,7 @@
 #include "policy/decision.h"
 #include "policy/hooks.h"
 #include "policy/lab_list.h"
+#include "policy/lab_web.h"
 #include "policy/wall.h"
 
 #include <arpa/inet.h>
@@ -21,6 +22,8 @@ struct lab {
     struct lab_options options;
     struct loop *loop;
     struct dns *dns;
+    struct lab_web *web;
+    struct fetch *fetch;
     struct lab_list *list; // who must not be written to
     struct clock clock;
     struct log log; // into a file in memory
@@ -46,6 +49,13 @@ static void on_line(void *arg, const char *file, int line) {
     lab->options.on_line(lab->options.arg, file, line);
 }
 
+static void furnish(struct lab *lab) {
+    lab->web = lab_web_new();
+    lab->fetch = fetch_new(lab->loop, lab->dns,
+                           &(struct fetch_options){.instead = lab_web_answer, .instead_arg = lab->web});
+    lab->list = lab_list_new(lab->loop, &lab->clock);
+}
+
 struct lab *lab_new(const struct lab_options *options, struct err *err) {
     struct lab *lab = must_alloc(sizeof *lab);
     lab->options = *options;
@@ -65,7 +75,7 @@ struct lab *lab_new(const struct lab_options *options, struct err *err) {
     if (lab->loop)
         lab->dns = dns_new(lab->loop, &(struct dns_options){.clock = &lab->clock, .offline = true}, err);
     if (lab->dns)
-        lab->list = lab_list_new(lab->loop, &lab->clock);
+        furnish(lab);
     else
         lab_free(&lab);
     return lab;
@@ -77,6 +87,8 @@ void lab_free(struct lab **at) {
     if (!lab) return;
     if (lab->generation) generation_free(&lab->generation);
     lab_list_free(&lab->list);
+    if (lab->fetch) fetch_free(&lab->fetch);
+    lab_web_free(&lab->web);
     if (lab->dns) dns_free(&lab->dns);
     if (lab->loop) loop_free(&lab->loop);
     if (lab->log.fd >= 0) close(lab->log.fd);
@@ -90,6 +102,7 @@ void lab_reset(struct lab *lab) {
     lab->clock.frozen_ms = LAB_MORNING;
     dns_flush(lab->dns);
     lab_list_clear(lab->list);
+    lab_web_clear(lab->web);
 }
 
 struct clock *lab_clock(struct lab *lab) {
@@ -135,6 +148,7 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
     struct generation_options o = *lab->options.usual;
     o.loop = lab->loop;
     o.dns = lab->dns;
+    o.fetch = lab->fetch;
     o.clock = &lab->clock;
     o.log = &lab->log;
     o.suppressed = lab_list_has;
@@ -142,6 +156,10 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
     o.witness = counted ? &lab->counting : &lab->witness;
     lab->generation = generation_new(b, &o, err);
     return lab->generation;
+}
+
+bool lab_teach_web(struct lab *lab, struct bytes request, const struct json *answers, struct err *err) {
+    return lab_web_teach(lab->web, request, answers, err);
 }
 
 // ---- who must not be written to
@@ -347,17 +365,22 @@ static void ask(struct lab *lab, enum hook hook) {
     bug_if(!lab->answered);
 }
 
+static void put_list(struct jsonl *j, const char *name, struct bytes items) {
+    if (!items.len) return;
+    jsonl_open(j, name, '[');
+    jsonl_raw(j, NULL, items);
+    jsonl_close(j, ']');
+}
+
 static void decide(struct lab *lab, enum hook hook, struct buf *decision) {
     struct jsonl j = jsonl_begin(decision);
     lab->out = &j;
     buf_reset(&lab->looked);
+    lab_web_forget_asked(lab->web);
     log_forget(lab);
     ask(lab, hook);
-    if (lab->looked.len) {
-        jsonl_open(&j, "looked", '[');
-        jsonl_raw(&j, NULL, buf_bytes(&lab->looked));
-        jsonl_close(&j, ']');
-    }
+    put_list(&j, "looked", buf_bytes(&lab->looked));
+    put_list(&j, "requests", lab_web_asked(lab->web));
     put_log(lab, &j);
     jsonl_close(&j, '}');
     lab->out = NULL;

@@ -2,9 +2,9 @@
 // lab: a policy away from live mail: hooks asked one at a time, with facts and decisions as JSON.
 //
 // The policy runs as it runs live (generation, hooks), on a loop of the lab's own. What is around it is not
-// the world: the clock stands until it is moved, DNS knows what it was taught, the suppression list what was
-// put there, the log goes into the decisions. One thread; every call blocks until it is done. Stories are
-// told here; explanations and replays ask here.
+// the world: the clock stands until it is moved, DNS and web know what they were taught, the suppression list
+// what was put there, the log goes into the decisions. One thread; every call blocks until it is done.
+// Stories are told here; explanations and replays ask here.
 #pragma once
 
 #include "policy/generation.h"
@@ -23,7 +23,7 @@ struct lab_options {
 struct lab *lab_new(const struct lab_options *options, struct err *err);
 void lab_free(struct lab **lab);
 
-// As new: LAB_MORNING, nothing known of DNS, nobody suppressed, no policy.
+// As new: LAB_MORNING, nothing known of DNS and web, nobody suppressed, no policy.
 void lab_reset(struct lab *lab);
 // This is the policy from here on, loaded afresh. False where it does not load; there is none then.
 // `counted`: its lines are told to on_line.
@@ -39,6 +39,10 @@ struct dns *lab_dns(struct lab *lab);
 must_use bool lab_teach(struct lab *lab, const char *name, const char *type, const struct json *records,
                         struct err *err);
 
+// What web servers answer to http.request; see policy/lab_web.h. Hosts are those that `usual` allows.
+must_use bool lab_teach_web(struct lab *lab, struct bytes request, const struct json *answers,
+                            struct err *err);
+
 // Puts an entry on the lab's suppression list, as the gateway would: address is a recipient's or
 // "@example.net"; expires_s 0: for ever.
 must_use bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason,
@@ -47,7 +51,7 @@ must_use bool lab_suppress(struct lab *lab, struct bytes address, struct bytes s
 // Asks one hook. route and retry see the session that is told as what was kept with the message. facts:
 // {"session":{...},"address":{...},...}, the names scripts see (stdlib/README.md); what is not told is empty.
 // Appends the decision (decision.h), with "looked" (what it looked up) and "log" (lines it wrote) where there
-// are any, and for `message` the `head` that would be stored. A fault of the policy is a decision; false is
-// for facts that are none, and an unknown hook.
+// are any, "requests" (what it sent to web servers), and for `message` the `head` that would be stored. A
+// fault of the policy is a decision; false is for facts that are none, and an unknown hook.
 must_use bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *decision,
                       struct err *err);

@@ -370,6 +370,33 @@ static void the_list_of_a_story_is_the_gateways(void **state) {
     passes(policy, MAIL "m:route():expect 'send'\n");
 }
 
+static void the_web_says_what_the_story_says(void **state) {
+    (void)state;
+    static const char policy[] =
+        "local a = require 'answer'\n"
+        "return { connect = function(s)\n"
+        "  local r, why, later = http.request { url = 'https://api.example.com/v1', method = 'POST', body = 'ip=' .. s.client_ip }\n"
+        "  if not r then return a.defer('451 4.7.1 later', why .. tostring(later)) end\n"
+        "  return a.accept { because = r.status .. r.body .. (r.headers['x-kind'] or '') } end,\n"
+        " sender = function() local r, why, later = http.request { url = 'https://other.example/' }\n"
+        "  return a.accept { because = why .. tostring(later) } end }\n";
+    k.usual.http_hosts = "api.example.com,other.example";
+    passes(policy,
+           "t:http { ['POST https://api.example.com/v1'] = { 'timed out', { status = 200, body = { list = 1 }, headers = { ['X-Kind'] = 'k' } }, { status = 404 } } }\n"
+           "t:session():connect():expect { kind = 'defer', because = 'timed outtrue' }\n"
+           "t:session():connect():expect { because = '200{\"list\":1}k', requests = { { request = 'POST https://api.example.com/v1', body = 'ip=192.0.2.10' } } }\n"
+           "t:session():connect():expect { because = '404' }\n"
+           "t:session():connect():expect { because = '404', looked = { { requested = 'POST https://api.example.com/v1' } } }\n"
+           "t:session():sender('a@b.example'):expect { because = 'nothing was said of GET https://other.example/false' }\n"
+           "story.raises('an answer is', t.http, t, { ['GET https://a.example/'] = { body = 'x' } })\n"
+           "story.raises('an answer is', t.http, t, { ['GET https://a.example/'] = {} })\n"
+           "story.raises('a request is named as', t.http, t, { ['GET'] = 'x' })\n"
+           "story.raises('headers: X', t.http, t, { ['GET https://a.example/'] = { status = 200, headers = { X = 1 } } })\n");
+    passes(policy, "t:session():connect():expect { because = story.has 'nothing was said of POST' }\n");
+    k.usual.http_hosts = NULL;
+    passes(policy, "t:session():connect():expect { fault = true, because = story.has 'does not allow' }\n");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -386,6 +413,7 @@ int main(void) {
         TEST(outcomes_move_the_recipient_on),
         TEST(delivery_goes_on_until_the_end),
         TEST(the_list_of_a_story_is_the_gateways),
+        TEST(the_web_says_what_the_story_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
