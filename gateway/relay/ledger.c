@@ -16,7 +16,9 @@ struct legs {
 };
 
 struct entry {
-    struct store_op op;          // first: its row, while `writing`
+    // The store's while `writing`, as is `row`; hence apart from what the owner looks at meanwhile.
+    struct store_op op;          // first
+    int stored;
     struct task written;
     struct ledger *ledger;
     char *name;                  // "KEY/SECONDS"
@@ -30,7 +32,7 @@ struct entry {
     uint64_t cap;                // as last asked, for show
     // The row on disk: for the current bucket it allows for `lease` tokens.
     uint64_t lease;
-    bool writing, stored;
+    bool writing;
     bool has_row;                // one is, or may be, on disk
     bool carry;                  // a bucket has closed with tokens in flight: the row must say so
     bool spare;                  // the row says more than is so: to be written when a bucket closes

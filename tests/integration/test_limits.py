@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Limits: what the peers count, what waits, and until when."""
+import pathlib
+import sys
 import time
 
 import pytest
 from lab import ground, mail, policies
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
 
 pytestmark = pytest.mark.core
 
@@ -213,3 +217,10 @@ end }
     listed = g.cli("limit").stdout
     assert listed.count("acme/") == 4 and "1d" in listed
     assert g.cli("limit", "acme/a", "--json").stdout.count("\n") == 1
+
+
+def test_the_cap_under_fire(gateway):
+    """In small; see tests/torture/cap.py. So small a cap may lose more than two in a hundred to what was in flight at each kill."""
+    import cap
+    most = ground.amount("CAP", 500, 100)
+    cap.run(messages=most * 4, cap=most, least=most // 2)
