@@ -96,6 +96,7 @@ static struct bytes tell(struct writing *w, const struct job_recipient *r, const
     struct job *job = w->job;
     struct buf out = {0};
     int64_t now = clock_ms(&job->owner->gateway->clock);
+    buf_reserve(&out, 1000); // most events fit
     struct jsonl j = event_start(&out, &job->owner->gateway->clock, st->type);
     jsonl_textz(&j, "id", job->id_text);
     jsonl_int(&j, "n", r->record.n);
@@ -200,11 +201,12 @@ static struct change *add(struct writing *w, struct job_recipient *r, const stru
     struct change *c = settle_add(w->settle);
     c->fate = fate;
     c->record = r->record;
+    suppress(w, c, r, st);
+    c->event = tell(w, r, c, st);
+    if (fate == FATE_GONE) return c; // no record is left to say more in
     c->record.decision = decision_json(w, st);
     if (st->result) c->record.outcome = outcome_json(w, st);
     if (st->plan && st->plan->kind == PLAN_SEND) c->record.lane = st->plan->lane;
-    suppress(w, c, r, st);
-    c->event = tell(w, r, c, st);
     return c;
 }
 
