@@ -205,6 +205,7 @@ micro: $(MICRO)
 	@for name in text server sign; do build/bench/micro_$$name; done
 	@build/bench/micro_route scripts stdlib
 	@rm -rf build/bench/store && mkdir -p build/bench/store && build/bench/micro_store build/bench/store; rm -rf build/bench/store
+	@mkdir -p build/bench/store && build/bench/micro_suppression build/bench/store; rm -rf build/bench/store
 
 ## clean        remove build/ (var/ with its queue is left alone)
 clean:
