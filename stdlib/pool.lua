@@ -19,7 +19,8 @@
 -- that the mode needs must be there. A member is eligible when it is enabled, not paused (member.paused_until, a time), not in
 -- `avoid`, matches, and `caps` gave a list: nil from `caps` means "not now" (warmup says 0, paused by hand, ...).
 -- Its caps travel in `spend`; that they have room is the ledger's to say at the moment of sending: give all candidates to
--- route.first.
+-- route.first. A pool of more members than `size` asks limit.left before, so that nobody without room takes a place (this may suspend
+-- the hook); when all are without room the first of them are given, and the mail waits for the one that has room first.
 --
 -- Modes: "weighted": by the members' weights, a different draw for each message and recipient. "sender", "recipient": always the
 -- same member for the same address. Both are rendezvous hashing with weights: when a member leaves, only its own share moves,
@@ -105,7 +106,7 @@ function pool.new(o)
   local circles = {}
   for group, some in pairs(by_provider) do circles[group] = circle_of(some) end
   return setmetatable({ all = circle_of(members), circles = circles, by = o.by or "weighted", match = o.match or "ignore",
-    size = o.size or 3, caps = o.caps }, Pool)
+    size = o.size or 3, caps = o.caps, look = #members > (o.size or 3) or o.by == "least_sent" }, Pool)
 end
 
 -- ---- rendezvous: the highest score wins. With weights it is -weight / ln u; without, u itself gives the same order.
@@ -207,8 +208,19 @@ local function is_eligible(member, ask, met)
   return not (member.paused_until and member.paused_until > clock.now())
 end
 
+-- The least that any of its caps has left. Where nobody can say (a story has no ledger) it counts as room.
+local function room_of(spend)
+  local limit = require "limit"
+  local least = math.huge
+  for _, l in ipairs(spend) do
+    local told, left = pcall(limit.left, l)
+    if told then least = math.min(least, left) end
+  end
+  return least
+end
+
 -- Adds the circle's members in order, the eligible ones with their caps, until there are `n`.
-local function gather(p, circle, key, ask, n, found, met)
+local function gather(p, circle, key, ask, n, found, met, full)
   local ordered = (p.by == "sender" or p.by == "recipient") and sticky or draws
   for at in ordered(circle, key) do
     if #found == n then return end
@@ -217,29 +229,26 @@ local function gather(p, circle, key, ask, n, found, met)
       met[member] = true
       local spend = {}
       if p.caps then spend = p.caps(member, ask) end
-      if spend then found[#found + 1] = { member = member, spend = spend } end
+      -- With more members than candidates, those without room (used up, or told so by the peer) must not take the places.
+      local left = spend and (p.look and p.caps and room_of(spend) or math.huge)
+      if spend then
+        local to = left > 0 and found or full
+        to[#to + 1] = { member = member, spend = spend, left = left }
+      end
     end
   end
 end
 
--- The least that any of its caps has left.
-local function room_of(candidate)
-  local limit = require "limit"
-  local least = math.huge
-  for _, l in ipairs(candidate.spend) do least = math.min(least, limit.left(l)) end
-  return least
-end
-
 local function by_room(found)
-  for i, candidate in ipairs(found) do candidate.left, candidate.at = room_of(candidate), i end
+  for i, candidate in ipairs(found) do candidate.at = i end
   table.sort(found, function(a, b) return a.left > b.left or a.left == b.left and a.at < b.at end)
 end
 
 -- Those of the recipient's own provider stand before the others; least_sent orders within.
-local function part(p, circle, key, ask, found, met)
+local function part(p, circle, key, ask, found, met, full)
   if not circle then return end
   local some = {}
-  gather(p, circle, key, ask, p.by == "least_sent" and math.max(SAMPLE, p.size) or p.size, some, met)
+  gather(p, circle, key, ask, p.by == "least_sent" and math.max(SAMPLE, p.size) or p.size, some, met, full)
   if p.by == "least_sent" then by_room(some) end
   for _, candidate in ipairs(some) do
     if #found < p.size then found[#found + 1] = candidate end
@@ -247,9 +256,10 @@ local function part(p, circle, key, ask, found, met)
 end
 
 function Pool:candidates(ask)
-  local key, found, met = key_of(self, ask), {}, {}
-  if self.match ~= "ignore" then part(self, self.circles[ask.provider or ""], key, ask, found, met) end
-  if self.match ~= "only" and #found < self.size then part(self, self.all, key, ask, found, met) end
+  local key, found, met, full = key_of(self, ask), {}, {}, {}
+  if self.match ~= "ignore" then part(self, self.circles[ask.provider or ""], key, ask, found, met, full) end
+  if self.match ~= "only" and #found < self.size then part(self, self.all, key, ask, found, met, full) end
+  if #found == 0 then return { table.unpack(full, 1, self.size) } end
   return found
 end
 

@@ -13,7 +13,7 @@
 --   via       for route.send
 --   tls       the TLS it asks for: always verified
 --   lane      its connections and messages for each
---   limits()  its published limits as a list for `spend`
+--   limits()  its published limits as a list for `spend`; a refusal for a quota uses them up (exhausted_by = "quota")
 --   preset    the name of the preset
 --
 -- The limits are counted by our ledger, so that they are kept before the service has to refuse. A quota that the service sets
@@ -52,7 +52,7 @@ end
 
 local function limit_of(key, quota)
   local limit = require "limit"
-  local o = { per = quota.per }
+  local o = { per = quota.per, exhausted_by = "quota" }
   key = key .. "/" .. quota.name
   if math.type(quota.window) == "integer" then return limit.rolling(key, quota.n, quota.window, o) end
   return limit[PER[quota.window]](key, quota.n, o)

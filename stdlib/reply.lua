@@ -5,6 +5,9 @@
 --   reply.retry(message, recipient, outcome)     the retry hook made of it
 --   reply.hook { elsewhere = true, ladder = { 300, 3600 }, suppress = suppression.bounces {} }      ... with other manners:
 --                                                another identity at once, where route has one; steps; what a bounce adds
+--   Limits that say what uses them up, { exhausted_by = "quota" } or "standing", are full from the refusal until it is time to try
+--   again, for all messages: route.first passes over that identity meanwhile (relays, warmup and shaping name theirs so).
+--
 --   reply.last(recipient)         -> the verdict on its last attempt, for route
 --   reply.exhausted(recipient)    -> the name of the identity to avoid now, for a pool's `avoid`, or nil
 --   reply.define { class =, text =, source = }   a rule of your own, above the shipped ones; while the scripts load
@@ -204,7 +207,22 @@ local function wait_uncounted(message, recipient, outcome, seconds, why)
   return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false)
 end
 
--- Another way may be open at once, but only one jump: without it two exhausted identities would pass a message to and fro.
+-- Seconds until a used-up quota is tried again with one message. A rolling window frees little by little, and the service has counted
+-- what we have not: an hour is often enough.
+local PROBE = 3600
+
+-- What a limit of the plan may call itself (limit.per_day(key, n, { exhausted_by = "quota" })): by "quota" what the account may send, by
+-- "standing" what this identity may send there, by "configuration" a domain's mail. The ledger then lets nothing through until it is time to try again, route.first goes on to
+-- the next way, and who has none waits in the queue until that moment.
+local BY = { quota = "quota", identity = "standing", configuration = "configuration" }
+
+local function exhaust_of(outcome, v)
+  local by = BY[v.fault]
+  if not (by and outcome.exhaustible and outcome.exhaustible[by]) then return nil end
+  return { by = by, seconds = math.min(v.wait or MEND, v.fault == "quota" and PROBE or math.huge) }
+end
+
+-- Without such a limit another way may be open at once all the same, but only one jump: without it two exhausted identities would pass a message to and fro.
 local function jumped_lately(recipient)
   local last, at = recipient.last, recipient.last_at
   if not (last and at) or clock.now() - at >= ELSEWHERE_ONCE then return false end
@@ -214,6 +232,8 @@ end
 local function not_theirs(options, message, recipient, outcome, v)
   local why = v.fault .. ": " .. v.class .. " (" .. v.rule .. ")"
   if is_over(outcome) then return retry.give_up("expired while waiting; " .. why) end
+  local exhaust = exhaust_of(outcome, v)
+  if exhaust then return retry.elsewhere(why, false, nil, exhaust) end
   if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false) end
   local seconds = v.wait or MEND
   if v.fault == "quota" then seconds = math.min(v.wait or LOOK_AGAIN, LOOK_AGAIN) end

@@ -141,7 +141,7 @@ function shaping.limits(group, key)
   local found = find(group, "rate")
   if not found then return {} end
   local limit = require "limit"
-  return { limit[found.rate.per](key .. "/" .. group, found.rate.n) }
+  return { limit[found.rate.per](key .. "/" .. group, found.rate.n, { exhausted_by = "standing" }) }
 end
 
 local function fits(r, group, outcome)

@@ -470,6 +470,15 @@ function Message:route(to)
   return state.plan
 end
 
+-- What limits of the plan say of themselves by `exhausted_by`.
+local function exhaustible_of(plan)
+  local names = {}
+  for _, limit in ipairs(plan.spend or {}) do
+    if limit.exhausted_by then names[limit.exhausted_by] = true end
+  end
+  return names
+end
+
 local function reply_parts(reply)
   local code, rest = reply:match "^(%d%d%d) ?(.*)$"
   if not code then fail("'" .. reply .. "' is no reply; \"450 4.2.0 mailbox full\" is") end
@@ -488,7 +497,7 @@ function Message:outcome(to, what)
   local plan = state.plan or {}
   local outcome = {
     reply = what.reply, from_peer = what.from_peer ~= false, stage = what.stage or "rcpt", peer = what.peer or "mx.example.net [192.0.2.25]:25",
-    identity = what.identity or plan.identity and plan.identity.name or "", lane = plan.lane or "", attempt = state.attempts + 1,
+    identity = what.identity or plan.identity and plan.identity.name or "", lane = plan.lane or "", exhaustible = exhaustible_of(plan), attempt = state.attempts + 1,
     via = what.via or plan.via and plan.via.kind or "direct",
     age = clock.now() - self.facts.received_at, expires_at = self.facts.expires_at,
   }

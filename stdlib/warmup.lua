@@ -223,7 +223,7 @@ local function limit_for(self, group, facts)
   if cap and cap >= 1 then
     local limit = require "limit"
     local make = details.unit == "hour" and limit.per_hour or limit.per_day
-    kept.limit = make(self:key(group), cap, { per = self.per })
+    kept.limit = make(self:key(group), cap, { per = self.per, exhausted_by = "standing" })
   end
   if not facts then self.made[group] = kept end
   return kept

@@ -90,6 +90,7 @@ struct spend {
     uint64_t cap;
     bool recipients;        // counts recipients, not messages
     bool attempts;          // what the peer refused counts too
+    struct bytes exhausted_by; // a verdict's `exhaust` of this name uses it up; "": none does
 };
 
 enum plan_kind { PLAN_SEND, PLAN_WAIT, PLAN_HOLD, PLAN_SUPPRESS, PLAN_FAIL, PLAN_DISCARD };
@@ -116,6 +117,13 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
 const struct plan *plan_ref(const struct plan *plan); // any thread
 void plan_free(const struct plan **plan);             // drops one reference; any thread
 
+// The peer says that we have used up what we may: limits of the plan that are `exhausted_by` this have no room for so long,
+// whatever was counted.
+struct exhaust {
+    struct bytes by; // "": nothing is
+    int64_t seconds;
+};
+
 // retry
 enum verdict_kind { VERDICT_WAIT, VERDICT_ELSEWHERE, VERDICT_GIVE_UP };
 struct verdict {
@@ -125,4 +133,5 @@ struct verdict {
     struct reply reply;  // GIVE_UP: what the report says; code 0 = the outcome's own
     bool counts;         // the attempt counts (default true)
     struct suppress suppress; // ELSEWHERE, GIVE_UP
+    struct exhaust exhaust;   // WAIT, ELSEWHERE
 };

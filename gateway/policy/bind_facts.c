@@ -298,6 +298,7 @@ static const struct field outcome_fields[] = {
     {"via", FIELD_TEXT, IN(outcome.via), NULL},
     {"identity", FIELD_TEXT, IN(outcome.identity), NULL},
     {"lane", FIELD_TEXT, IN(outcome.lane), NULL},
+    {"exhaustible", FIELD_JSON, IN(outcome.exhaustible), NULL},
     {"attempt", FIELD_UINT, IN(outcome.attempt), NULL},
     {"age", FIELD_AGE, IN(outcome.age_ms), NULL},
     {"expires_at", FIELD_TIME, IN(outcome.expires_ms), NULL},
@@ -405,6 +406,7 @@ static const size_t texts[] = {
     IN(outcome.peer),
     IN(outcome.identity),
     IN(outcome.lane),
+    IN(outcome.exhaustible),
     IN(event),
 };
 

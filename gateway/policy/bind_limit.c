@@ -3,14 +3,17 @@
 #include "policy/made.h"
 #include "policy/wall.h"
 
-enum { CAP_MAX = 1000000000, DAYS_MAX = 31, LOOK_STEPS = 1000 };
+#include <ctype.h>
 
-enum { OPTION_PER, OPTION_COUNT };
+enum { CAP_MAX = 1000000000, DAYS_MAX = 31, LOOK_STEPS = 1000, NAME_MAX_LEN = 32 };
+
+enum { OPTION_PER, OPTION_COUNT, OPTION_EXHAUSTED_BY };
 static const char *const per_name[] = {"message", "recipient", NULL};
 static const char *const count_name[] = {"accepted", "attempts", NULL};
 static const struct made_row option_rows[] = {
     [OPTION_PER] = {"per", MADE_CHOICE, .choices = per_name},
     [OPTION_COUNT] = {"count", MADE_CHOICE, .choices = count_name},
+    [OPTION_EXHAUSTED_BY] = {"exhausted_by", MADE_TEXT},
     {0},
 };
 static const struct made_shape option_shape = {"options", 0, false, option_rows, NULL};
@@ -32,18 +35,30 @@ static const struct made_row rolling_rows[] = {
     {0},
 };
 
-static void check_key(lua_State *l, int i) {
+// A name, so that it can stand as one in JSON and in a script.
+static void check_name(lua_State *l, int i, int row) {
+    if (!made_push(l, i, row)) return;
+    struct bytes name = made_text(l, lua_gettop(l), OPTION_EXHAUSTED_BY);
+    bool good = name.len <= NAME_MAX_LEN;
+    for (size_t k = 0; k < name.len; k++)
+        good = good && (isalnum((unsigned char)name.at[k]) || name.at[k] == '_');
+    if (!good) made_refuse(l, i, "exhausted_by: a word of letters, digits and '_' is expected, not '%s'", name.at);
+    lua_pop(l, 1);
+}
+
+static void check_limit(lua_State *l, int i) {
     if (made_text(l, i, LIMIT_KEY).len > SPEND_KEY_MAX)
         made_refuse(l, i, "key: %d bytes at most are possible", SPEND_KEY_MAX);
+    check_name(l, i, made_shape_at(l, i)->rows == rolling_rows ? ROLLING_OPTIONS : LIMIT_OPTIONS);
 }
 
 enum { PER_SECOND, PER_MINUTE, PER_HOUR, PER_DAY, ROLLING };
 static const struct made_shape shapes[] = {
-    [PER_SECOND] = {"limit.per_second", MADE_LIMIT, true, rows, check_key},
-    [PER_MINUTE] = {"limit.per_minute", MADE_LIMIT, true, rows, check_key},
-    [PER_HOUR] = {"limit.per_hour", MADE_LIMIT, true, rows, check_key},
-    [PER_DAY] = {"limit.per_day", MADE_LIMIT, true, rows, check_key},
-    [ROLLING] = {"limit.rolling", MADE_LIMIT, true, rolling_rows, check_key},
+    [PER_SECOND] = {"limit.per_second", MADE_LIMIT, true, rows, check_limit},
+    [PER_MINUTE] = {"limit.per_minute", MADE_LIMIT, true, rows, check_limit},
+    [PER_HOUR] = {"limit.per_hour", MADE_LIMIT, true, rows, check_limit},
+    [PER_DAY] = {"limit.per_day", MADE_LIMIT, true, rows, check_limit},
+    [ROLLING] = {"limit.rolling", MADE_LIMIT, true, rolling_rows, check_limit},
 };
 
 struct spend limit_lend(lua_State *l, int i) {
@@ -54,6 +69,7 @@ struct spend limit_lend(lua_State *l, int i) {
     if (!made_push(l, i, which == ROLLING ? ROLLING_OPTIONS : LIMIT_OPTIONS)) return s;
     s.recipients = made_int(l, lua_gettop(l), OPTION_PER, 0) == 1;
     s.attempts = made_int(l, lua_gettop(l), OPTION_COUNT, 0) == 1;
+    s.exhausted_by = made_text(l, lua_gettop(l), OPTION_EXHAUSTED_BY);
     lua_pop(l, 1);
     return s;
 }

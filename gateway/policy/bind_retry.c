@@ -3,19 +3,29 @@
 #include "policy/made.h"
 #include "policy/wall.h"
 
-enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS };
+enum { EXHAUST_BY, EXHAUST_SECONDS };
+static const struct made_row exhaust_rows[] = {
+    [EXHAUST_BY] = {"by", MADE_TEXT, .required = true},
+    [EXHAUST_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
+    {0},
+};
+static const struct made_shape exhaust_shape = {"exhaust", 0, false, exhaust_rows, NULL};
+
+enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST };
 static const struct made_row wait_rows[] = {
     [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
     [WAIT_BECAUSE] = {"because", MADE_TEXT},
     [WAIT_COUNTS] = {"counts", MADE_BOOL},
+    [WAIT_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
     {0},
 };
 
-enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS };
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST };
 static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
     [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
     [ELSEWHERE_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
+    [ELSEWHERE_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
     {0},
 };
 
@@ -43,6 +53,15 @@ int open_retry(lua_State *l) {
     return 1;
 }
 
+static struct exhaust exhaust_read(lua_State *l, struct arena *arena, int i, int row) {
+    struct exhaust e = {.seconds = 0};
+    if (!made_push(l, i, row)) return e;
+    e.by = arena_copy(arena, made_text(l, lua_gettop(l), EXHAUST_BY));
+    e.seconds = made_int(l, lua_gettop(l), EXHAUST_SECONDS, 0);
+    lua_pop(l, 1);
+    return e;
+}
+
 void verdict_read(lua_State *l, struct hook_ticket *t) {
     int i = lua_gettop(l);
     const struct made_shape *shape = made_shape_at(l, i);
@@ -67,5 +86,7 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
         if (v.suppress.scope.len) v.suppress.scope = arena_copy(&t->arena, v.suppress.scope);
         if (v.suppress.reason.len) v.suppress.reason = arena_copy(&t->arena, v.suppress.reason);
     }
+    if (v.kind == VERDICT_WAIT) v.exhaust = exhaust_read(l, &t->arena, i, WAIT_EXHAUST);
+    if (v.kind == VERDICT_ELSEWHERE) v.exhaust = exhaust_read(l, &t->arena, i, ELSEWHERE_EXHAUST);
     t->verdict = v;
 }

@@ -79,5 +79,11 @@ void decision_verdict(struct jsonl *j, const struct verdict *v) {
     put_reply(j, &v->reply);
     jsonl_bool(j, "counts", v->counts);
     put_suppress(j, &v->suppress);
+    if (v->exhaust.by.len) {
+        jsonl_open(j, "exhaust", '{');
+        jsonl_text(j, "by", v->exhaust.by);
+        jsonl_int(j, "seconds", v->exhaust.seconds);
+        jsonl_close(j, '}');
+    }
     put_origin(j, &v->origin);
 }

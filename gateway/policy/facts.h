@@ -72,6 +72,7 @@ struct outcome_facts {
     struct bytes peer;         // "mx.example.net [192.0.2.1]:25", ""
     struct bytes via;          // "direct", "relay", "lmtp", "capture"
     struct bytes identity;     // name, ""
+    struct bytes exhaustible;  // JSON object text: {"quota":true}: what limits of its plan are `exhausted_by`, ""
     struct bytes lane;
     uint32_t attempt;          // this one's number, from 1
     int64_t age_ms;            // since the message was received

@@ -124,6 +124,7 @@ static void put_spends(struct jsonl *j, const struct plan *p) {
         jsonl_int(j, "cap", (int64_t)s->cap);
         jsonl_textz(j, "per", s->recipients ? "recipient" : "message");
         if (s->attempts) jsonl_textz(j, "count", "attempts");
+        if (s->exhausted_by.len) jsonl_text(j, "exhausted_by", s->exhausted_by);
         jsonl_close(j, '}');
     }
     jsonl_close(j, ']');
@@ -241,10 +242,12 @@ static void copy_spends(struct arena *a, struct plan *p) {
             if (s->cap < last->cap) last->cap = s->cap;
             last->recipients |= s->recipients;
             last->attempts |= s->attempts;
+            if (!last->exhausted_by.len) last->exhausted_by = arena_copy(a, s->exhausted_by);
             continue;
         }
         spends[count] = *s;
         spends[count].key = arena_copy(a, s->key);
+        spends[count].exhausted_by = arena_copy(a, s->exhausted_by);
         spends[count].account = arena_format(a, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
         count++;
     }

@@ -4,7 +4,8 @@
 #include "base/bug.h"
 
 enum { BUCKETS = 96, WIDTH_LEAST_MS = 1000, SLACK_MOST_MS = 60000 };
-enum { ENCODING = 1, HEAD_LEN = 1 + 4 + 8 + 2, ENTRY_LEN = 2 + 4 };
+static const int64_t full_most_ms = INT64_C(32) * 86400 * 1000; // a verdict says 30 days at most
+enum { ENCODING = 2, HEAD_LEN = 1 + 4 + 8 + 8 + 2, ENTRY_LEN = 2 + 4 };
 
 static uint32_t *slot(const struct account *a, int64_t bucket) {
     return (uint32_t *)&a->slots[(uint64_t)bucket & (ACCOUNT_SLOTS - 1)];
@@ -48,6 +49,7 @@ bool account_turn(struct account *a, int64_t now_ms) {
         *slot(a, a->oldest++) = 0;
     }
     if (a->oldest > a->bucket) a->oldest = bucket; // all of it was old
+    if (a->full_until_ms <= now_ms) a->full_until_ms = 0;
     a->bucket = bucket;
     step_oldest(a);
     bug_if(a->bucket - a->oldest >= ACCOUNT_SLOTS);
@@ -55,6 +57,12 @@ bool account_turn(struct account *a, int64_t now_ms) {
 }
 
 uint64_t account_used(const struct account *a) { return a->spent + a->held; }
+uint64_t account_taken(const struct account *a) { return a->full_until_ms ? ACCOUNT_CAP_MAX : account_used(a); }
+
+void account_fill(struct account *a, int64_t until_ms) {
+    if (until_ms > a->full_until_ms) a->full_until_ms = until_ms;
+}
+
 uint32_t account_current(const struct account *a) { return *slot(a, a->bucket); }
 void account_hold(struct account *a, uint64_t n) { a->held += n; }
 
@@ -85,13 +93,17 @@ void account_move(struct account *a, int64_t bucket, uint64_t n) {
 }
 
 int64_t account_bucket_end(const struct account *a) { return (a->bucket + 1) * a->width_ms; }
-int64_t account_next_free(const struct account *a) { return a->spent ? bucket_freed(a, a->oldest) : INT64_MAX; }
 
-int64_t account_free_at(const struct account *a, uint64_t cap, uint64_t n) {
+int64_t account_next_free(const struct account *a) {
+    int64_t next = a->spent ? bucket_freed(a, a->oldest) : INT64_MAX;
+    return a->full_until_ms && a->full_until_ms < next ? a->full_until_ms : next;
+}
+
+static int64_t fits_at(const struct account *a, uint64_t cap, uint64_t n) {
     uint64_t used = account_used(a);
     if (n > cap && cap > 0) { // whole windows pass first
         int64_t whole = (int64_t)((n - 1) / cap);
-        return account_free_at(a, cap, n - (uint64_t)whole * cap) + whole * (a->window_ms + a->width_ms + a->slack_ms);
+        return fits_at(a, cap, n - (uint64_t)whole * cap) + whole * (a->window_ms + a->width_ms + a->slack_ms);
     }
     if (used + n <= cap) return a->bucket * a->width_ms;
     for (int64_t b = a->oldest; b < a->bucket; b++) {
@@ -99,6 +111,11 @@ int64_t account_free_at(const struct account *a, uint64_t cap, uint64_t n) {
         if (used + n <= cap) return bucket_freed(a, b);
     }
     return bucket_freed(a, a->bucket);
+}
+
+int64_t account_free_at(const struct account *a, uint64_t cap, uint64_t n) {
+    int64_t at = fits_at(a, cap, n);
+    return at > a->full_until_ms ? at : a->full_until_ms;
 }
 
 // ---- on disk
@@ -110,6 +127,7 @@ void account_encode(const struct account *a, struct buf *out) {
     head[0] = ENCODING;
     put_be32(head + 1, (uint32_t)a->width_ms);
     put_be64(head + 5, (uint64_t)a->bucket);
+    put_be64(head + 13, (uint64_t)a->full_until_ms);
     buf_add(out, bytes_range(head, sizeof head));
     for (int64_t b = a->oldest; b <= a->bucket; b++) {
         uint64_t n = *slot(a, b) + (b == a->bucket ? a->held : 0);
@@ -119,11 +137,11 @@ void account_encode(const struct account *a, struct buf *out) {
         buf_add(out, bytes_range(entry, sizeof entry));
         count++;
     }
-    put_be16(out->at + start + 13, count);
+    put_be16(out->at + start + 21, count);
 }
 
 struct encoded {
-    int64_t width_ms, newest;
+    int64_t width_ms, newest, full_until_ms;
     size_t count;
     struct bytes entries;
 };
@@ -131,14 +149,16 @@ struct encoded {
 static bool open_encoded(struct bytes from, struct encoded *e) {
     if (from.len < HEAD_LEN || from.at[0] != ENCODING) return false;
     *e = (struct encoded){.width_ms = get_be32(from.at + 1), .newest = (int64_t)get_be64(from.at + 5),
-                          .count = get_be16(from.at + 13), .entries = bytes_skip(from, HEAD_LEN)};
-    return e->width_ms > 0 && e->newest >= ACCOUNT_SLOTS && e->newest < INT64_MAX / e->width_ms - 1 &&
+                          .full_until_ms = (int64_t)get_be64(from.at + 13), .count = get_be16(from.at + 21), .entries = bytes_skip(from, HEAD_LEN)};
+    return e->width_ms > 0 && e->full_until_ms >= 0 && e->newest >= ACCOUNT_SLOTS && e->newest < INT64_MAX / e->width_ms - 1 &&
            e->entries.len == e->count * ENTRY_LEN;
 }
 
 bool account_decode(struct account *a, struct bytes from) {
     struct encoded e;
     if (!open_encoded(from, &e)) return false;
+    if (e.full_until_ms > account_bucket_end(a) + full_most_ms) return false;
+    a->full_until_ms = e.full_until_ms;
     for (size_t i = 0; i < e.count; i++) {
         const char *entry = e.entries.at + i * ENTRY_LEN;
         int64_t number = e.newest - get_be16(entry);
@@ -158,5 +178,6 @@ bool account_decode(struct account *a, struct bytes from) {
 int64_t account_encoded_end(struct bytes from, uint32_t window_s) {
     struct encoded e;
     if (!open_encoded(from, &e)) return INT64_MAX;
-    return (e.newest + 1) * e.width_ms + (int64_t)window_s * 1000 + SLACK_MOST_MS;
+    int64_t end = (e.newest + 1) * e.width_ms + (int64_t)window_s * 1000 + SLACK_MOST_MS;
+    return end > e.full_until_ms ? end : e.full_until_ms;
 }

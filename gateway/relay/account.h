@@ -21,6 +21,7 @@ struct account {
     int64_t bucket;               // the current one: its number is its start / width
     int64_t oldest;               // no bucket below it holds anything
     uint64_t spent, held;
+    int64_t full_until_ms;        // whatever was counted, nothing fits before; 0: not so
     uint32_t slots[ACCOUNT_SLOTS];
 };
 
@@ -31,6 +32,9 @@ bool account_is_durable(const struct account *a);
 bool account_turn(struct account *a, int64_t now_ms);
 
 uint64_t account_used(const struct account *a);
+uint64_t account_taken(const struct account *a);   // the same, or ACCOUNT_CAP_MAX while it is declared full
+// The peer says that there is no room: nothing fits until then. Never earlier than was said before.
+void account_fill(struct account *a, int64_t until_ms);
 uint32_t account_current(const struct account *a); // spent in the current bucket
 void account_hold(struct account *a, uint64_t n);
 void account_drop(struct account *a, uint64_t n);  // of the held
@@ -40,7 +44,7 @@ void account_move(struct account *a, int64_t bucket, uint64_t n);
 void account_give_back(struct account *a, int64_t bucket, uint64_t n);
 
 int64_t account_bucket_end(const struct account *a);  // when the current one closes
-int64_t account_next_free(const struct account *a);   // when the oldest bucket falls out; INT64_MAX: nothing is spent
+int64_t account_next_free(const struct account *a);   // when the oldest bucket falls out, or it is no longer full; INT64_MAX: nothing is spent
 // The earliest moment at which `n` more fit under `cap`, if nobody else spends and all that is held is spent now. More than
 // `cap`: when the last of them would fit, one after the other.
 int64_t account_free_at(const struct account *a, uint64_t cap, uint64_t n);

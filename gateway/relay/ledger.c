@@ -129,8 +129,8 @@ static void entry_free(struct entry *e) {
 static bool is_idle(const struct entry *e, int64_t now) {
     bool busy = e->waiting.first || e->leasing.first || e->leased.first || e->granted || e->waiters || e->writing ||
                 e->carry || e->spare;
-    bool kept = account_is_durable(&e->account) ? account_used(&e->account) > 0 || !e->has_row
-                                                : account_used(&e->account) == 0;
+    bool counts = account_taken(&e->account) > 0;
+    bool kept = account_is_durable(&e->account) ? counts || !e->has_row : !counts;
     return !busy && kept && now - e->touched_ms >= IDLE_MS;
 }
 
@@ -149,7 +149,7 @@ static void grant(struct entry *e, struct leg *leg, int64_t now) {
 
 static void refuse(struct entry *e, struct leg *leg, uint64_t taken) {
     struct refusal why = {.spend = leg->spend, .used = account_used(&e->account)};
-    why.until_ms = account_free_at(&e->account, leg->spend->cap, taken - why.used + leg->n);
+    why.until_ms = account_free_at(&e->account, leg->spend->cap, taken - account_taken(&e->account) + leg->n);
     if (leg->spend->recipients && taken < leg->spend->cap) why.room = leg->spend->cap - taken;
     grant_refused(leg, &why);
 }
@@ -157,7 +157,7 @@ static void refuse(struct entry *e, struct leg *leg, uint64_t taken) {
 // Something will fall free in a moment; or may, because only what is in flight stands in the way.
 static bool may_fit_soon(const struct entry *e, const struct leg *leg, uint64_t others) {
     const struct account *a = &e->account;
-    if (a->spent + others + leg->n <= leg->spend->cap) return true;
+    if (!a->full_until_ms && a->spent + others + leg->n <= leg->spend->cap) return true;
     return account_free_at(a, leg->spend->cap, others + leg->n) <= leg->since_ms + PATIENCE_MS;
 }
 
@@ -165,7 +165,7 @@ static bool may_fit_soon(const struct entry *e, const struct leg *leg, uint64_t 
 static void let_in(struct entry *e, int64_t now) {
     uint64_t ahead = 0;
     for (struct leg *leg = e->waiting.first, *next; leg; leg = next) {
-        uint64_t used = account_used(&e->account), taken = used + ahead;
+        uint64_t used = account_taken(&e->account), taken = used + ahead;
         bool patient = !e->ledger->stopped && now < leg->since_ms + PATIENCE_MS;
         next = leg->next;
         if (!leg->called) taken += waiters_reserved(e->waiters, now); // the room is kept for those that were called
@@ -203,7 +203,7 @@ static void finish(struct store_op *op, bool done, const struct err *why) {
 
 static void write_row(struct entry *e) {
     buf_reset(&e->row);
-    if (account_used(&e->account)) account_encode(&e->account, &e->row);
+    if (account_taken(&e->account)) account_encode(&e->account, &e->row);
     e->row_bucket = e->account.bucket;
     e->row_lease = account_current(&e->account) + e->account.held;
     e->leased = e->leasing;
@@ -217,7 +217,7 @@ static void write_row(struct entry *e) {
 static void maybe_write(struct entry *e, int64_t now) {
     if (e->writing || !account_is_durable(&e->account) || now < e->again_ms) return;
     bool idle = now - e->touched_ms >= IDLE_MS;
-    bool needless = e->has_row && account_used(&e->account) == 0 && idle;
+    bool needless = e->has_row && account_taken(&e->account) == 0 && idle;
     if (e->leasing.first || e->carry || (e->spare && (e->ledger->stopped || idle)) || needless) write_row(e);
 }
 
@@ -288,10 +288,10 @@ static void serve(struct entry *e) {
     age(e, now);
     let_in(e, now);
     maybe_write(e, now);
-    uint64_t taken = account_used(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
+    uint64_t taken = account_taken(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
     if (e->waiters && !l->stopped) {
         waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
-        taken = account_used(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
+        taken = account_taken(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
     }
     if (is_idle(e, now)) {
         map_remove(&l->entries, bytes_of(e->name));
@@ -337,7 +337,31 @@ uint64_t ledger_used(struct ledger *l, struct bytes account) {
     struct entry *e = entry_get(l, account);
     turn(e, now_ms(l));
     timer_set(e->timer, 1); // this may be the first to name it: it goes again when nobody else does
-    return account_used(&e->account);
+    return account_taken(&e->account);
+}
+
+struct exhausting {
+    int64_t until_ms;
+    char account[SPEND_ACCOUNT_MAX];
+};
+
+static void fill_there(struct worker *w, void *arg) {
+    struct exhausting *x = arg;
+    struct entry *e = entry_get(w->ledger, bytes_of(x->account));
+    e->touched_ms = now_ms(w->ledger);
+    turn(e, e->touched_ms);
+    account_fill(&e->account, x->until_ms);
+    e->carry = account_is_durable(&e->account);
+    free(x);
+    serve(e);
+}
+
+void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms) {
+    struct exhausting *x = must_alloc(sizeof *x);
+    bug_if(account.len >= sizeof x->account);
+    x->until_ms = until_ms;
+    memcpy(x->account, account.at, account.len);
+    worker_post(gateway_worker_of_lane(g, account), fill_there, x);
 }
 
 // ---- those who wait in the store
@@ -530,6 +554,7 @@ static void show_account(struct jsonl *j, const struct account *a, struct bytes 
     jsonl_int(j, "window_s", a->window_ms / 1000);
     jsonl_int(j, "used", (int64_t)account_used(a));
     jsonl_int(j, "in_flight", (int64_t)a->held);
+    if (a->full_until_ms) jsonl_time(j, "full_until", a->full_until_ms);
     if (a->spent) jsonl_time(j, "next_free", account_next_free(a));
     if (a->spent) jsonl_time(j, "all_free", account_free_at(a, account_used(a), account_used(a)));
 }
@@ -565,7 +590,7 @@ static bool show_row(void *arg, struct bytes name, struct bytes row) {
     account_init(&a, window_s, now_ms(s->ledger));
     if (!account_decode(&a, row)) return true;
     account_turn(&a, now_ms(s->ledger));
-    if (!account_used(&a)) return true;
+    if (!account_taken(&a)) return true;
     buf_reset(&s->out);
     struct jsonl j = jsonl_begin(&s->out);
     show_account(&j, &a, name);

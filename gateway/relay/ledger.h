@@ -29,6 +29,9 @@ void ledger_show(struct ledger *ledger, void (*row)(void *arg, struct bytes json
 
 uint64_t ledger_used(struct ledger *ledger, struct bytes account); // of one that lives here: "KEY/SECONDS"
 
+// Any thread: the peer says that this account has no room, whatever was counted. Kept on disk where the account is.
+void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms);
+
 // Any thread: this recipient waits in the store under a place of waiters_place.
 void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n);
 

@@ -5,12 +5,14 @@
 #include "base/utf8.h"
 #include "mail/address.h"
 #include "relay/lane.h"
+#include "relay/ledger.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
 #include "relay/waiters.h"
 #include "script/json.h"
 #include "smtp/server.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,6 +42,7 @@ struct writing {
     size_t count;
     struct attempt *attempt; // freed with it; NULL
     size_t asking;           // retry questions not yet answered
+    struct buf exhaustible;  // as outcome_facts has it
     struct asked *asked;
     bool parking;
     struct timer *later; // while an outcome that could not be written waits
@@ -268,6 +271,7 @@ static void deferred(struct writing *w, struct job_recipient *r, struct story *s
 
 static void free_writing(struct writing *w) {
     attempt_free(&w->attempt);
+    buf_release(&w->exhaustible);
     free(w->asked);
     free(w->which);
     free(w);
@@ -319,6 +323,23 @@ static int64_t elsewhere_wait_s(const struct job_recipient *r) {
     return 1 << doublings;
 }
 
+static bool is_exhausted(const struct spend *s, const struct verdict *v) {
+    return v->exhaust.by.len && bytes_equal(s->exhausted_by, v->exhaust.by);
+}
+
+// The accounts hear of it at once: other messages have their couriers already.
+static void exhaust(struct writing *w, const struct verdict *v) {
+    struct gateway *g = w->job->owner->gateway;
+    const struct plan *p = w->attempt->plan;
+    int64_t until_ms = clock_ms(&g->clock) + v->exhaust.seconds * 1000;
+    for (size_t i = 0; i < p->spend_count; i++) {
+        if (!is_exhausted(&p->spends[i], v)) continue;
+        log_warn(&g->log, "limit %.*s has no room for %" PRId64 " s: %s said: %.*s", BYTES_FMT(p->spends[i].key), v->exhaust.seconds,
+                 w->attempt->peer, BYTES_FMT(v->origin.because));
+        ledger_exhaust(g, p->spends[i].account, until_ms);
+    }
+}
+
 static void decide(struct writing *w, size_t at, const struct verdict *v) {
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
@@ -330,6 +351,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v) {
         gone_for_good(w, r, &st, &final);
     } else {
         int64_t wait_s = v->kind == VERDICT_WAIT ? v->wait_s : elsewhere_wait_s(r);
+        exhaust(w, v);
         deferred(w, r, &st, wait_s, v->counts && !v->origin.fault);
     }
 }
@@ -342,6 +364,22 @@ static void on_verdict(void *arg, const struct verdict *v) {
     if (--w->asking == 0) submit(w);
 }
 
+static struct bytes exhaustible_of(const struct plan *p, struct buf *out) {
+    if (out->len) return buf_bytes(out);
+    struct jsonl j = jsonl_begin(out);
+    for (size_t i = 0; i < p->spend_count; i++) {
+        struct bytes by = p->spends[i].exhausted_by;
+        bool again = false;
+        for (size_t k = 0; k < i; k++) again |= bytes_equal(p->spends[k].exhausted_by, by);
+        char name[40]; // a word (policy/bind_limit)
+        if (!by.len || again) continue;
+        snprintf(name, sizeof name, "%.*s", BYTES_FMT(by));
+        jsonl_bool(&j, name, true);
+    }
+    jsonl_close(&j, '}');
+    return buf_bytes(out);
+}
+
 static void ask_retry(struct writing *w, size_t at) {
     struct attempt *a = w->attempt;
     struct job *job = w->job;
@@ -351,6 +389,7 @@ static void ask_retry(struct writing *w, size_t at) {
     asked->facts = (struct outcome_facts){
         .reply = a->results[at].reply, .local = a->results[at].local, .stage = bytes_of(client_stage_name(a->results[at].stage)),
         .peer = bytes_of(a->peer), .via = bytes_of(via_kind_name[a->plan->via.kind]), .identity = a->plan->identity.name, .lane = a->plan->lane,
+        .exhaustible = exhaustible_of(a->plan, &w->exhaustible),
         .attempt = r->record.attempts + 1,
         .age_ms = clock_ms(&job->owner->gateway->clock) - job->message.received_ms, .expires_ms = job->message.expires_ms,
     };

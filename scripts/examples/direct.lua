@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Straight to the world from two addresses of our own. One has been sending for years, the other is new: it takes what its warmup
 -- allows at each provider that day, and what is over goes by the warm one. Providers get the connections and the TLS they ask for, and
--- mailboxes that do not exist go on the suppression list.
+-- mailboxes that do not exist go on the suppression list. When a provider defers one address for what it thinks of it, the other
+-- takes over there until that is past.
 local identity = require "identity"
 local pool = require "pool"
 local provider = require "provider"
@@ -25,7 +26,7 @@ local addresses = pool.new {
   members = { { name = "out1", identity = old, weight = 1 }, { name = "out2", identity = new, weight = 3 } },
   caps = function(member, ask)
     if member.name == "out2" then return warm:limits(ask.provider) end
-    return {}
+    return shaping.limits(ask.provider, "out1")
   end,
 }
 

@@ -43,5 +43,5 @@ story("a mailbox that does not exist is not written to again, a complaint about 
   m:outcome { reply = "550 5.1.1 no such user", via = "direct" }:expect { kind = "give_up", suppress = story.any }
   local n = session:message { from = "shop@acme.example", to = "ann@gmail.com" }
   n:route()
-  n:outcome { reply = "421 4.7.28 unusual rate of mail", via = "direct" }:expect { kind = "wait", counts = false, suppress = story.absent }
+  n:outcome { reply = "421 4.7.28 unusual rate of mail", via = "direct" }:expect { kind = "elsewhere", counts = false, exhaust = { by = "standing", seconds = 3600 }, suppress = story.absent }
 end)

@@ -48,13 +48,13 @@ function policy.route(message, recipient)
   if refused then return refused end
   local group = provider.of(recipient.domain)
   if group == "outlook" then group = "microsoft" end
-  local ask = { message = message, recipient = recipient, provider = group, avoid = reply.exhausted(recipient) }
+  local ask = { message = message, recipient = recipient, provider = group }
   return team:first(ask, function(member, spend)
     return route.send { via = member.relay.via, identity = member.identity, spend = spend, lane = member.relay.lane, tls = member.relay.tls,
       because = member.name .. " for " .. group }
   end)
 end
 
-policy.retry = reply.hook { elsewhere = true }
+policy.retry = reply.retry
 
 return policy

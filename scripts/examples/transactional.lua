@@ -23,14 +23,10 @@ local policy = {}
 function policy.route(message, recipient)
   local refused = suppression.check(message, recipient, { identity = shop })
   if refused then return refused end
-  -- After a refusal that was about our account, the other one is asked first for an hour.
-  local v = reply.last(recipient)
-  if v and v.fault ~= "recipient" and v.fault ~= "content" and clock.now() - recipient.last_at < 3600 then
-    return route.first { by(postmark, "SES: " .. v.class), by(ses, "the second way is full") }
-  end
+  -- A quota that SES says is used up counts as used up for an hour (reply): the second service is asked meanwhile.
   return route.first { by(ses, "first choice"), by(postmark, "SES has no room") }
 end
 
-policy.retry = reply.hook { elsewhere = true }
+policy.retry = reply.retry
 
 return policy

@@ -11,13 +11,18 @@ story("receipts go by SES, and SES's quota is ours to keep", function(t)
   plan:expect { via = { host = "email-smtp.eu-west-1.amazonaws.com" }, tls = "verify", because = story.has "ses: first choice" }
 end)
 
-story("a throttled account moves the message at once and counts nothing", function(t)
+story("a throttled account is left alone for an hour, by all mail, and nothing is counted", function(t)
   local m = message(t)
   m:route()
-  m:outcome { reply = "454 Throttling failure: Daily message quota exceeded", stage = "data" }:expect { kind = "elsewhere", counts = false }
-  m:route():expect { via = { host = "smtp.postmarkapp.com" } }
-  -- The second one refuses too: no ping-pong, it waits, and still nothing is counted.
-  m:outcome { reply = "451 You have exceeded your sending limit", stage = "data" }:expect { kind = "wait", counts = false }
+  m:outcome { reply = "454 Throttling failure: Daily message quota exceeded", stage = "data" }
+    :expect { kind = "elsewhere", counts = false, exhaust = { by = "quota", seconds = 3600 } }
+end)
+
+story("too fast for a moment is a matter of seconds", function(t)
+  local m = message(t)
+  m:route()
+  m:outcome { reply = "454 Throttling failure: Maximum sending rate exceeded", stage = "data" }
+    :expect { kind = "elsewhere", counts = false, exhaust = { by = "quota", seconds = 10 } }
 end)
 
 story("a customer who does not exist is the customer's affair", function(t)

@@ -111,6 +111,13 @@ static void set_facts(struct asking *a, int64_t now_ms) {
     bug_if(!reply_from_text(BYTES("450 4.2.0 later"), &a->outcome.reply, &err));
 }
 
+static bool nothing_is_used(void *arg, const struct spend *spend, uint64_t *used,
+                            void (*answer)(void *arg, uint64_t used), void *answer_arg, struct limit_look **look) {
+    (void)arg, (void)spend, (void)answer, (void)answer_arg, (void)look;
+    *used = 0;
+    return true;
+}
+
 // Without a store: what looking into the list costs is micro_store's to say.
 static bool nobody_is_suppressed(void *arg, const struct bytes *scopes, size_t count, struct bytes address,
                                  struct arena *texts, struct suppression *out) {
@@ -129,7 +136,7 @@ int main(int argc, char **argv) {
     a.loop = loop_new(&err);
     struct generation_options options = {
         .loop = a.loop, .clock = &clock, .log = &log, .key_dir = ".", .hostname = "gateway.example",
-        .suppressed = nobody_is_suppressed};
+        .suppressed = nobody_is_suppressed, .limit_used = nothing_is_used};
     if (bundle && a.loop) a.g = generation_new(bundle, &options, &err);
     if (!a.g) fprintf(stderr, "%s\n", err.text);
     if (!a.g) return 1;

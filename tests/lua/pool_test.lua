@@ -106,6 +106,17 @@ function t.only_the_eligible()
   expect.equal(#p:candidates(ask(1, { avoid = { box3 = true, box5 = true } })), 0)
 end
 
+function t.those_without_room_take_no_place()
+  local p = pool.new { members = members(10), size = 2, by = "sender", caps = function(m) return { limit.per_day("full/" .. m.name, 5) } end }
+  for i = 1, 10 do limit.used["full/box" .. i] = i == 4 and 4 or 5 end
+  for i = 1, 20 do expect.equal(pool.names(p:candidates(ask(i))), "box4") end
+  limit.used["full/box4"] = 5
+  expect.equal(#p:candidates(ask(1)), 2)
+  -- As many places as members: route.first sees to it.
+  p = pool.new { members = members(2), size = 2, caps = function(m) return { limit.per_day("full/" .. m.name, 5) } end }
+  expect.equal(#p:candidates(ask(1)), 2)
+end
+
 function t.candidates_are_different_ones()
   local p = pool.new { members = members(4), size = 4 }
   for i = 1, 100 do
@@ -163,7 +174,7 @@ function t.the_last_one_is_found()
 end
 
 function t.what_is_refused()
-  expect.refused("pool_test.lua:167: pool.new: members[1]: name: a string is expected", function()
+  expect.refused("pool_test.lua:178: pool.new: members[1]: name: a string is expected", function()
     pool.new { members = { {} } }
   end)
   expect.refused("'a' is there twice", function() pool.new { members = { { name = "a" }, { name = "a" } } } end)

@@ -103,6 +103,17 @@ static void plans_carry_their_limits(void **state) {
     assert_spend(&p->spends[0], "k/86400", 5, true, false);
 }
 
+static void a_limit_says_what_uses_it_up(void **state) {
+    (void)state;
+    const struct plan *p =
+        plan_of("return to('x', { limit.per_day('k', 9, { exhausted_by = 'quota' }), limit.rolling('k', 5, '1d') })");
+    assert_int_equal(p->spend_count, 1);
+    assert_true(bytes_equal(p->spends[0].exhausted_by, BYTES("quota")));
+    char json[1000];
+    snprintf(json, sizeof json, "%.*s", BYTES_FMT(p->json));
+    assert_non_null(strstr(json, "\"exhausted_by\":\"quota\""));
+}
+
 // A connection can be shared by what is limited differently; a transaction cannot.
 static void limits_part_transactions_not_connections(void **state) {
     (void)state;
@@ -161,6 +172,11 @@ static void nonsense_is_refused(void **state) {
         {"limit.per_day('k', 1 << 40)", "n: a whole number"},
         {"limit.per_day('k', 5, { per = 'hour' })", "limit.per_day: options.per: one of \"message\", \"recipient\" is expected"},
         {"limit.per_day('k', 5, { pre = 'message' })", "unknown field 'options.pre' (did you mean 'per'?)"},
+        {"limit.per_day('k', 5, { exhausted_by = 'a b' })", "exhausted_by: a word of letters, digits and '_' is expected"},
+        {"limit.rolling('k', 5, 60, { exhausted_by = 'a\"' })", "exhausted_by: a word"},
+        {"limit.per_day('k', 5, { exhausted_by = ('x'):rep(33) })", "exhausted_by: a word"},
+        {"require('retry').wait(5, 'x', false, { by = 'quota' })", "retry.wait: exhaust.seconds: is missing"},
+        {"require('retry').elsewhere('x', false, nil, { by = 'q', seconds = '31d' })", "exhaust.seconds: 1 to 2592000 seconds"},
         {"limit.rolling('k', 5)", "limit.rolling: seconds: is missing"},
         {"limit.rolling('k', 5, 0)", "seconds: 1 to 2678400 seconds are possible"},
         {"limit.rolling('k', 5, '90d')", "seconds: 1 to 2678400 seconds are possible"},
@@ -226,6 +242,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(limits_part_transactions_not_connections, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_list_is_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(alternatives_are_kept_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_limit_says_what_uses_it_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(left_is_told_at_once_where_it_is_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(left_waits_for_whoever_knows, set_up, tear_down),

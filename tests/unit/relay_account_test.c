@@ -207,6 +207,45 @@ static void disk_keeps_everything(void **state) {
     buf_release(&disk);
 }
 
+static void a_peer_may_know_better(void **state) {
+    (void)state;
+    struct account a, b;
+    struct buf disk = {0};
+    account_init(&a, 86400, start_ms);
+    account_hold(&a, 3);
+    account_spend(&a, 3);
+    int64_t soon = account_free_at(&a, 10, 8), until = start_ms + 3600000;
+    assert_true(soon > until);
+    account_fill(&a, until);
+    account_fill(&a, until - 1); // never earlier
+    assert_int_equal(account_used(&a), 3);
+    assert_int_equal(account_taken(&a), ACCOUNT_CAP_MAX);
+    assert_int_equal(account_free_at(&a, 10, 1), until);
+    assert_int_equal(account_free_at(&a, 10, 8), soon); // when its own count lets it
+    assert_int_equal(account_next_free(&a), until);
+    account_encode(&a, &disk);
+    assert_true(account_encoded_end(buf_bytes(&disk), 86400) > until);
+    account_init(&b, 86400, start_ms + 1000);
+    assert_true(account_decode(&b, buf_bytes(&disk)));
+    account_turn(&b, until - 1);
+    assert_int_equal(account_taken(&b), ACCOUNT_CAP_MAX);
+    account_turn(&b, until);
+    assert_int_equal(account_taken(&b), 3);
+    // Longer than anybody may say: the row is damaged.
+    buf_reset(&disk);
+    account_fill(&a, start_ms + 40 * 86400000ll);
+    account_encode(&a, &disk);
+    account_init(&b, 86400, start_ms);
+    assert_false(account_decode(&b, buf_bytes(&disk)));
+    // A row for that alone lasts as long.
+    buf_reset(&disk);
+    account_init(&a, 60, start_ms);
+    account_fill(&a, until);
+    account_encode(&a, &disk);
+    assert_int_equal(account_encoded_end(buf_bytes(&disk), 60), until);
+    buf_release(&disk);
+}
+
 static void damage_is_seen(void **state) {
     (void)state;
     struct account a;
@@ -237,6 +276,7 @@ int main(void) {
         cmocka_unit_test(a_clock_set_back_frees_nothing),
         cmocka_unit_test(what_is_given_back_is_free_at_once),
         cmocka_unit_test(disk_keeps_everything),
+        cmocka_unit_test(a_peer_may_know_better),
         cmocka_unit_test(damage_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -435,6 +435,37 @@ static bool work_spoil(struct job *job, struct txn *txn, struct err *err) {
     return txn_put(txn, TABLE_LEDGER, BYTES("acme/86400"), BYTES("what is this"), err);
 }
 
+static void a_peer_that_has_no_room(void **state) {
+    (void)state;
+    struct bench *b = new_bench();
+    struct spend limits[] = {DAY("acme", 100), SECOND("acme", 5)};
+    const struct plan *plan = plan_of(limits, 2);
+    struct asked a;
+    assert_true(ask_now(b, &a, plan, 1));
+    settle(b, &a, 1);
+    int64_t until = start_ms + 3600000;
+    for (int i = 0; i < 2; i++) ledger_exhaust(&b->gateway, plan->spends[i].account, until);
+    for (int i = 0; i < 5; i++) turn(b);
+    assert_false(ask_now(b, &a, plan, 1));
+    assert_int_equal(a.refused.until_ms, until);
+    // It is known after a restart, for windows that are on disk.
+    stop_bench(b);
+    drop_bench(b);
+    open_bench(b);
+    const struct plan *day = plan_of(&limits[0], 1);
+    assert_false(ask_now(b, &a, day, 1));
+    assert_int_equal(a.refused.until_ms, until);
+    assert_int_equal(a.refused.used, 1);
+    advance(b, until - 3000 - clock_ms(&b->gateway.clock)); // more than the two seconds that an ask waits
+    assert_false(ask_now(b, &a, day, 1));
+    advance(b, 3000);
+    assert_true(ask_now(b, &a, day, 1));
+    settle(b, &a, 1);
+    plan_free(&day);
+    plan_free(&plan);
+    free_bench(b);
+}
+
 static void damage_counts_as_spent(void **state) {
     (void)state;
     struct bench *b = new_bench();
@@ -548,6 +579,7 @@ int main(void) {
         cmocka_unit_test(a_hanging_peer_does_not_hold_a_rate_for_ever),
         cmocka_unit_test(what_is_in_flight_moves_on_with_the_time),
         cmocka_unit_test(old_rows_go),
+        cmocka_unit_test(a_peer_that_has_no_room),
         cmocka_unit_test(damage_counts_as_spent),
         cmocka_unit_test(days_of_crashes),
     };

@@ -220,6 +220,36 @@ static void only_a_dead_mailbox_is_suppressed(void **state) {
     kit_release(&k);
 }
 
+// Where the plan has a limit for it, that is full from now on, and route says where the mail goes meanwhile.
+static void what_is_used_up_is_said_to_its_limits(void **state) {
+    (void)state;
+    static const struct {
+        struct retry_case said;
+        const char *limits, *by;
+        int64_t seconds;
+    } cases[] = {
+        {{550, "5.4.5", "Daily user sending limit exceeded.", "mail", VERDICT_ELSEWHERE, false, 0, 0}, "{\"quota\":true}", "quota", 3600},
+        {{454, "", "Throttling failure: Maximum sending rate exceeded.", "data", VERDICT_ELSEWHERE, false, 0, 0}, "{\"quota\":true,\"standing\":true}", "quota", 10},
+        {{421, "4.7.0", "[TSS04] temporarily deferred", "mail", VERDICT_ELSEWHERE, false, 0, 0}, "{\"standing\":true}", "standing", 7200},
+        {{550, "5.7.26", "unauthenticated", "content", VERDICT_ELSEWHERE, false, 0, 0}, "{\"configuration\":true}", "configuration", 1800},
+        {{421, "4.7.0", "[TSS04] temporarily deferred", "mail", VERDICT_ELSEWHERE, false, 0, 0}, "{\"quota\":true}", NULL, 0}, // another matter
+        {{550, "5.1.1", "no such user", "rcpt", VERDICT_ELSEWHERE, false, 0, 0}, "{\"quota\":true,\"standing\":true}", NULL, 0},
+    };
+    kit_init(&k);
+    kit_policy(&k, "return { retry = require 'reply'.retry }");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct outcome_facts o = said(&cases[i].said);
+        o.exhaustible = bytes_of(cases[i].limits);
+        ask_retry(&o, "{\"reply\":{\"code\":550}}", k.clock.frozen_ms - 2000);
+        assert_int_equal(a.verdict.kind == VERDICT_ELSEWHERE, cases[i].by != NULL);
+        if (!cases[i].by) continue;
+        assert_false(a.verdict.counts);
+        assert_true(bytes_equal(a.verdict.exhaust.by, bytes_of(cases[i].by)));
+        assert_int_equal(a.verdict.exhaust.seconds, cases[i].seconds);
+    }
+    kit_release(&k);
+}
+
 static void elsewhere_is_one_jump(void **state) {
     (void)state;
     kit_init(&k);
@@ -323,6 +353,7 @@ int main(void) {
         cmocka_unit_test(the_library_does_as_its_tests_say),
         cmocka_unit_test(what_is_ours_never_counts),
         cmocka_unit_test(only_a_dead_mailbox_is_suppressed),
+        cmocka_unit_test(what_is_used_up_is_said_to_its_limits),
         cmocka_unit_test(elsewhere_is_one_jump),
         cmocka_unit_test(the_examples_load_and_answer),
         cmocka_unit_test(the_reference_works_as_it_stands),
