@@ -173,7 +173,7 @@ test: build build/.deps-test
 	@$(MAKE) --no-print-directory integration-sanitized
 
 # Those whose rooms are used by several threads.
-THREADED := $(filter %/net_loop_test %/store_store_test %/store_patience_test %/store_compact_test %/store_full_test %/relay_ledger_test %/relay_password_test %/relay_gateway_test,$(UNIT_BINARIES))
+THREADED := $(filter %/net_loop_test %/store_store_test %/store_patience_test %/store_compact_test %/store_full_test %/relay_ledger_test %/relay_password_test %/relay_token_test %/relay_gateway_test,$(UNIT_BINARIES))
 unit-threads: $(THREADED)
 	@tests/setup/run-units $(THREADED)
 

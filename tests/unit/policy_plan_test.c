@@ -163,6 +163,21 @@ static void equal_plans_are_the_same(void **state) {
                 same("return route.send{ via = route.direct{}, identity = acme }", "a.example"));
 }
 
+static void identities_are_listed(void **state) {
+    (void)state;
+    kit_policy(&k, "local identity = require 'identity'\n"
+                   "identity.define{ name = 'a', helo = 'h.example', source = { '192.0.2.1', '2001:db8::1' } }\n"
+                   "identity.define{ name = 'b', return_path = 'b@b.example' }\n"
+                   "return {}");
+    struct bytes lines = generation_identities(k.g);
+    struct bytes want = BYTES("{\"identity\":\"a\",\"where\":\"policy.lua:2\",\"source4\":\"192.0.2.1\",\"source6\":\"2001:db8::1\","
+                              "\"helo\":\"h.example\"}\n"
+                              "{\"identity\":\"b\",\"where\":\"policy.lua:3\",\"return_path\":\"b@b.example\"}\n");
+    if (!bytes_equal(lines, want)) fail_msg("%.*s", BYTES_FMT(lines));
+    kit_policy(&k, "return {}");
+    assert_int_equal(generation_identities(k.g).len, 0);
+}
+
 static void lanes_fit_the_store(void **state) {
     (void)state;
     char domain[300], host[1000], body[1500];
@@ -214,6 +229,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(plans_have_a_text_and_a_lane),     TEST(an_identity_comes_along),
         TEST(equal_plans_are_the_same),         TEST(lanes_fit_the_store),
+        TEST(identities_are_listed),
         TEST(plans_are_counted_across_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
