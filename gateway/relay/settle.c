@@ -176,7 +176,7 @@ void settle_submit(struct settle *s, void (*done)(void *arg, bool stored, const 
     size_t count = 0;
     for (size_t i = 0; i < s->count; i++)
         if (s->changes[i].report) named[count++] = s->changes[i].reported;
-    s->op = (struct store_op){.apply = apply, .finish = finish, .file = -1, .patient = true};
+    s->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
     // Never a report about a report, nor to the null sender: that is how mail loops begin (RFC 5321 4.5.5).
     if (count && s->message->sender.len) build_report(s, named, count);
     s->back.run = come_back;

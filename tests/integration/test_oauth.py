@@ -254,6 +254,7 @@ def test_a_new_refresh_token_outlives_us(gateway, endpoint, mailbox, word):
     send(g, "alice", word)
     peer.wait(word)
     assert token_of(g, "alice")["rotated_at"]
+    g.until_event("delivered", 1)  # its commit comes after that of the new token
     g.kill9()
     g.start()
     send(g, "alice", word + "2")
