@@ -32,7 +32,8 @@ local ways = {
 }
 
 -- 3. How much, in any 24 hours: by identity (its name) and by user. What is over waits until there is room again; nothing is
---    refused and no attempt is counted. limit.per_minute, per_hour and others: stdlib/README.md.
+--    refused and no attempt is counted. limit.per_minute, per_hour and others: stdlib/README.md. Users whose line in the users
+--    file says per_minute=, per_hour= or per_day= (recipients) hear 452 at once when they are over, with the time to come back.
 local per_day = {
   identity = { --[[ demo = 2000 ]] },
   user = { --[[ printer = 500 ]] },
@@ -62,6 +63,8 @@ function policy.sender(session, sender)
   end
   return answer.reject("553 5.7.1 you may not send as this address", session.user .. " has no such entry")
 end
+
+function policy.message(session, message) return answer.accept { spend = users.limits(session) } end
 
 function policy.route(message, recipient)
   local who = identities[(message.sender:match("@([^@]*)$") or ""):lower()]

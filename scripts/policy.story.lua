@@ -34,6 +34,14 @@ story("the users file says who may send as whom", function(t)
   s:sender "boss@example.org":expect { kind = "reject", code = 553, because = story.has "printer" }
 end)
 
+story("the users file says how much: what is over is not taken", function(t)
+  t:users { printer = { password = "p", per_hour = "20" } }
+  local s = t:session()
+  s:login("printer", "p"):expect "accept"
+  s:message { from = "scans@example.org", to = "a@example.net" }
+    :expect { kind = "accept", spend = { { key = "user/printer", window_s = 3600, cap = 20, per = "recipient" } } }
+end)
+
 story("mail of example.org goes out as its identity, other mail as none", function(t)
   local s = t:session { trusted_network = true }
   s:message { from = "ann@Example.ORG", to = "a@example.net" }:route():expect { identity = "demo" }

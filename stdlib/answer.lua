@@ -3,6 +3,7 @@
 --
 --   answer.accept{}                                   go on
 --   answer.accept{ tags = {}, headers = {}, ... }     go on, and note or change this
+--   answer.accept{ spend = { limit.per_hour(...) } }  go on if these limits have room, else 452 with when to come back
 --   answer.reject("550 5.7.1 not today", "why")       no, and do not come back with it
 --   answer.defer("451 4.7.1 later", "why")            not now
 --   answer.hold("why"), answer.discard("why")         message only

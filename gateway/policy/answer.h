@@ -23,6 +23,19 @@ struct header_edit {
     struct bytes name, value;
 };
 
+// One limit that mail counts against, as it goes or as it comes. The account is named by key and window; the cap is the asking
+// plan's, or accept's, own.
+enum { SPENDS_MAX = 16, SPEND_KEY_MAX = 200, SPEND_ACCOUNT_MAX = SPEND_KEY_MAX + 12 };
+struct spend {
+    struct bytes key;
+    struct bytes account;   // "KEY/SECONDS"
+    uint32_t window_s;
+    uint64_t cap;
+    bool recipients;        // counts recipients, not messages
+    bool attempts;          // what the peer refused counts too
+    struct bytes exhausted_by; // a verdict's `exhaust` of this name uses it up; "": none does
+};
+
 // connect, authenticate, sender, recipient, message
 enum answer_kind { ANSWER_ACCEPT, ANSWER_REJECT, ANSWER_DEFER, ANSWER_HOLD, ANSWER_DISCARD };
 struct answer {
@@ -34,6 +47,8 @@ struct answer {
     const struct header_edit *edits; // message
     size_t edit_count;
     int64_t expires_s;              // message: give up after so long; 0: the configuration's
+    const struct spend *spends;     // message: what taking it counts against, as spends_make has it
+    size_t spend_count;
 };
 
 // Carries the header edits out, in order. False with words at one that cannot be: the head is then of no use.
@@ -79,18 +94,6 @@ struct suppress {
     struct bytes scope;  // "": nothing is asked for
     struct bytes reason; // "": the answer's own words
     int64_t expires_s;   // 0: for ever
-};
-
-// One limit that a sending counts against. The account is named by key and window; the cap is the asking plan's own.
-enum { SPENDS_MAX = 16, SPEND_KEY_MAX = 200, SPEND_ACCOUNT_MAX = SPEND_KEY_MAX + 12 };
-struct spend {
-    struct bytes key;
-    struct bytes account;   // "KEY/SECONDS"
-    uint32_t window_s;
-    uint64_t cap;
-    bool recipients;        // counts recipients, not messages
-    bool attempts;          // what the peer refused counts too
-    struct bytes exhausted_by; // a verdict's `exhaust` of this name uses it up; "": none does
 };
 
 enum plan_kind { PLAN_SEND, PLAN_WAIT, PLAN_HOLD, PLAN_SUPPRESS, PLAN_FAIL, PLAN_DISCARD };

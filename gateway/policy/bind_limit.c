@@ -74,6 +74,21 @@ struct spend limit_lend(lua_State *l, int i) {
     return s;
 }
 
+const struct spend *spends_read(lua_State *l, struct hook_ticket *t, int i, int row, size_t *count) {
+    *count = 0;
+    if (!made_push(l, i, row)) return NULL;
+    int list = lua_gettop(l);
+    *count = (size_t)lua_rawlen(l, list);
+    struct spend *spends = arena_alloc(&t->arena, *count * sizeof *spends + 1);
+    for (size_t k = 0; k < *count; k++) {
+        lua_rawgeti(l, list, (lua_Integer)k + 1);
+        spends[k] = limit_lend(l, lua_gettop(l));
+        lua_pop(l, 1);
+    }
+    lua_pop(l, 1);
+    return spends;
+}
+
 // ---- limit.left(l)
 
 static int push_left(lua_State *l, uint64_t used) {

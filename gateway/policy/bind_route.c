@@ -301,23 +301,9 @@ static void check_send(lua_State *l, int i) {
     read_way(l, &(struct plan){0}, i);
 }
 
-static void read_spends(lua_State *l, struct plan *p, struct hook_ticket *t, int i) {
-    if (!made_push(l, i, SEND_SPEND)) return;
-    int list = lua_gettop(l);
-    p->spend_count = (size_t)lua_rawlen(l, list);
-    struct spend *spends = arena_alloc(&t->arena, p->spend_count * sizeof *spends + 1);
-    for (size_t k = 0; k < p->spend_count; k++) {
-        lua_rawgeti(l, list, (lua_Integer)k + 1);
-        spends[k] = limit_lend(l, lua_gettop(l));
-        lua_pop(l, 1);
-    }
-    p->spends = spends;
-    lua_pop(l, 1);
-}
-
 static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i) {
     read_way(l, p, i);
-    read_spends(l, p, t, i);
+    p->spends = spends_read(l, t, i, SEND_SPEND, &p->spend_count);
     p->connections = 4;
     p->per_connection = 100;
     if (made_push(l, i, SEND_LANE)) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "policy/decision.h"
 
+#include "policy/spends.h"
+
 #include <stdio.h>
 
 const char *const answer_kind_name[] = {"accept", "reject", "defer", "hold", "discard", NULL};
@@ -61,6 +63,7 @@ void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) 
     if (a->user_facts.len) jsonl_raw(j, "facts", a->user_facts);
     put_edits(j, a);
     if (a->expires_s) jsonl_int(j, "expires", a->expires_s);
+    spends_put(j, a->spends, a->spend_count);
     put_origin(j, &a->origin);
 }
 

@@ -7,7 +7,7 @@
 //
 // `fault` only where it is true, `reply` only where there is one. Besides: an accept its `tags`, `facts`,
 // `headers` (a list of
-// {"add"|"set"|"remove": name, "value"}), `expires` (seconds); a plan its `plan` (as stored, secrets
+// {"add"|"set"|"remove": name, "value"}), `expires` (seconds), `spend` (limits as in a plan); a plan its `plan` (as stored, secrets
 // replaced), `lane` (its key) and `wait` (seconds); a verdict `wait`, `counts` and `suppress`.
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/jsonl.h"
+#include "policy/spends.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -113,23 +114,6 @@ static void put_suppress(struct jsonl *j, const struct suppress *s) {
     jsonl_close(j, '}');
 }
 
-static void put_spends(struct jsonl *j, const struct plan *p) {
-    if (!p->spend_count) return;
-    jsonl_open(j, "spend", '[');
-    for (size_t i = 0; i < p->spend_count; i++) {
-        const struct spend *s = &p->spends[i];
-        jsonl_open(j, NULL, '{');
-        jsonl_text(j, "key", s->key);
-        jsonl_int(j, "window_s", s->window_s);
-        jsonl_int(j, "cap", (int64_t)s->cap);
-        jsonl_textz(j, "per", s->recipients ? "recipient" : "message");
-        if (s->attempts) jsonl_textz(j, "count", "attempts");
-        if (s->exhausted_by.len) jsonl_text(j, "exhausted_by", s->exhausted_by);
-        jsonl_close(j, '}');
-    }
-    jsonl_close(j, ']');
-}
-
 // One order of fields and no white space: equal plans have equal text. Returns how much of it matters to a connection.
 static size_t put_plan(struct buf *out, const struct plan *p) {
     struct jsonl j = jsonl_begin(out);
@@ -147,7 +131,7 @@ static size_t put_plan(struct buf *out, const struct plan *p) {
     }
     if (p->suppress.scope.len) put_suppress(&j, &p->suppress);
     size_t matters = out->len;
-    put_spends(&j, p);
+    spends_put(&j, p->spends, p->spend_count);
     if (p->otherwise) jsonl_raw(&j, "otherwise", p->otherwise->json);
     jsonl_close(&j, '}');
     return matters;
@@ -223,38 +207,6 @@ static void copy_parts(struct arena *a, struct plan *p) {
     p->identity.keys = keys;
 }
 
-// The order in which they are asked for, the same for everybody: short windows first, which are full most often.
-static int by_window(const void *a, const void *b) {
-    const struct spend *x = a, *y = b;
-    if (x->window_s != y->window_s) return x->window_s < y->window_s ? -1 : 1;
-    return bytes_compare(x->key, y->key);
-}
-
-static void copy_spends(struct arena *a, struct plan *p) {
-    size_t count = 0, given = p->spend_count;
-    if (!given) return;
-    struct spend *spends = arena_alloc(a, given * sizeof *spends);
-    memcpy(spends, p->spends, given * sizeof *spends);
-    qsort(spends, given, sizeof *spends, by_window);
-    for (size_t i = 0; i < given; i++) {
-        struct spend *s = &spends[i], *last = count ? &spends[count - 1] : NULL;
-        if (last && by_window(last, s) == 0) { // named twice: the stricter of the two
-            if (s->cap < last->cap) last->cap = s->cap;
-            last->recipients |= s->recipients;
-            last->attempts |= s->attempts;
-            if (!last->exhausted_by.len) last->exhausted_by = arena_copy(a, s->exhausted_by);
-            continue;
-        }
-        spends[count] = *s;
-        spends[count].key = arena_copy(a, s->key);
-        spends[count].exhausted_by = arena_copy(a, s->exhausted_by);
-        spends[count].account = arena_format(a, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
-        count++;
-    }
-    p->spends = spends;
-    p->spend_count = count;
-}
-
 static uint64_t hash_both(struct bytes a, struct bytes b) {
     char both[16];
     put_be64(both, bytes_hash(a));
@@ -278,7 +230,7 @@ const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     c->refs = 1;
     c->plan = *draft;
     copy_parts(&c->arena, &c->plan);
-    copy_spends(&c->arena, &c->plan);
+    c->plan.spends = spends_make(&c->arena, draft->spends, &c->plan.spend_count);
     if (draft->otherwise) plan_ref(draft->otherwise);
     struct buf text = {0};
     buf_reserve(&text, 512); // most fit: one piece of memory

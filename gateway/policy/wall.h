@@ -156,6 +156,8 @@ struct suppress suppress_read(lua_State *l, int i, int row);
 
 // The limit at stack index i, lent: its key is that of the value there.
 struct spend limit_lend(lua_State *l, int i);
+// The list of limits in this field, each lent; NULL with a count of 0 where there is none.
+const struct spend *spends_read(lua_State *l, struct hook_ticket *t, int i, int row, size_t *count);
 
 // The identity at stack index i, lent: texts and keys are those of the value there.
 extern const char identity_kind[];

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "policy/plan.h"
+#include "policy/spends.h"
 #include "relay/waiters.h"
 
 #include <stdlib.h>
@@ -13,9 +14,10 @@ enum phase { GRANT_ASKING, GRANT_GIVING_BACK, GRANT_REFUSED, GRANT_GRANTED, GRAN
 struct grant {
     struct task task; // first
     struct worker *home;
-    const struct plan *plan;
+    const struct plan *plan; // who holds the spends; NULL: the arena does
+    struct arena arena;
     enum phase phase;
-    size_t at;
+    size_t at, count;
     bool cancelled;
     struct refusal refused;
     grant_fn answer;
@@ -46,7 +48,7 @@ static void go_back(struct grant *g) {
 }
 
 static void go_on(struct grant *g) {
-    if (++g->at < g->plan->spend_count) return travel(g);
+    if (++g->at < g->count) return travel(g);
     if (g->phase == GRANT_ASKING) g->phase = GRANT_GRANTED;
     go_home(g);
 }
@@ -73,6 +75,7 @@ static void visit(struct task *task) {
 static void end(struct grant *g) {
     g->home->grants--;
     plan_free(&g->plan);
+    arena_release(&g->arena);
     free(g);
 }
 
@@ -88,22 +91,36 @@ static void come_home(struct task *task) {
     if (!granted) end(g);
 }
 
-struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, struct bytes from, grant_fn answer,
-                        void *arg) {
-    struct grant *g = must_alloc(sizeof *g + plan->spend_count * sizeof *g->legs);
-    bug_if(plan->spend_count == 0);
+static struct grant *make(struct worker *home, size_t count, grant_fn answer, void *arg) {
+    struct grant *g = must_alloc(sizeof *g + count * sizeof *g->legs);
+    bug_if(count == 0);
     g->home = home;
-    g->plan = plan_ref(plan);
+    g->count = count;
     g->answer = answer;
     g->arg = arg;
-    memcpy(g->from, from.at, from.len < sizeof g->from ? from.len : 0);
-    for (size_t i = 0; i < plan->spend_count; i++) {
-        const struct spend *s = &plan->spends[i];
-        g->legs[i] = (struct leg){.grant = g, .spend = s, .n = s->recipients ? recipients : 1, .bucket = -1};
-    }
-    home->grants++;
+    return g;
+}
+
+static struct grant *start(struct grant *g, const struct spend *spends, size_t recipients) {
+    for (size_t i = 0; i < g->count; i++)
+        g->legs[i] = (struct leg){.grant = g, .spend = &spends[i], .n = spends[i].recipients ? recipients : 1, .bucket = -1};
+    g->home->grants++;
     travel(g);
     return g;
+}
+
+struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, struct bytes from, grant_fn answer,
+                        void *arg) {
+    struct grant *g = make(home, plan->spend_count, answer, arg);
+    g->plan = plan_ref(plan);
+    memcpy(g->from, from.at, from.len < sizeof g->from ? from.len : 0);
+    return start(g, plan->spends, recipients);
+}
+
+struct grant *grant_ask_spends(struct worker *home, const struct spend *spends, size_t count, size_t recipients, grant_fn answer,
+                               void *arg) {
+    struct grant *g = make(home, count, answer, arg);
+    return start(g, spends_make(&g->arena, spends, &g->count), recipients);
 }
 
 void grant_cancel(struct grant **at) {
@@ -115,7 +132,7 @@ void grant_cancel(struct grant **at) {
 void grant_settle(struct grant **at, size_t accepted, size_t tried) {
     struct grant *g = *at;
     *at = NULL;
-    for (size_t i = 0; i < g->plan->spend_count; i++) {
+    for (size_t i = 0; i < g->count; i++) {
         struct leg *leg = &g->legs[i];
         size_t counts = leg->spend->attempts ? tried : accepted;
         leg->counted = leg->spend->recipients ? counts : counts > 0;

@@ -14,6 +14,9 @@ typedef void (*grant_fn)(void *arg, const struct refusal *refused); // NULL: gra
 // For one transaction with so many recipients. from: the place they waited at, "".
 struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, struct bytes from, grant_fn answer,
                         void *arg);
+// The same for limits that no plan holds (policy/spends.h): they are copied. At least one.
+struct grant *grant_ask_spends(struct worker *home, const struct spend *spends, size_t count, size_t recipients, grant_fn answer,
+                               void *arg);
 void grant_cancel(struct grant **g); // not answered yet: no answer comes. NULL inside is fine
 // Granted: so many recipients were accepted by the peer, or may have been; of so many it was told. The rest is refunded.
 void grant_settle(struct grant **g, size_t accepted, size_t tried);

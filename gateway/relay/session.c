@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "policy/hooks.h"
 #include "relay/accept.h"
+#include "relay/admission.h"
 #include "relay/intake.h"
 #include "relay/password.h"
 #include "relay/trace.h"
@@ -39,6 +40,8 @@ struct session {
     struct arena transaction;
     struct content *content;        // of `accept`, from the first body byte
     struct accept *accept;          // under way: owned by the session until submitted
+    struct admission *admission;    // of limits that the message counts against; asked for, then kept until it is stored
+    bool asking;                    // for that
     bool submitted;
     bool spoilt;                    // content could not be kept; the machine swallows the rest
     bool driving, ended;
@@ -54,6 +57,9 @@ static void drive(struct session *s);
 // ---- the end ----------------------------------------------------------------------------------------------------
 
 static void forget_transaction(struct session *s) {
+    if (s->asking) admission_cancel(&s->admission);
+    else admission_settle(&s->admission, s->submitted);
+    s->asking = false;
     if (s->accept && s->submitted) accept_forget(s->accept);
     else accept_free(&s->accept);
     s->accept = NULL;
@@ -233,6 +239,7 @@ static void stored(void *arg, bool good, const struct err *why) {
     id_text(m->id, id);
     s->accept = NULL; // frees itself after this
     s->submitted = false;
+    admission_settle(&s->admission, good);
     if (!good) {
         log_warn(&w->gateway->log, "%.*s: message %s could not be stored: %s", BYTES_FMT(s->facts.id), id, why->text);
         struct reply r = reply_make(452, "4.3.1", "Insufficient system storage, try again later");
@@ -261,7 +268,7 @@ static void stored(void *arg, bool good, const struct err *why) {
     say(s, &ok);
 }
 
-static void submit(struct session *s, const struct answer *a) {
+static void complete(struct session *s, const struct answer *a) {
     struct arena *arena = accept_arena(s->accept);
     struct message *m = accept_message(s->accept);
     struct buf facts = {0};
@@ -279,9 +286,22 @@ static void submit(struct session *s, const struct answer *a) {
                               .orcpt = arena_copy(arena, p->orcpt)};
         accept_recipient(s->accept, &r);
     }
+}
+
+static void submit(struct session *s, bool held) {
     s->content = NULL;
     s->submitted = true;
-    accept_submit(s->accept, a->kind == ANSWER_HOLD, stored, s);
+    accept_submit(s->accept, held, stored, s);
+}
+
+static void admitted(void *arg, const struct reply *refused) {
+    struct session *s = arg;
+    s->asking = false;
+    if (!refused) return submit(s, false);
+    s->admission = NULL; // gone with its answer
+    struct reply r = *refused;
+    forget_transaction(s);
+    say(s, &r);
 }
 
 static void message_decided(void *arg, const struct answer *a) {
@@ -313,7 +333,11 @@ static void message_decided(void *arg, const struct answer *a) {
         struct reply r = reply_make(451, "4.3.0", "Local policy error, try again later");
         return say(s, &r);
     }
-    submit(s, a);
+    complete(s, a);
+    if (!a->spend_count) return submit(s, a->kind == ANSWER_HOLD);
+    struct admission_of of = {.session = s->facts.id, .sender = accept_message(s->accept)->sender, .user = s->facts.user};
+    s->asking = true;
+    s->admission = admission_ask(s->worker, a, server_recipient_count(s->server), &of, admitted, s);
 }
 
 static void fill_message(struct session *s, struct message *m) {
@@ -395,8 +419,8 @@ static void start_tls(struct session *s) {
     }
 }
 
-// For an answer: of a hook, the password check or the store.
-static bool is_waiting(const struct session *s) { return s->hook || s->password || s->submitted; }
+// For an answer: of a hook, the password check, the ledger or the store.
+static bool is_waiting(const struct session *s) { return s->hook || s->password || s->asking || s->submitted; }
 
 // One want of the machine. True: ask it for the next.
 static bool obey(struct session *s, enum server_next next, const struct server_want *want) {

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Limits: what the peers count, what waits, and until when."""
 import pathlib
+import smtplib
 import sys
 import time
 
 import pytest
-from lab import ground, mail, policies
+from lab import clients, ground, mail, policies
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
 
@@ -224,3 +225,83 @@ def test_the_cap_under_fire(gateway):
     import cap
     most = ground.amount("CAP", 500, 100)
     cap.run(messages=most * 4, cap=most, least=most // 2)
+
+
+def limited_in(spend, more=""):
+    """A policy that takes what `spend` has room for, and captures it."""
+    return policies.capture(f"message = function(session, message) return answer.accept{{ spend = {{ {spend} }} }} end,{more}")
+
+
+def refused_for(g, word, to):
+    with pytest.raises(smtplib.SMTPResponseException) as caught:
+        g.submit(word, to=to)
+    return caught.value.smtp_code, caught.value.smtp_error.decode()
+
+
+def test_what_is_over_is_refused_as_it_comes_in(gateway, word):
+    """452 with the time to come back; nothing of it is queued; in time there is room again."""
+    g = gateway(policy=limited_in('limit.per_hour("user/ann", 3)'))
+    for i in range(3):
+        g.submit(f"{word}n{i}")
+    code, text = refused_for(g, f"{word}over", "bob@example.net")
+    assert code == 452 and text.startswith("4.7.1 Over the limit of 3 messages in 1h, try again in "), text
+    g.until_event("limit", 1)
+    event = g.events("limit")[0]
+    assert event["limit"]["used"] == 3 and event["session"] and "id" not in event, event
+    assert row_of(g, "user/ann")["used"] == 3
+    g.until_event("delivered", 3)
+    g.advance_clock(3700)
+    g.submit(f"{word}later")
+    g.until_event("delivered", 4)
+    assert g.status()["accepted"] == 4
+
+
+def test_recipients_are_counted_as_they_come_in(gateway, word):
+    g = gateway(policy=limited_in('limit.per_day("people", 5, { per = "recipient" })'))
+    g.submit(f"{word}a", to=["a@b.example", "c@b.example", "d@b.example"])
+    assert refused_for(g, f"{word}b", ["e@b.example", "f@b.example", "g@b.example"])[0] == 452
+    g.submit(f"{word}c", to=["e@b.example", "f@b.example"])
+    code, text = refused_for(g, f"{word}d", [f"x{i}@b.example" for i in range(6)])
+    assert code == 550 and "6 recipients are more than the limit of 5" in text, "no waiting makes room for these"
+    assert row_of(g, "people")["used"] == 5
+
+
+def test_what_came_in_stays_spent_after_a_kill(gateway, word):
+    g = gateway(policy=limited_in('limit.per_day("user/ann", 3)'), workers=2)
+    g.submit(f"{word}a")
+    g.submit(f"{word}b")
+    g.kill9()
+    g.start()
+    g.submit(f"{word}c")
+    assert refused_for(g, f"{word}d", "bob@example.net")[0] == 452
+
+
+def test_a_client_that_vanishes_while_the_ledger_is_asked(gateway, word):
+    """The message is whole when it goes: it is taken or not, and the account says which."""
+    g = gateway(policy=limited_in('limit.per_day("user/ann", 1000)'), workers=2)
+    for i in range(40):
+        wire = clients.Wire(g.host, g.RELAY)
+        wire.say("EHLO client.example", "250")
+        wire.say("MAIL FROM:<alice@sender.example>", "250")
+        wire.say("RCPT TO:<bob@example.net>", "250")
+        wire.say("DATA", "354")
+        wire.send(mail.message(f"{word}n{i}").encode() + b".\r\n")
+        wire.close()
+    ground.until("all sessions are over", lambda: g.status()["connections"] == 0, log=g.log)
+    g.until_empty()
+    assert row_of(g, "user/ann")["used"] == g.status()["accepted"]
+
+
+def test_a_user_by_the_users_file(gateway, word):
+    """As shipped: per_hour= on the line of the users file."""
+    before = 'local users = require "users"\n--\n'
+    table = """message = function(session, message) return answer.accept{ spend = users.limits(session) } end,
+        route = function() return route.send{ via = route.capture{} } end,"""
+    g = gateway(policy=policies.policy(before + table), users={"demo": ("demo secret", "per_hour=2")})
+    with g.login() as s:
+        def send(i):
+            return s.sendmail("a@sender.example", "bob@example.net", mail.message(f"{word}n{i}"))
+        send(0), send(1)
+        with pytest.raises(smtplib.SMTPResponseException) as caught:
+            send(2)
+    assert caught.value.smtp_code == 452 and b"2 recipients in 1h" in caught.value.smtp_error

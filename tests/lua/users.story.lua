@@ -37,3 +37,12 @@ story("what the users file says reaches every hook", function(t)
   s:sender "x@b.example":expect { code = 553 }
   s:message { from = "ann@acme.example", to = "c@d.example" }:route():expect { because = "ann of red" }
 end)
+
+story("per_minute, per_hour and per_day are limits in recipients", function()
+  local function limits(facts) return users.limits { user = "ann", user_facts = facts } end
+  story.expect(limits {}, nil)
+  story.expect(#limits { per_minute = "5", per_hour = 20, per_day = "100" }, 3)
+  story.expect(users.limits { user = "" }, nil)
+  story.expect(pcall(limits, { per_day = "many" }), false)
+  story.expect(pcall(limits, { per_day = "1.5" }), false)
+end)

@@ -100,7 +100,10 @@ class Gateway:
         (self.folder / "conf/tidegate.lua").write_text("return " + lua(self.conf) + "\n")
 
     def write_users(self):
-        lines = [f"{name}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))}:team=lab\n" for name, password in self.users.items()]
+        def line(name, password, facts="team=lab"):
+            return f"{name}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))}:{facts}\n"
+        # A password, or a password and what else the line says.
+        lines = [line(name, *([one] if isinstance(one, str) else one)) for name, one in self.users.items()]
         (self.folder / "conf/users").write_text("# made by the lab\n" + "".join(lines))
         (self.folder / "conf/users").chmod(0o600)
 
