@@ -24,7 +24,8 @@ else
 WARN   += -Wno-format-truncation
 endif
 ifeq ($(VARIANT),plain)
-FLAGS  := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+# The folder that this was built in does not show in what is built: the same commit makes the same package anywhere.
+FLAGS  := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -ffile-prefix-map=$(CURDIR)=.
 LINK   := -pie -Wl,-z,relro,-z,now
 else ifeq ($(VARIANT),asan)
 FLAGS  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -53,7 +54,7 @@ UNITS   := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$(OUT)/unit/%)
 
 .DEFAULT_GOAL := build
-.PHONY: build deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
+.PHONY: build deb deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -179,6 +180,22 @@ test: build build/.deps-test
 THREADED := $(filter %/net_loop_test %/store_store_test %/store_patience_test %/store_compact_test %/store_full_test %/relay_ledger_test %/relay_password_test %/relay_token_test %/relay_gateway_test,$(UNIT_BINARIES))
 unit-threads: $(THREADED)
 	@tests/setup/run-units $(THREADED)
+
+# ---- packaging -------------------------------------------------------------------------------------------------
+
+VERSION := $(shell sed -n 's/.*TIDEGATE_VERSION "\(.*\)".*/\1/p' gateway/base/version.h)
+DEB     := build/deb/tidegate_$(VERSION)_amd64.deb
+
+build/.deps-deb: appliance/debian/build-needs build/.deps
+	@tests/setup/packages $$(grep -v '^\#' appliance/debian/build-needs)
+	@touch $@
+
+$(DEB): $(BINARY) build/.deps-deb LICENSE README.md $(shell find appliance/debian conf scripts stdlib -type f 2>/dev/null)
+	@echo '  deb $@'
+	@appliance/debian/package $@
+
+## deb          build/deb/tidegate_VERSION_amd64.deb, which the appliance installs and any Debian 12 can (appliance/README.md)
+deb: $(DEB)
 
 # ---- measuring -------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/help.h"
 
+#include "cli/manual.h"
 #include "cli/tool.h"
 #include "cli/verbs.h"
 
@@ -175,6 +176,7 @@ void help_print(const struct call *call) {
 
 int verb_help(const struct call *call) {
     struct call about = {.verb = &verbs_tool};
+    if (call_has(call, "manual")) return manual_write(call, call_text(call, "manual"));
     for (int i = 0; i < call->argument_count; i++) {
         const struct verb *verb = verb_find(about.verb->verbs, call->arguments[i]);
         if (!verb)

@@ -134,6 +134,11 @@ static const struct option_row passwd_rows[] = {
     {0},
 };
 
+static const struct option_row help_rows[] = {
+    {"manual", 'm', OPTION_FILE, "FOLDER", "write the manual's pages into this folder: tidegate.1, tidegate.conf.5, ...", false},
+    {0},
+};
+
 static const struct option_row *const tool_options[] = {tool_rows, NULL};
 static const struct option_row *const run_options[] = {run_rows, NULL};
 static const struct option_row *const check_options[] = {check_rows, NULL};
@@ -149,12 +154,15 @@ static const struct option_row *const export_options[] = {export_rows, entries_r
 static const struct option_row *const log_options[] = {log_rows, NULL};
 static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
 
+static const struct option_row *const help_options[] = {help_rows, NULL};
+
 static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
+static const int exits_help[] = {EX_CANTCREAT, 0};
 static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
 
 #define CHANGE(name_, summary_, about_, example_)                                                            \
@@ -287,8 +295,8 @@ static const struct verb table[] = {
      .run = verb_run,
      .about = "Starts the gateway and stays until it is told to stop. SIGTERM or SIGINT: finishes or gives "
               "back what is under way, then "
-              "ends; a second one ends at once. SIGHUP: as `tidegate reload`. Nothing that was acknowledged "
-              "is ever lost by stopping.",
+              "ends; a second one ends at once. SIGHUP: as `tidegate reload`. SIGUSR1: opens the file of events anew, and nothing else, "
+              "for whoever rotates it. Nothing that was acknowledged is ever lost by stopping.",
      .examples = "  tidegate run\n  tidegate run --conf /etc/tidegate/tidegate.lua",
      .exits = exits_run},
     {.name = "check",
@@ -466,9 +474,11 @@ static const struct verb table[] = {
      .summary = "this list, or the page of a verb",
      .arguments = "[VERB...]",
      .most = 2,
+     .options = help_options,
      .run = verb_help,
      .about = "The same as `tidegate VERB --help`.",
-     .examples = "  tidegate help queue list"},
+     .examples = "  tidegate help queue list\n  tidegate help --manual man",
+     .exits = exits_help},
     {0},
 };
 

@@ -213,7 +213,7 @@ static void bound_text(const struct conf_key *key, int64_t bound, char out[QUANT
         snprintf(out, QUANTITY_TEXT, "%lld", (long long)bound);
 }
 
-static void put_kind(struct buf *out, const struct conf_key *key) {
+void conf_key_kind(const struct conf_key *key, struct buf *out) {
     static const char *const names[] = {
         [CONF_TEXT] = "text",           [CONF_PATH] = "path",         [CONF_HOST] = "host",
         [CONF_BOOL] = "true or false",  [CONF_COUNT] = "number",      [CONF_NUMBER] = "number",
@@ -221,10 +221,7 @@ static void put_kind(struct buf *out, const struct conf_key *key) {
         [CONF_SERVERS] = "addresses",   [CONF_ADDRESS] = "address",   [CONF_NETWORKS] = "networks",
         [CONF_LISTENERS] = "listeners", [CONF_WEB_HOSTS] = "hosts",
     };
-    if (key->choices)
-        put_cell(out, key->choices);
-    else
-        buf_addz(out, names[key->kind]);
+    buf_addz(out, key->choices ? key->choices : names[key->kind]);
     if (!key->min && !key->max) return;
     char least[QUANTITY_TEXT], most[QUANTITY_TEXT];
     bound_text(key, key->min, least);
@@ -232,23 +229,23 @@ static void put_kind(struct buf *out, const struct conf_key *key) {
     buf_format(out, ", %s to %s", least, most);
 }
 
-static void put_default(struct buf *out, const struct conf_key *key) {
-    if (!key->unset)
-        put_cell(out, key->unset_words);
-    else if (!key->unset[0])
-        buf_addz(out, "empty");
-    else
-        buf_format(out, "`%s`", key->unset);
+void conf_key_default(const struct conf_key *key, struct buf *out) {
+    buf_addz(out, !key->unset ? key->unset_words : key->unset[0] ? key->unset : "empty");
 }
 
 static void put_row(struct buf *out, const struct conf_key *key) {
+    struct buf kind = {0}, unset = {0};
+    conf_key_kind(key, &kind);
+    conf_key_default(key, &unset);
     buf_format(out, "| `%s` | ", key->name);
-    put_kind(out, key);
-    buf_addz(out, " | ");
-    put_default(out, key);
-    buf_format(out, " | %s | ", key->fixed ? "restart" : "reload");
+    put_cell(out, buf_z(&kind));
+    buf_addz(out, key->unset && key->unset[0] ? " | `" : " | ");
+    put_cell(out, buf_z(&unset));
+    buf_format(out, "%s | %s | ", key->unset && key->unset[0] ? "`" : "", key->fixed ? "restart" : "reload");
     put_cell(out, key->help);
     buf_addz(out, " |\n");
+    buf_release(&kind);
+    buf_release(&unset);
 }
 
 static const char table_head[] = "| key | kind | default | takes | meaning |\n|---|---|---|---|---|\n";

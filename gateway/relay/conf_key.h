@@ -44,4 +44,6 @@ extern const struct conf_key conf_keys[];          // of struct conf
 extern const struct conf_key conf_listener_keys[]; // of struct conf_listener
 
 const char *conf_kind_words(const struct conf_key *key); // "a size (a number of bytes, or \"50MiB\")"
+void conf_key_kind(const struct conf_key *key, struct buf *out);    // "size, 1KiB to 2GiB", as plain text
+void conf_key_default(const struct conf_key *key, struct buf *out); // "50MiB", or in words
 void conf_reference(struct buf *out);                    // Markdown of all keys: conf/README.md

@@ -143,6 +143,7 @@ static void on_signal(void *arg, int what) {
     (void)what;
     while (read(s->fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP) hang_up(s->gateway);
+        else if (info.ssi_signo == SIGUSR1) events_reopen(s->gateway->events);
         else gateway_stop(s->gateway);
     }
 }
@@ -153,6 +154,7 @@ static bool open_signals(struct signals *s, struct err *err) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
