@@ -236,7 +236,7 @@ static void status_then(struct round *round) {
     jsonl_bool(&j, "stopping", g->stopping);
     put_listeners(&j, g->site->conf);
     jsonl_int(&j, "connections", (int64_t)atomic_load(&c->sessions_in));
-    jsonl_int(&j, "connections_out", (int64_t)atomic_load(&c->connections_out));
+    jsonl_int(&j, "connections_out", (int64_t)atomic_load(&c->connections_out.taken));
     put_store(&j, g);
     jsonl_int(&j, "lanes", (int64_t)round->lanes);
     jsonl_int(&j, "in_memory", (int64_t)round->in_memory);

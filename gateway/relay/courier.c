@@ -8,6 +8,7 @@
 #include "relay/job.h"
 #include "relay/login.h"
 #include "relay/maildir.h"
+#include "relay/slots.h"
 #include "relay/token.h"
 
 #include <netinet/in.h>
@@ -27,6 +28,7 @@ struct target {
 
 struct courier {
     struct lane *lane;
+    struct slot slot;
     struct worker *worker;
     struct site *site;
     const struct plan *plan;     // of the first attempt: login, TLS, source
@@ -78,6 +80,7 @@ static void drop_message(struct courier *c) {
 static void on_start(struct task *task);
 
 static void release(struct courier *c) {
+    slots_leave(lane_slots(c->lane), &c->slot);
     drop_message(c);
     exchange_cancel(&c->ticket);
     token_cancel(&c->token_ticket);
@@ -523,17 +526,20 @@ static void write_output(struct courier *c) {
 
 static void rest(struct courier *c) {
     c->state = COURIER_IDLE;
+    slots_idle(lane_slots(c->lane), &c->slot);
     conn_deadline(c->conn, 0);
     timer_set(c->idle, (int64_t)c->site->conf->lane_idle_s * 1000);
 }
 
 static void quit(struct courier *c) {
     c->state = COURIER_QUITTING;
+    slots_busy(lane_slots(c->lane), &c->slot);
     client_quit(c->client);
 }
 
 static bool is_worn(const struct courier *c) {
-    return c->dismissed || (c->plan->per_connection > 0 && c->carried >= c->plan->per_connection);
+    return c->dismissed || slot_is_due(lane_slots(c->lane), &c->slot) ||
+           (c->plan->per_connection > 0 && c->carried >= c->plan->per_connection);
 }
 
 // The session stands and nothing is under way. True: the machine has something to do.
@@ -549,7 +555,7 @@ static bool ready(struct courier *c) {
         if (begin_message(c)) return true;
         if (!is_worn(c)) c->attempt = lane_take(c->lane, c->plan->same);
     }
-    if (is_worn(c) || c->site->conf->lane_idle_s == 0) {
+    if (is_worn(c) || c->site->conf->lane_idle_s == 0 || slots_are_wanted(lane_slots(c->lane))) {
         quit(c);
         return true;
     }
@@ -591,11 +597,16 @@ static void closing(struct courier *c) {
     end(c);
 }
 
+// A peer that is slow to take leave keeps nobody waiting for its slot.
+static int patience(const struct courier *c, int timeout_ms) {
+    return c->state == COURIER_QUITTING && timeout_ms > FAREWELL_MS ? FAREWELL_MS : timeout_ms;
+}
+
 static bool obey(struct courier *c, enum client_next next, const struct client_want *want) {
     switch (next) {
     case CLIENT_READ:
         write_output(c);
-        if (c->conn) conn_deadline(c->conn, want->timeout_ms);
+        if (c->conn) conn_deadline(c->conn, patience(c, want->timeout_ms));
         return false;
     case CLIENT_TLS:
         write_output(c);
@@ -646,6 +657,7 @@ static void on_idle(void *arg) {
 
 void courier_wake(struct courier *c) {
     if (c->state != COURIER_IDLE) return;
+    slots_busy(lane_slots(c->lane), &c->slot);
     timer_stop(c->idle);
     drive(c);
 }
@@ -677,6 +689,7 @@ struct courier *courier_new(struct lane *lane, struct attempt *first) {
     struct courier *c = must_alloc(sizeof *c);
     c->lane = lane;
     c->worker = lane_worker(lane);
+    slots_seat(lane_slots(lane), &c->slot, c);
     c->site = site_ref(c->worker->site);
     c->plan = plan_ref(first->plan);
     c->attempt = first;

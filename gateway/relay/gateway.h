@@ -11,6 +11,7 @@
 #include "relay/census.h"
 #include "relay/event.h"
 #include "relay/site.h"
+#include "relay/slots.h"
 #include "store/store.h"
 
 #include <stdatomic.h>
@@ -23,7 +24,8 @@ struct reload;
 // Counted by any thread, shown by `status`.
 struct counters {
     _Atomic uint64_t accepted, refused, delivered, deferred, bounced, expired, faults;
-    _Atomic uint64_t connections_in, sessions_in, connections_out;
+    _Atomic uint64_t connections_in, sessions_in;
+    struct slots_shared connections_out;
     _Atomic uint64_t memory_in_flight; // content bytes held while being received
 };
 

@@ -6,6 +6,7 @@
 #include "relay/grant.h"
 #include "relay/job.h"
 #include "relay/runner.h"
+#include "relay/slots.h"
 #include "relay/waiters.h"
 
 #include <stdlib.h>
@@ -51,10 +52,12 @@ struct lane {
     bool proven;             // a session has stood since the last rest
     uint64_t taken;          // attempts given to couriers, ever
     struct timer *timer;
+    struct slot_wish wish;   // for a connection, where all are taken
 };
 
 struct lanes {
     struct worker *worker;
+    struct slots *slots;
     struct map by_key;
     size_t waiting;          // recipients in all lines
     struct lane *dirty;
@@ -65,6 +68,7 @@ struct lanes {
 static int64_t now_ms(const struct lane *lane) { return clock_ms(&lane->lanes->worker->gateway->clock); }
 
 struct worker *lane_worker(struct lane *lane) { return lane->lanes->worker; }
+struct slots *lane_slots(struct lane *lane) { return lane->lanes->slots; }
 
 // ---- stepping: soon, once, for every lane that something happened to -------------------------------------------------------
 
@@ -89,12 +93,14 @@ static struct lane *lane_get(struct lanes *ls, struct bytes key) {
     lane->lanes = ls;
     lane->key = bytes_dupz(key);
     lane->timer = timer_new(ls->worker->loop, on_timer, lane);
+    lane->wish.owner = lane;
     map_put(&ls->by_key, key, lane);
     return lane;
 }
 
 static void lane_drop(struct lane *lane) {
     map_remove(&lane->lanes->by_key, bytes_of(lane->key));
+    slots_forget(lane->lanes->slots, &lane->wish);
     timer_free(&lane->timer);
     plan_free(&lane->plan);
     free(lane->couriers);
@@ -354,15 +360,22 @@ static void add_courier(struct lane *lane) {
         lane->courier_room = lane->courier_room ? lane->courier_room * 2 : 2;
         lane->couriers = must_realloc(lane->couriers, lane->courier_room * sizeof *lane->couriers);
     }
-    atomic_fetch_add(&lane->lanes->worker->gateway->counters.connections_out, 1);
     lane->taken++;
     lane->couriers[lane->courier_count++] = courier_new(lane, take_ready(lane));
 }
 
-static bool room_for_connection(struct lane *lane) {
-    struct worker *w = lane->lanes->worker;
-    return lane->courier_count < connections_allowed(lane) &&
-           atomic_load(&w->gateway->counters.connections_out) < (uint64_t)w->site->conf->limits.connections_out;
+static bool wants_connection(struct lane *lane) { return lane->ready.first && lane->courier_count < connections_allowed(lane); }
+
+// Stands in line where it has none at all; who has some goes on with them.
+static bool get_slot(struct lane *lane) {
+    uint64_t most = (uint64_t)lane->lanes->worker->site->conf->limits.connections_out;
+    return slots_ask(lane->lanes->slots, &lane->wish, most, lane->courier_count == 0);
+}
+
+static void stop_waiting(struct lane *lane) {
+    if (!lane->wish.waits) return;
+    slots_forget(lane->lanes->slots, &lane->wish);
+    slots_look(lane->lanes->slots);
 }
 
 static size_t idle_count(const struct lane *lane) {
@@ -380,13 +393,13 @@ static void start_work(struct lane *lane) {
         if (!idle) break;
         courier_wake(idle);
     }
-    while (lane->ready.first && room_for_connection(lane)) add_courier(lane);
+    while (wants_connection(lane) && get_slot(lane)) add_courier(lane);
+    if (!wants_connection(lane)) stop_waiting(lane);
     // No room, and one waits for work of another kind: it makes place.
     if (lane->ready.first && other && lane->courier_count >= connections_allowed(lane)) courier_dismiss(other);
 }
 
 void lane_left(struct lane *lane, struct courier *c) {
-    atomic_fetch_sub(&lane->lanes->worker->gateway->counters.connections_out, 1);
     for (size_t i = 0; i < lane->courier_count; i++)
         if (lane->couriers[i] == c) lane->couriers[i] = lane->couriers[--lane->courier_count];
     touch(lane);
@@ -436,15 +449,16 @@ static void step(struct lane *lane) {
     if (lane->lanes->stopped) return;
     if (lane->state == LANE_RESTING) {
         int64_t left = lane->rest_until_ms - now_ms(lane);
-        if (left > 0) return timer_set(lane->timer, left);
+        if (left > 0) {
+            stop_waiting(lane);
+            return timer_set(lane->timer, left);
+        }
         lane->state = LANE_PROBING;
     }
     ask_for_grants(lane);
     start_work(lane);
     maybe_fetch(lane);
     if (has_work(lane) || lane->courier_count || lane->parked || lane->state == LANE_RESTING) {
-        // Held back by the limit of all connections together, which another lane may free without our hearing of it.
-        if (lane->ready.first && !lane->courier_count) timer_set(lane->timer, 100);
         return;
     }
     lane_drop(lane);
@@ -463,9 +477,35 @@ static void on_soon(struct task *task) {
     }
 }
 
+// ---- connections of all lanes together -------------------------------------------------------------------------------------------
+
+static void make_way(void *courier) { courier_dismiss(courier); }
+static void come_again(void *lane) { touch(lane); }
+
+static void give_one(struct worker *w, void *arg) {
+    (void)arg;
+    if (w->lanes && !w->lanes->stopped) slots_make_way(w->lanes->slots);
+}
+
+static void look_for_one(struct worker *w, void *arg) {
+    (void)arg;
+    if (w->lanes && !w->lanes->stopped) slots_look(w->lanes->slots);
+}
+
+static void post_to_others(struct lanes *ls, void (*fn)(struct worker *w, void *arg)) {
+    struct gateway *g = ls->worker->gateway;
+    for (int i = 0; i < g->worker_count; i++)
+        if (g->workers[i] != ls->worker) worker_post(g->workers[i], fn, NULL);
+}
+
+static void ask_others(void *lanes) { post_to_others(lanes, give_one); }
+static void tell_others(void *lanes) { post_to_others(lanes, look_for_one); }
+
 struct lanes *lanes_new(struct worker *w) {
     struct lanes *ls = must_alloc(sizeof *ls);
     ls->worker = w;
+    struct slots_events events = {make_way, come_again, ask_others, tell_others, ls};
+    ls->slots = slots_new(&w->gateway->counters.connections_out, &events);
     ls->soon.run = on_soon;
     return ls;
 }
@@ -477,6 +517,7 @@ void lanes_stop(struct lanes *ls) {
     while (map_next(&ls->by_key, &at, NULL, &value)) {
         struct lane *lane = value;
         timer_stop(lane->timer);
+        slots_forget(ls->slots, &lane->wish);
         empty_lines(lane, ATTEMPT_BACK);
         for (size_t i = lane->courier_count; i-- > 0;) courier_dismiss(lane->couriers[i]);
     }
@@ -553,6 +594,7 @@ void lanes_free(struct lanes **at) {
         lane_drop(lane);
     }
     map_release(&ls->by_key);
+    slots_free(&ls->slots);
     if (ls->scheduled) ls->freed = true;
     else free(ls);
 }

@@ -35,6 +35,7 @@ void lane_tell_parked(struct gateway *g, struct bytes key);
 // For the courier: --------------------------------------------------------------------------------------------------
 struct courier;
 struct worker *lane_worker(struct lane *lane);
+struct slots *lane_slots(struct lane *lane);
 // The next attempt that can go over a connection made for `same`; NULL: none now.
 struct attempt *lane_take(struct lane *lane, uint64_t same);
 void lane_put_back(struct lane *lane, struct attempt *a);        // to the front of the line
