@@ -203,6 +203,7 @@ static void put_store(struct jsonl *j, struct gateway *g) {
     jsonl_int(j, "commit_us_max", (int64_t)s.commit_us_max);
     jsonl_bool(j, "has_room", store_has_room(g->store));
     jsonl_bool(j, "sick", store_is_sick(g->store));
+    jsonl_int(j, "unwritten", (int64_t)atomic_load(&g->unwritten));
     jsonl_close(j, '}');
 }
 

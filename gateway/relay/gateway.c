@@ -32,6 +32,10 @@ struct worker *gateway_worker_of_lane(struct gateway *g, struct bytes lane) {
     return g->workers[bytes_hash(lane) % (unsigned)g->worker_count];
 }
 
+bool gateway_may_send(const struct gateway *g) {
+    return !store_is_sick(g->store) && !atomic_load_explicit(&g->unwritten, memory_order_relaxed);
+}
+
 // ---- stopping -------------------------------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ struct gateway {
     struct timer *patience;    // while stopping
     int64_t stop_by_us;
     struct counters counters;
+    _Atomic uint64_t unwritten; // outcomes that the store could not take and that wait in memory (relay/settle)
 };
 
 // Runs until told to stop; the exit status (sysexits.h): 0, 78 wrong configuration, 73-77 what the system refused.
@@ -67,6 +68,8 @@ int gateway_run(const struct gateway_options *options);
 
 void gateway_stop(struct gateway *g);      // main thread: gracefully; called twice: at once
 void gateway_set_draining(struct gateway *g, bool draining);
+// What cannot be recorded as sent must not be sent: false while the store is sick or an outcome could not be written. Any thread.
+bool gateway_may_send(const struct gateway *g);
 void gateway_clock_moved(struct gateway *g); // main thread: the virtual clock was shifted; everyone looks again
 struct worker *gateway_worker_of(struct gateway *g, uint64_t id); // who runs this message
 struct worker *gateway_worker_of_lane(struct gateway *g, struct bytes lane);

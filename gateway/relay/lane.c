@@ -17,6 +17,7 @@ enum {
     NARROW_MS = 60 * 1000,        // after a refused extra connection: no more than stand now, for so long
     FETCH_PAUSE_MS = 20,
     FETCH_MAX = 512,
+    PAUSE_MS = 500,               // while the store can take no outcome
     LINE_MIN = 4,                 // attempts in line for each connection, however little room there is
     UNPROVEN_MAX = 2,             // connections while none has ever stood: each that fails costs its message an attempt
 };
@@ -235,8 +236,7 @@ static void fetch(struct lane *lane) {
 }
 
 static bool wants_more(const struct lane *lane) {
-    return lane->parked && lane->state != LANE_RESTING && lane->waiting * 2 <= line_room(lane) &&
-           !store_is_sick(lane->lanes->worker->gateway->store);
+    return lane->parked && lane->state != LANE_RESTING && lane->waiting * 2 <= line_room(lane);
 }
 
 static void maybe_fetch(struct lane *lane) {
@@ -340,6 +340,7 @@ static void ask_for_grants(struct lane *lane) {
 
 struct attempt *lane_take(struct lane *lane, uint64_t same) {
     if (!lane->ready.first || lane->ready.first->plan->same != same || lane->state == LANE_RESTING) return NULL;
+    if (!gateway_may_send(lane->lanes->worker->gateway)) return NULL;
     touch(lane);
     lane->taken++;
     return take_ready(lane);
@@ -447,6 +448,7 @@ static bool has_work(const struct lane *lane) { return lane->ready.first || lane
 
 static void step(struct lane *lane) {
     if (lane->lanes->stopped) return;
+    if (!gateway_may_send(lane->lanes->worker->gateway)) return timer_set(lane->timer, PAUSE_MS);
     if (lane->state == LANE_RESTING) {
         int64_t left = lane->rest_until_ms - now_ms(lane);
         if (left > 0) {

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARK_MS = 15 * 60 * 1000, LIMIT_SPARE_MS = 6 * 3600 * 1000, UNWRITTEN_MS = 30 * 1000, DELAY_DEFAULT_S = 4 * 3600 };
+enum { PARK_MS = 15 * 60 * 1000, LIMIT_SPARE_MS = 6 * 3600 * 1000, DELAY_DEFAULT_S = 4 * 3600 };
 enum { NOTIFY_DELAY_SAID = 1 << 16 }; // kept in recipient.notify: the delay report has gone out
 
 // What is known of one recipient when its fate is written.
@@ -45,7 +45,6 @@ struct writing {
     struct buf exhaustible;  // as outcome_facts has it
     struct asked *asked;
     bool parking;
-    struct timer *later; // while an outcome that could not be written waits
 };
 
 struct asked {
@@ -290,30 +289,20 @@ static struct writing *start(struct job *job, const size_t *which, size_t n) {
 
 static void tell_parked(struct writing *w);
 
-static void let_go(struct writing *w) {
+static void written(void *arg, bool stored, const struct err *why) {
+    struct writing *w = arg;
     struct job *job = w->job;
     struct worker *o = job->owner;
+    if (w->parking && stored) tell_parked(w);
+    // The store still has them as they were: what a peer has accepted is then sent a second time, by the next start or, where the
+    // store never took it, by this one. That is the one duplicate that cannot be avoided.
+    if (!stored) log_fault(&o->gateway->log, "%s: outcome could not be stored, will be tried again: %s", job->id_text, why->text);
     for (size_t i = 0, n = w->count; i < n; i++) job_close(job, w->which[i]); // the last one frees the job
-    timer_free(&w->later);
     free_writing(w);
     runner_wake(o->runner);
 }
 
-static void on_later(void *arg) { let_go(arg); }
-
-static void written(void *arg, bool stored, const struct err *why) {
-    struct writing *w = arg;
-    struct worker *o = w->job->owner;
-    if (w->parking && stored) tell_parked(w);
-    if (stored || o->stopping) return let_go(w);
-    // Not written: the store still has them as they were, and the runner will find them again. What a peer has accepted is then
-    // sent a second time, the one duplicate that cannot be avoided; the pause keeps it from being sent a hundred times.
-    log_fault(&o->gateway->log, "%s: outcome could not be stored, will be tried again: %s", w->job->id_text, why->text);
-    w->later = timer_new(o->loop, on_later, w);
-    timer_set(w->later, UNWRITTEN_MS);
-}
-
-static void submit(struct writing *w) { settle_submit(w->settle, written, w); }
+static void submit(struct writing *w) { settle_submit(w->settle, w->job->owner, written, w); }
 
 // ---- retry ------------------------------------------------------------------------------------------------------------
 

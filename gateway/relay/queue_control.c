@@ -304,23 +304,19 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     return true;
 }
 
-static void wake_runner(struct worker *worker, void *arg) {
-    (void)arg;
-    runner_wake(worker->runner);
-}
-
 // "Now" means the way out, too: a lane that rests looks again.
 static void wake_lanes(struct worker *worker, void *arg) {
+    (void)arg;
     tokens_look_again(worker->tokens, true);
     lanes_look_again(worker->lanes, true);
-    wake_runner(worker, arg);
+    runner_wake(worker->runner);
 }
 
 static void tell_changes(struct walk *w) {
     struct gateway *g = asker_gateway(w->asker);
     for (int i = 0; i < g->worker_count; i++)
         if (w->action == ACTION_RETRY) worker_post(g->workers[i], wake_lanes, NULL);
-        else if (w->action == ACTION_RELEASE) worker_post(g->workers[i], wake_runner, NULL);
+        else if (w->action == ACTION_RELEASE) runner_wake_there(g->workers[i]);
     static const char *const event[] = {[ACTION_HOLD] = "held", [ACTION_RELEASE] = "released", [ACTION_DELETE] = "deleted"};
     if (w->action != ACTION_HOLD && w->action != ACTION_RELEASE && w->action != ACTION_DELETE) return;
     for (size_t i = 0; i < w->picked_count; i++) {
@@ -399,7 +395,7 @@ static void bounce_one(struct walk *w, const struct message *m, const struct rec
                                             .status = BYTES("5.7.0"), .diagnostic = BYTES("550 5.7.0 given up by the operator"),
                                             .last_attempt_ms = r->last_ms};
     w->outstanding++;
-    settle_submit(s, bounced, b);
+    settle_submit(s, NULL, bounced, b);
 }
 
 static void bounce_picked(struct walk *w) {

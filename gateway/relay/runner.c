@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { SCAN_BATCH = 256, SICK_MS = 1000, ATTEMPT_RECIPIENTS = 100, LONGEST_SLEEP_MS = 60000 };
+enum { SCAN_BATCH = 256, PAUSE_MS = 1000, ATTEMPT_RECIPIENTS = 100, LONGEST_SLEEP_MS = 60000 };
 
 struct runner {
     struct worker *worker;
@@ -192,8 +192,8 @@ static void scan(struct runner *r) {
     struct gateway *g = r->worker->gateway;
     int64_t now = clock_ms(&g->clock);
     if (r->stopped) return;
-    if (store_is_sick(g->store)) { // what cannot be recorded as sent must not be sent
-        timer_set(r->alarm, SICK_MS);
+    if (!gateway_may_send(g)) {
+        timer_set(r->alarm, PAUSE_MS);
         return;
     }
     r->batch_count = 0;
@@ -219,11 +219,18 @@ void runner_wake(struct runner *r) {
     loop_post(r->worker->loop, &r->soon);
 }
 
+static void wake(struct worker *w, void *arg) {
+    (void)arg;
+    runner_wake(w->runner);
+}
+
+void runner_wake_there(struct worker *w) { worker_post(w, wake, NULL); }
+
 static void on_alarm(void *arg) { runner_wake(arg); }
 
 void runner_unpark(struct runner *r, uint64_t id, uint32_t n) {
     struct due due = {.id = id, .n = n};
-    if (r->stopped || store_is_sick(r->worker->gateway->store)) return;
+    if (r->stopped || !gateway_may_send(r->worker->gateway)) return;
     reader_begin(r->worker->reader);
     struct job *job = load(r, &due, 1, true);
     reader_end(r->worker->reader);

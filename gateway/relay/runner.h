@@ -11,6 +11,7 @@ struct runner;
 struct runner *runner_new(struct worker *w);
 void runner_free(struct runner **r);
 void runner_wake(struct runner *r);  // look at the due index soon
+void runner_wake_there(struct worker *w); // any thread: the same, there
 void runner_stop(struct runner *r);  // pick up nothing more
 bool runner_is_idle(const struct runner *r);
 // A lane has room again: pick up these parked ones now, whatever their due time says.

@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+// A write that the store refuses is made again; one that it refuses though it takes others is made so often and then given up.
+enum { AGAIN_MS = 1000, IN_VAIN_MOST = 30 };
+
 struct settle {
     struct store_op op; // first
     struct task back;
@@ -16,18 +19,23 @@ struct settle {
     struct event_writer *events;
     struct arena arena;
     const struct message *message; // the caller's, alive until done
-    struct change *changes;
+    struct change *changes;        // those that the report names come last
     size_t count, room;
-    // The report, where one is owed.
+    size_t begin, end;             // what the op under way writes; what stands before it is on disk
+    size_t unreported;             // where those that the report names begin
+    // The report, where one is owed: written with the last of the changes.
     struct message report;
     struct recipient reported_to;
     struct buf head, body;
     struct iovec part;
     void (*done)(void *arg, bool stored, const struct err *why);
     void *arg;
-    bool stored;
-    bool without_report; // second try: the report did not fit on the disk
+    bool stored, sick;             // what became of the op under way; whether the store took nothing at all
     struct err why;
+    const struct worker *keeper;   // NULL: one try
+    struct timer *again;
+    bool unwritten;                // counted in the gateway's
+    int in_vain;
 };
 
 struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loop *home, struct event_writer *events,
@@ -76,43 +84,53 @@ static bool write_change(struct settle *s, struct change *c, struct txn *txn, st
     return txn_put_journal(txn, id, clock_ms(&s->gateway->clock), bytes_first(c->event, c->event.len - 1), err);
 }
 
+static bool with_report(const struct settle *s) { return s->report.id && s->end == s->count; }
+
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct settle *s = (struct settle *)op;
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = s->begin; i < s->end; i++)
         if (!write_change(s, &s->changes[i], txn, err)) return false;
-    if (!s->report.id) return true;
+    if (!with_report(s)) return true;
     s->report.body = op->place;
     return txn_put_message(txn, &s->report, err) && txn_put_recipient(txn, &s->reported_to, err);
 }
 
-static void wake_runner(struct worker *w, void *arg) {
-    (void)arg;
-    runner_wake(w->runner);
+// ---- what became of it ----------------------------------------------------------------------------------------------
+
+static void come_back(struct task *task);
+
+static void finish(struct store_op *op, bool stored, const struct err *why) {
+    struct settle *s = (struct settle *)op;
+    s->stored = stored;
+    s->sick = !stored && store_is_sick(s->gateway->store);
+    if (why) s->why = *why;
+    loop_post(s->home, &s->back);
 }
 
-// A full disk still takes settlements, but no new bodies. What was delivered must be written down now or it is sent again; those
-// who are owed a report stay queued, and are settled when there is room for it.
-static bool try_without_report(struct settle *s) {
-    if (s->stored || !s->report.id || s->without_report) return false;
-    size_t kept = 0;
-    for (size_t i = 0; i < s->count; i++)
-        if (!s->changes[i].report) s->changes[kept++] = s->changes[i];
-    s->count = kept;
-    s->without_report = true;
-    s->report.id = 0;
-    s->op.parts = NULL;
-    s->op.part_count = 0;
-    if (kept) store_submit(s->gateway->store, &s->op);
-    return kept > 0;
+static void submit(struct settle *s, size_t end) {
+    s->end = end;
+    s->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
+    s->back.run = come_back;
+    if (with_report(s)) {
+        s->part = (struct iovec){s->body.at, s->body.len};
+        s->op.parts = &s->part;
+        s->op.part_count = 1;
+        s->op.body_id = s->report.id;
+    }
+    store_submit(s->gateway->store, &s->op);
 }
 
-static void come_back(struct task *task) {
-    struct settle *s = (struct settle *)((char *)task - offsetof(struct settle, back));
-    if (try_without_report(s)) return;
-    for (size_t i = 0; s->stored && i < s->count; i++)
-        if (!s->changes[i].skipped && s->changes[i].event.len) event_put(s->events, s->changes[i].event);
-    if (s->stored && s->report.id) worker_post(gateway_worker_of(s->gateway, s->report.id), wake_runner, NULL);
-    s->done(s->arg, s->stored && !s->without_report, &s->why);
+static void set_unwritten(struct settle *s, bool unwritten) {
+    if (s->unwritten == unwritten) return;
+    s->unwritten = unwritten;
+    if (unwritten) atomic_fetch_add(&s->gateway->unwritten, 1);
+    else atomic_fetch_sub(&s->gateway->unwritten, 1);
+}
+
+static void end(struct settle *s) {
+    set_unwritten(s, false);
+    s->done(s->arg, s->begin == s->count, &s->why);
+    timer_free(&s->again);
     free(s->changes);
     buf_release(&s->head);
     buf_release(&s->body);
@@ -120,11 +138,40 @@ static void come_back(struct task *task) {
     free(s);
 }
 
-static void finish(struct store_op *op, bool stored, const struct err *why) {
-    struct settle *s = (struct settle *)op;
-    s->stored = stored;
-    if (why) s->why = *why;
-    loop_post(s->home, &s->back);
+static void tell_written(struct settle *s) {
+    for (size_t i = s->begin; i < s->end; i++)
+        if (!s->changes[i].skipped && s->changes[i].event.len) event_put(s->events, s->changes[i].event);
+    if (with_report(s)) runner_wake_there(gateway_worker_of(s->gateway, s->report.id));
+    s->begin = s->end;
+    s->in_vain = 0;
+}
+
+static void on_again(void *arg) {
+    struct settle *s = arg;
+    submit(s, s->count);
+}
+
+// After a stop there is one more try, and then the recipients are as the store has them.
+static void try_later(struct settle *s) {
+    // A body finds no room on a disk where all else can be written: that must not keep other mail from leaving.
+    set_unwritten(s, s->sick);
+    if (!s->sick && !with_report(s)) s->in_vain++;
+    if (!s->keeper || s->keeper->stopping || s->in_vain > IN_VAIN_MOST) return end(s);
+    if (!s->again) {
+        log_fault(&s->gateway->log, "%016llx: what became of it cannot be stored yet, and is kept: %s", (unsigned long long)s->message->id,
+                  s->why.text);
+        s->again = timer_new(s->home, on_again, s);
+    }
+    timer_set(s->again, AGAIN_MS);
+}
+
+// A full disk still takes settlements, but no new bodies: what the report does not name is written without it.
+static void come_back(struct task *task) {
+    struct settle *s = (struct settle *)((char *)task - offsetof(struct settle, back));
+    if (s->stored) tell_written(s);
+    if (s->begin == s->count) return end(s);
+    if (!s->stored && with_report(s) && s->begin < s->unreported) return submit(s, s->unreported);
+    try_later(s);
 }
 
 // ---- the report (RFC 3464) ------------------------------------------------------------------------------------------
@@ -165,22 +212,29 @@ static void build_report(struct settle *s, struct report_recipient *named, size_
     canon_body_finish(&canon, s->report.body_hash, NULL);
     s->reported_to = (struct recipient){.id = s->report.id, .state = RECIPIENT_DUE, .due_ms = in.now_ms, .address = m->sender,
                                         .notify = NOTIFY_NEVER};
-    s->part = (struct iovec){s->body.at, s->body.len};
-    s->op.parts = &s->part;
-    s->op.part_count = 1;
-    s->op.body_id = s->report.id;
 }
 
-void settle_submit(struct settle *s, void (*done)(void *arg, bool stored, const struct err *why), void *arg) {
-    struct report_recipient *named = arena_alloc(&s->arena, (s->count + 1) * sizeof *named);
-    size_t count = 0;
+static void name_last(struct settle *s) {
+    struct change *ordered = must_alloc((s->count + 1) * sizeof *ordered);
+    size_t at = 0;
     for (size_t i = 0; i < s->count; i++)
-        if (s->changes[i].report) named[count++] = s->changes[i].reported;
-    s->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
+        if (!s->changes[i].report) ordered[at++] = s->changes[i];
+    s->unreported = at;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->changes[i].report) ordered[at++] = s->changes[i];
+    free(s->changes);
+    s->changes = ordered;
+}
+
+void settle_submit(struct settle *s, const struct worker *keeper, void (*done)(void *arg, bool stored, const struct err *why), void *arg) {
+    name_last(s);
+    size_t count = s->count - s->unreported;
+    struct report_recipient *named = arena_alloc(&s->arena, (count + 1) * sizeof *named);
+    for (size_t i = 0; i < count; i++) named[i] = s->changes[s->unreported + i].reported;
     // Never a report about a report, nor to the null sender: that is how mail loops begin (RFC 5321 4.5.5).
     if (count && s->message->sender.len) build_report(s, named, count);
-    s->back.run = come_back;
+    s->keeper = keeper;
     s->done = done;
     s->arg = arg;
-    store_submit(s->gateway->store, &s->op);
+    submit(s, s->count);
 }

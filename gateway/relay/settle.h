@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 // settle: recipients' new fates in one commit, with their journal entries and the report owed to the sender.
 //
-// Either all of it is on disk or none. A recipient that an operator deleted meanwhile is left alone, one that was put on
+// Either all that is written at once is on disk or none. A recipient that an operator deleted meanwhile is left alone, one that was put on
 // hold meanwhile stays held. Events go out after the commit.
+//
+// What a peer has accepted and the store cannot take down (a full or sick disk) is kept in memory and written again every
+// second, never attempted again; meanwhile nothing is sent (gateway_may_send). Those named in a report wait for room for its
+// body; the others are written without them.
 #pragma once
 
 #include "mail/report.h"
@@ -28,4 +32,5 @@ struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loo
 struct arena *settle_arena(struct settle *s);  // texts of changes live here (or outlive the commit elsewhere)
 struct change *settle_add(struct settle *s);
 // `done` on the home loop, once. stored false: not all was written; look at the store for what is as it was.
-void settle_submit(struct settle *s, void (*done)(void *arg, bool stored, const struct err *why), void *arg);
+// `keeper`, a worker on whose loop this is: false only once that worker stops, or where the store takes others but never this. NULL: one try.
+void settle_submit(struct settle *s, const struct worker *keeper, void (*done)(void *arg, bool stored, const struct err *why), void *arg);

@@ -5,6 +5,7 @@ import pathlib
 import smtplib
 import subprocess
 import sys
+import time
 
 import pytest
 from lab import ground, mail, policies
@@ -96,7 +97,6 @@ def test_port_that_is_taken(gateway):
 
 def test_sigint_twice_ends_at_once(gateway, scripted, word):
     import signal
-    import time
     from lab.scripted import Hang
     peer = scripted(dot=Hang())
     g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), delivery={"timeout": "300s"})
@@ -122,6 +122,17 @@ def small_disk():
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+def fill(folder):
+    """Takes what the disk has, to the last byte."""
+    with open(folder / "filler", "ab", buffering=0) as f:
+        for size in (65536, 4096, 1):
+            try:
+                while f.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                pass
+
+
 def test_full_disk(gateway, scripted, small_disk, word):
     """New mail hears 452 before the disk is quite full, queued mail keeps leaving, intake resumes by itself."""
     peer = scripted(greeting="421 4.3.2 closed")
@@ -145,7 +156,7 @@ def test_full_disk(gateway, scripted, small_disk, word):
     peer.set(greeting=None)
     g.advance_clock(7200)
     ground.until("what is queued leaves", lambda: len(peer.accepted) == taken, 30, log=g.log)
-    g.until_empty(seconds=60)  # an outcome that did not fit is written half a minute later
+    g.until_empty()
 
     def taken_again():
         try:
@@ -164,13 +175,7 @@ def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
     g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), store={"path": str(small_disk / "queue"), "segment": "2MiB", "reserve": "1MiB"})
     for i in range(5):
         g.submit(f"{word}n{i}")
-    filler = small_disk / "filler"
-    with open(filler, "wb", buffering=0) as f:
-        try:
-            while f.write(b"x" * 65536):
-                pass
-        except OSError:
-            pass
+    fill(small_disk)
     expected = [f"{word}n{i}" for i in range(5)]
     try:  # what was laid out before may have room for one more: then it counts like the others
         g.submit(word + "more")
@@ -180,7 +185,7 @@ def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
     except smtplib.SMTPSenderRefused as e:
         assert e.smtp_code == 452, e
     assert g.alive()
-    filler.unlink()
+    (small_disk / "filler").unlink()
     peer.set(greeting=None)
 
     def arrived():
@@ -189,6 +194,40 @@ def test_disk_filled_by_somebody_else(gateway, scripted, small_disk, word):
     ground.until("all acknowledged mail arrives", arrived, 30, every=0.5, log=g.log)
     g.until_empty(30)
     assert len(peer.accepted) == len(expected)
+
+
+def test_outcomes_wait_for_a_full_disk(gateway, scripted, small_disk, word):
+    """What a peer has taken while the disk had no byte left is written down once there is room, and never sent again; until then no more is sent."""
+    peer = scripted(greeting="421 4.3.2 closed")
+    # A decision that becomes one of many words: what is written of an outcome outweighs by far what it frees.
+    words = f' because = string.rep("why ", clock.now() > {int(time.time()) + 3600} and 490 or 1),'
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none", extra=words),
+                store={"path": str(small_disk / "queue"), "segment": "2MiB", "reserve": "1MiB"})
+    names = [f"{word}n{i}" for i in range(120)]
+    for name in names:
+        g.submit(name)
+    fill(small_disk)
+    peer.set(greeting=None)
+    g.advance_clock(7200)
+
+    def pauses():
+        fill(small_disk)  # the reserve too, which the store gives up
+        return g.status()["store"]["unwritten"]
+    ground.until("an outcome is kept", pauses, log=g.log)
+    ground.until("connections end", lambda: g.status()["connections_out"] == 0, log=g.log)
+    sent = len(peer.accepted)
+    assert 0 < sent < len(names)
+    for _ in range(5):  # while it is tried again
+        g.advance_clock(600)
+        time.sleep(0.5)
+        assert g.status()["store"]["unwritten"] and len(peer.accepted) == sent
+    (small_disk / "filler").unlink()
+    ground.until("outcomes are written", lambda: not g.status()["store"]["unwritten"], log=g.log)
+    ground.until("all leave", lambda: g.advance_clock(3600) and not g.queue(), 30, log=g.log)
+    assert len(peer.accepted) == len(names)
+    assert all(peer.find(name) for name in names)
+    g.stop()
+    assert g.cli("check", "--store").returncode == 0
 
 
 # ---- torture, in small
