@@ -155,9 +155,17 @@ PYTEST := /usr/bin/python3 -m pytest -q -c tests/integration/pytest.ini -o cache
 AGAIN   = || { echo 'those that failed, once more, alone:'; $(PYTEST) --last-failed --last-failed-no-failures none
 ## integration  real clients, real servers: the whole way through build/tidegate (TESTS=... names some)
 TESTS ?= tests/integration
-integration: build build/.deps-test
+integration: build build/.deps-test interpose
 	@tests/setup/peers
 	$(PYTEST) -n 2 $(TESTS) $(AGAIN) $(TESTS); }
+
+INTERPOSE := build/torture/interpose.so
+$(INTERPOSE): tests/torture/interpose.c build/.deps
+	@mkdir -p $(@D)
+	@echo '  cc $<'
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared -ftls-model=initial-exec -pthread $(WARN) -Wno-missing-prototypes -o $@ $<
+.PHONY: interpose
+interpose: $(INTERPOSE)
 
 # The same tests against builds that watch themselves. A report of a sanitizer fails the test that provoked it.
 integration-sanitized: build/.deps-test
