@@ -8,6 +8,7 @@
 #include "cli/verbs.h"
 
 #include "base/jsonl.h"
+#include "base/quantity.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -111,13 +112,35 @@ static void time_cell(struct listing *l, const struct json *value) {
     buf_release(&text);
 }
 
-static bool is_held(const struct json *row) {
+static bool is_state(const struct json *row, const char *name) {
     struct bytes state;
-    return json_text(json_get(row, "state"), &state) && bytes_equal(state, BYTES("held"));
+    return json_text(json_get(row, "state"), &state) && bytes_equal(state, bytes_of(name));
 }
 
-// What the peer said last, or else what the policy said.
+// A recipient that is parked is called as soon as there is room; the time it has is that of the latest look.
+static void next_cell(struct listing *l, const struct json *row) {
+    int64_t ms;
+    const struct json *due = json_get(row, "due");
+    if (is_state(row, "held")) due = NULL; // the time of its expiry, which is not what comes next
+    if (!is_state(row, "parked") || !due || !show_when(due, &ms) || ms <= l->now) return time_cell(l, due);
+    struct buf text = {0};
+    char wait[QUANTITY_TEXT];
+    quantity_duration_human((ms - l->now + 999) / 1000, wait);
+    buf_format(&text, "within %s", wait);
+    table_cell(l->table, buf_bytes(&text));
+    buf_release(&text);
+}
+
+// A place is "limit:KEY/SECONDS/CAP" (gateway/relay/README.md), or a lane's key.
+static void put_place(struct buf *out, const struct json *row) {
+    struct bytes lane;
+    if (!is_state(row, "parked") || !json_text(json_get(row, "lane"), &lane)) return;
+    buf_addz(out, bytes_starts(lane, BYTES("limit:")) ? "waits for the limit; " : "waits for its lane; ");
+}
+
+// What it waits for; then what the peer said last, or else what the policy said.
 static void put_why(struct buf *out, const struct json *row) {
+    put_place(out, row);
     const struct json *last = json_get(row, "last"), *reply = json_get(last, "reply");
     if (json_kind(last) == JSON_TEXT) {
         show_value(out, "last", last);
@@ -143,8 +166,7 @@ static bool print_recipient(void *arg, const struct json *row, struct bytes text
     cell(l->table, "size", json_get(row, "size"));
     cell(l->table, "sender", json_get(row, "sender"));
     cell(l->table, "recipient", json_get(row, "recipient"));
-    // Of a held one it is the time of its expiry, which is not what comes next.
-    time_cell(l, is_held(row) ? NULL : json_get(row, "due"));
+    next_cell(l, row);
     cell(l->table, "attempts", json_get(row, "attempts"));
     cell(l->table, "lane", json_get(row, "lane"));
     table_cell(l->table, buf_bytes(&why));
