@@ -208,7 +208,7 @@ local function is_eligible(member, ask, met)
   return not (member.paused_until and member.paused_until > clock.now())
 end
 
--- The least that any of its caps has left. Where nobody can say (a story has no ledger) it counts as room.
+-- The least that any of its caps has left. Where nobody can say it counts as room.
 local function room_of(spend)
   local limit = require "limit"
   local least = math.huge

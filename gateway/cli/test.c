@@ -3,6 +3,7 @@
 #include "cli/test_report.h"
 #include "cli/tool.h"
 #include "cli/verbs.h"
+#include "relay/lab_ledger.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -111,17 +112,19 @@ static int tell_files(struct testing *t, struct bundle *bundle) {
                                        .key_dir = conf->base,
                                        .http_hosts = conf->http_hosts,
                                        .hostname = conf->hostname};
+    struct lab_ledger *ledger = lab_ledger_new();
     struct story_options options = {.bundle = bundle,
                                     .usual = &usual,
+                                    .limits = lab_ledger_limits(ledger),
                                     .on_line = t->coverage ? on_line : NULL,
                                     .only = call_text(t->call, "only"),
                                     .told = on_told,
                                     .arg = t};
-    for (size_t i = 0; i < t->count; i++) {
-        int code = tell_file(t, t->files[i], &options);
-        if (code) return code;
-    }
-    return EX_OK;
+    int code = EX_OK;
+    for (size_t i = 0; !code && i < t->count; i++)
+        code = tell_file(t, t->files[i], &options);
+    lab_ledger_free(&ledger);
+    return code;
 }
 
 // The scripts must load by themselves: a story is no place to hear of it.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // core.story: what stdlib/story.lua is made of: ask the policy, set clock and DNS, name stories, fail.
+#include "policy/made.h"
 #include "policy/story_inside.h"
 #include "script/marshal.h"
 
@@ -127,6 +128,40 @@ static int suppress(lua_State *l) {
     return 1;
 }
 
+// The limit at stack index 1: one of limit.*, or its key, and its window at 2 (as a plan's `spend` has them).
+static struct spend check_spend(lua_State *l, int *rest) {
+    const struct made_shape *shape = made_shape_at(l, 1);
+    *rest = 2;
+    if (shape && shape->group == MADE_LIMIT) return limit_lend(l, 1);
+    *rest = 3;
+    struct bytes key = check_text(l, 1);
+    lua_Integer window_s = luaL_checkinteger(l, 2);
+    luaL_argcheck(l, window_s > 0 && window_s <= UINT32_MAX && key.len <= SPEND_KEY_MAX, 1, "a limit is expected");
+    return (struct spend){.key = key, .window_s = (uint32_t)window_s, .cap = UINT64_MAX};
+}
+
+// spend(limit, n): so many of it are used now; nil: all of it
+static int spend(lua_State *l) {
+    struct err err = {{0}};
+    int rest;
+    struct spend s = check_spend(l, &rest);
+    lua_Integer n = luaL_optinteger(l, rest, (lua_Integer)s.cap);
+    luaL_argcheck(l, n >= 0, rest, "a number from 0 is expected");
+    if (!lab_spend(telling_of(l)->lab, &s, (uint64_t)n, &err)) return refuse(l, &err);
+    lua_pushboolean(l, 1);
+    return 1;
+}
+
+// fill(limit, seconds): the peer says that it has no room for so long
+static int fill(lua_State *l) {
+    struct err err = {{0}};
+    int rest;
+    struct spend s = check_spend(l, &rest);
+    if (!lab_fill(telling_of(l)->lab, &s, luaL_checkinteger(l, rest), &err)) return refuse(l, &err);
+    lua_pushboolean(l, 1);
+    return 1;
+}
+
 // set_time(seconds since 1970)
 static int set_time(lua_State *l) {
     double seconds = luaL_checknumber(l, 1);
@@ -171,7 +206,8 @@ static int fail(lua_State *l) {
 static int open_story(lua_State *l) {
     static const luaL_Reg functions[] = {
         {"add", add},     {"use", use},   {"ask", ask},   {"teach", teach},       {"set_time", set_time},
-        {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress}, {NULL, NULL}};
+        {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress},
+        {"spend", spend}, {"fill", fill}, {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;
 }

@@ -103,6 +103,7 @@ void lab_reset(struct lab *lab) {
     dns_flush(lab->dns);
     lab_list_clear(lab->list);
     lab_web_clear(lab->web);
+    if (lab->options.limits.clear) lab->options.limits.clear(lab->options.limits.arg);
 }
 
 struct clock *lab_clock(struct lab *lab) {
@@ -141,6 +142,50 @@ static void put_log(struct lab *lab, struct jsonl *j) {
     free(text);
 }
 
+// ---- limits
+
+static struct limit_state look_at(struct lab *lab, const struct spend *s, uint64_t n) {
+    struct limit_state state = {0};
+    const struct lab_limits *l = &lab->options.limits;
+    l->look(l->arg, s, n, lab->clock.frozen_ms, &state);
+    return state;
+}
+
+static bool limit_used(void *arg, const struct spend *s, uint64_t *used, void (*answer)(void *arg, uint64_t used),
+                       void *answer_arg, struct limit_look **look) {
+    (void)answer; // told at once
+    (void)answer_arg;
+    (void)look;
+    struct limit_state state = look_at(arg, s, 0);
+    *used = state.full_until_ms ? UINT64_MAX : state.used;
+    return true;
+}
+
+static void limit_cancel(struct limit_look **look) {
+    *look = NULL;
+}
+
+static bool see_limit(void *arg, const struct spend *s, uint64_t n, struct limit_state *out) {
+    struct lab *lab = arg;
+    if (!lab->options.limits.look) return false;
+    *out = look_at(lab, s, n);
+    return true;
+}
+
+bool lab_spend(struct lab *lab, const struct spend *s, uint64_t n, struct err *err) {
+    const struct lab_limits *l = &lab->options.limits;
+    if (!l->spend) return err_set(err, "there is no ledger here");
+    l->spend(l->arg, s, n, lab->clock.frozen_ms);
+    return true;
+}
+
+bool lab_fill(struct lab *lab, const struct spend *s, int64_t seconds, struct err *err) {
+    const struct lab_limits *l = &lab->options.limits;
+    if (!l->fill) return err_set(err, "there is no ledger here");
+    l->fill(l->arg, s, lab->clock.frozen_ms + seconds * 1000, lab->clock.frozen_ms);
+    return true;
+}
+
 // ---- the policy
 
 bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
@@ -153,6 +198,9 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
     o.log = &lab->log;
     o.suppressed = lab_list_has;
     o.suppressed_arg = lab->list;
+    if (lab->options.limits.look) o.limit_used = limit_used;
+    o.limit_cancel = limit_cancel;
+    o.limit_arg = lab;
     o.witness = counted ? &lab->counting : &lab->witness;
     lab->generation = generation_new(b, &o, err);
     return lab->generation;
@@ -294,7 +342,10 @@ static void on_answer(void *arg, const struct answer *a) {
 
 static void on_plan(void *arg, const struct plan *p) {
     struct asking *asking = arg;
-    decision_plan(asking->lab->out, p);
+    struct lab *lab = asking->lab;
+    struct prospect_eyes eyes = {.limit = see_limit, .arg = lab};
+    decision_plan(lab->out, p);
+    if (p->kind == PLAN_SEND) prospect_tell(lab->out, p, &eyes, lab->clock.frozen_ms);
     done(asking->lab);
 }
 

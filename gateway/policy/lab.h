@@ -8,14 +8,26 @@
 #pragma once
 
 #include "policy/generation.h"
+#include "policy/prospect.h"
 #include "script/json.h"
 
 #define LAB_MORNING INT64_C(1767603600000) // 2026-01-05 09:00 UTC, a Monday: the time on a fresh lab's clock
+
+// Who knows how much of each limit is used: relay/lab_ledger, or a running gateway's ledger. A look at so many more.
+struct lab_limits {
+    void (*look)(void *arg, const struct spend *s, uint64_t n, int64_t now_ms,
+                 struct limit_state *out); // NULL: nobody knows; limit.left fails with words
+    void (*spend)(void *arg, const struct spend *s, uint64_t n, int64_t now_ms); // NULL: only looks are possible
+    void (*fill)(void *arg, const struct spend *s, int64_t until_ms, int64_t now_ms); // no room before, says the peer
+    void (*clear)(void *arg);
+    void *arg;
+};
 
 struct lab;
 struct lab_options {
     const struct generation_options
         *usual; // budgets, key_dir and hostname are taken from here; lent for the lab's life
+    struct lab_limits limits;
     void (*on_line)(void *arg, const char *file,
                     int line); // each line of the policy that runs; NULL: nobody counts
     void *arg;
@@ -23,7 +35,7 @@ struct lab_options {
 struct lab *lab_new(const struct lab_options *options, struct err *err);
 void lab_free(struct lab **lab);
 
-// As new: LAB_MORNING, nothing known of DNS and web, nobody suppressed, no policy.
+// As new: LAB_MORNING, nothing known of DNS and web, nobody suppressed, nothing spent, no policy.
 void lab_reset(struct lab *lab);
 // This is the policy from here on, loaded afresh. False where it does not load; there is none then.
 // `counted`: its lines are told to on_line.
@@ -48,10 +60,15 @@ must_use bool lab_teach_web(struct lab *lab, struct bytes request, const struct 
 must_use bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason,
                            int64_t expires_s, struct err *err);
 
+// The limit's key and window count. spend: so much of it is used now; fill: it has no room for so long.
+must_use bool lab_spend(struct lab *lab, const struct spend *s, uint64_t n, struct err *err);
+must_use bool lab_fill(struct lab *lab, const struct spend *s, int64_t seconds, struct err *err);
+
 // Asks one hook. route and retry see the session that is told as what was kept with the message. facts:
 // {"session":{...},"address":{...},...}, the names scripts see (stdlib/README.md); what is not told is empty.
 // Appends the decision (decision.h), with "looked" (what it looked up) and "log" (lines it wrote) where there
-// are any, "requests" (what it sent to web servers), and for `message` the `head` that would be stored. A
-// fault of the policy is a decision; false is for facts that are none, and an unknown hook.
+// are any, "requests" (what it sent to web servers), for `message` the `head` that would be stored, and for a plan that
+// sends what would become of it now (prospect.h). A fault of the policy is a decision; false is for facts that are none, and
+// an unknown hook.
 must_use bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *decision,
                       struct err *err);

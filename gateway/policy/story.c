@@ -91,7 +91,7 @@ static void close_book(struct telling *t) {
 
 bool story_run(const char *name, struct bytes text, const struct story_options *options, struct err *err) {
     struct telling t = {.options = options, .name = name, .text = text};
-    struct lab_options lab = {.usual = options->usual, .on_line = options->on_line, .arg = options->arg};
+    struct lab_options lab = {.usual = options->usual, .limits = options->limits, .on_line = options->on_line, .arg = options->arg};
     struct log log;
     t.lab = lab_new(&lab, err);
     if (!t.lab) return false;

@@ -21,6 +21,7 @@ struct story_result { // lent for the callback
 struct story_options {
     struct bundle *bundle; // the policy
     const struct generation_options *usual;
+    struct lab_limits limits; // lab.h
     void (*on_line)(void *arg, const char *file, int line); // of the policy; NULL: nobody counts
     const char *only;                                       // stories whose title has this in it; NULL: all
     void (*told)(void *arg, const struct story_result *result);

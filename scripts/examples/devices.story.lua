@@ -29,3 +29,10 @@ end)
 story("a stranger on the port is sent away", function(t)
   session(t, { client_ip = "10.8.8.8" }):connect():expect { kind = "reject", code = 554 }
 end)
+
+story("a printer gone mad waits for tomorrow, the cameras do not", function(t)
+  local s = session(t, { client_ip = "10.1.2.7" })
+  t:spend(limit.per_day("device/printers", 500))
+  s:message { from = "printer@acme.example", to = "ann@acme.example" }:goes():expect { kind = "wait", limit = "device/printers" }
+  session(t, { client_ip = "10.1.3.7" }):message { from = "camera@acme.example", to = "ann@acme.example" }:goes():expect "send"
+end)

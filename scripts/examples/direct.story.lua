@@ -45,3 +45,24 @@ story("a mailbox that does not exist is not written to again, a complaint about 
   n:route()
   n:outcome { reply = "421 4.7.28 unusual rate of mail", via = "direct" }:expect { kind = "elsewhere", counts = false, exhaust = { by = "standing", seconds = 3600 }, suppress = story.absent }
 end)
+
+story("what the new address may not send any more today goes by the old one", function(t)
+  local session = stage(t)
+  t:spend(limit.per_day("warmup/out2/google", 50))
+  for i = 1, 10 do
+    session:message { from = "shop@acme.example", to = "ann@gmail.com" }:goes():expect { kind = "send", identity = "out1" }
+  end
+end)
+
+story("the new address sends its day's share and no more", function(t)
+  local session, by = stage(t), { out1 = 0, out2 = 0 }
+  for i = 1, 100 do
+    local m = session:message { from = "shop@acme.example", to = "ann@gmail.com" }
+    m:deliver(function(plan)
+      by[plan.identity.name] = by[plan.identity.name] + 1
+      return "250 2.0.0 ok"
+    end):expect "delivered"
+  end
+  story.expect(by.out2, 50)
+  story.expect(by.out1, 50)
+end)

@@ -45,3 +45,24 @@ story("a mailbox on its first day sends a few, and none before", function(t)
   t:at "2026-10-31 10:00"
   to(s, "a@hotmail.com"):route():expect { identity = "ann" }
 end)
+
+story("a mailbox that has sent its share today is passed over, and mail waits when all have", function(t)
+  local s = session(t)
+  local m = to(s, "a@hotmail.com")
+  m:goes():expect { identity = "cleo", way = 1 }
+  t:spend(limit.per_day("warmup/cleo/other", 1000))
+  m:goes():expect { kind = "send", identity = story.one_of { "ann", "bob" }, because = story.has "for microsoft" }
+  t:spend(limit.per_day("warmup/ann/other", 1000))
+  t:spend(limit.per_day("warmup/bob/other", 1000))
+  m:goes():expect { kind = "wait", wait = story.between(23 * 3600, 25 * 3600), limit = story.starts "warmup/" }
+end)
+
+story("a mailbox that its service says is used up is passed over for an hour, then asked again", function(t)
+  local s = session(t)
+  local m = to(s, "a@hotmail.com")
+  local left_alone = m:goes().identity
+  m:outcome { reply = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", stage = "content" }:expect "elsewhere"
+  to(s, "a@hotmail.com"):goes():expect { identity = story.one_of { "ann", "bob" } }
+  t:after "1h1m"
+  to(s, "a@hotmail.com"):goes():expect { identity = left_alone }
+end)

@@ -24,3 +24,12 @@ story("a bounce of one tenant's mail is not the other's affair", function(t)
   m:route()
   m:outcome { reply = "550 5.1.1 no such user", via = "direct" }:expect { kind = "give_up", suppress = { scope = "identity:acme" } }
 end)
+
+story("a tenant over its share takes what the other leaves, but not the last tenth of the line", function(t)
+  local m = session(t, "birch"):message { from = "x@birch.example", to = "ann@gmail.com" }
+  t:spend(limit.per_minute("share/birch", 180)):spend(limit.per_minute("line", 540), 300)
+  m:goes():expect { way = 2, because = story.has "out of what is spare" }
+  t:spend(limit.per_minute("line", 540), 240)
+  m:goes():expect { kind = "wait", wait = story.between(50, 70) }
+  m:deliver("250 2.0.0 ok"):expect { kind = "delivered", attempts = 1, took = story.between(50, 70) }
+end)

@@ -30,3 +30,12 @@ story("a customer who does not exist is the customer's affair", function(t)
   m:route()
   m:outcome("550 5.1.1 no such user"):expect "give_up"
 end)
+
+story("what is over SES's quota goes by the second service at once", function(t)
+  local m = message(t)
+  m:goes():expect { way = 1, via = { host = "email-smtp.eu-west-1.amazonaws.com" } }
+  for _, l in ipairs(m:goes().spend) do
+    if l.window_s == 86400 then t:spend(limit.per_day(l.key, l.cap)) end
+  end
+  m:goes():expect { way = 2, because = "postmark: SES has no room" }
+end)
