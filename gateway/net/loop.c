@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/bytes.h"
+#include "net/timers.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -26,9 +27,14 @@ struct loop {
     struct errand at_turn_end; // rings, these being their heads
     struct errand at_free;
     char *scratch;
+    struct clock *clock; // of a virtual loop, else NULL
+    struct timers timers;
+    bool (*idle)(void *arg);
+    void *idle_arg;
 };
 
 struct timer {
+    struct alarm alarm; // first; of a virtual loop
     struct loop *loop;
     struct event event;
     void (*fire)(void *arg);
@@ -149,6 +155,28 @@ struct loop *loop_new(struct err *err) {
     return l;
 }
 
+struct loop *loop_new_virtual(struct clock *clock, bool (*idle)(void *arg), void *arg, struct err *err) {
+    struct loop *l = loop_new(err);
+    bug_if(!atomic_load(&clock->frozen_ms));
+    if (!l) return NULL;
+    l->clock = clock;
+    l->idle = idle;
+    l->idle_arg = arg;
+    return l;
+}
+
+// One thing that has come due; false: there is nothing any more. Time does not go back where a clock was set ahead by others.
+static bool go_on(struct loop *l) {
+    if (!queue_is_empty(&l->posted) || l->at_turn_end.next != &l->at_turn_end || atomic_load(&l->stopping)) return true;
+    if (l->idle && l->idle(l->idle_arg)) return true;
+    struct timer *t = (struct timer *)timers_first(&l->timers);
+    if (!t) return false;
+    if (t->alarm.at_ms > atomic_load(&l->clock->frozen_ms)) atomic_store(&l->clock->frozen_ms, t->alarm.at_ms);
+    timers_drop(&l->timers, &t->alarm);
+    t->fire(t->arg);
+    return true;
+}
+
 // Waits for events and runs their callbacks, unless there is work already: then it only looks.
 static void rest(struct loop *l) {
     atomic_exchange(&l->asleep, true);
@@ -168,7 +196,8 @@ void loop_run(struct loop *l) {
         posted_run(l);
         ring_run(&l->at_turn_end);
         if (atomic_load(&l->stopping)) break;
-        rest(l);
+        if (!l->clock) rest(l);
+        else if (!go_on(l)) break;
     }
     atomic_store(&l->stopping, false);
     l->running = false;
@@ -198,6 +227,7 @@ void loop_free(struct loop **loop) {
     event_del(&l->heartbeat);
     event_base_free(l->base);
     close(l->wake_fd);
+    timers_release(&l->timers);
     free(l->scratch);
     free(l);
     *loop = NULL;
@@ -208,6 +238,7 @@ uint64_t loop_turns(const struct loop *l) {
 }
 
 int64_t loop_now_ms(struct loop *l) {
+    if (l->clock) return clock_ms(l->clock);
     if (!l->running) return clock_monotonic_us() / 1000;
     if (!l->now_ms) l->now_ms = clock_monotonic_us() / 1000;
     return l->now_ms;
@@ -247,18 +278,20 @@ struct timer *timer_new(struct loop *loop, void (*fire)(void *arg), void *arg) {
 
 void timer_set(struct timer *t, int64_t ms) {
     if (ms < 0) ms = 0;
+    if (t->loop->clock) return timers_set(&t->loop->timers, &t->alarm, clock_ms(t->loop->clock) + ms);
     struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     bug_if(event_add(&t->event, &wait) != 0);
 }
 
 void timer_stop(struct timer *t) {
+    timers_drop(&t->loop->timers, &t->alarm);
     event_del(&t->event);
 }
 
 void timer_free(struct timer **timer) {
     struct timer *t = *timer;
     if (!t) return;
-    event_del(&t->event);
+    timer_stop(t);
     free(t);
     *timer = NULL;
 }

@@ -18,6 +18,10 @@ struct timer;
 struct watch;
 
 struct loop *loop_new(struct err *err); // NULL on failure. SIGPIPE is ignored from here on, in the whole process
+// A loop that never waits: when nothing is posted and `idle` has nothing to do either (it says whether it did something: the work
+// that in life another thread does), the clock, which must be frozen, is moved to the next timer. Its run ends too where none is
+// left. For days played through in one thread: posts come from that thread only, and descriptors are never looked at.
+struct loop *loop_new_virtual(struct clock *clock, bool (*idle)(void *arg), void *arg, struct err *err);
 void loop_run(struct loop *loop);       // until loop_stop
 void loop_stop(struct loop *loop);      // any thread; the loop ends after the callbacks under way
 // After loop_run returned, while all that tasks touch is still there: runs what was posted. False: there was nothing.

@@ -40,6 +40,8 @@ void accept_recipient(struct accept *a, const struct recipient *r) {
     a->recipients[a->count++] = *r;
 }
 
+void accept_without_body(struct accept *a, uint64_t length) { a->op.place = (struct place){.length = length}; }
+
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct accept *a = (struct accept *)op;
     a->message.body = op->place;

@@ -14,6 +14,7 @@ struct arena *accept_arena(struct accept *a);
 struct content *accept_content(struct accept *a);
 struct message *accept_message(struct accept *a);     // fill: texts in the accept's arena; body and head are taken from the content
 void accept_recipient(struct accept *a, const struct recipient *r); // texts in the arena too
+void accept_without_body(struct accept *a, uint64_t length); // a rehearsed message: only told to be so long
 // `done` is called later, on the worker, once; cancel with accept_forget. held: recipients wait for an operator.
 void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool stored, const struct err *why), void *arg);
 void accept_forget(struct accept *a);                 // the asker is gone: no done

@@ -8,6 +8,8 @@
 #include "relay/job.h"
 #include "relay/login.h"
 #include "relay/maildir.h"
+#include "relay/peer.h"
+#include "relay/rehearsal.h"
 #include "relay/slots.h"
 #include "relay/token.h"
 
@@ -49,6 +51,7 @@ struct courier {
     enum client_stage last_stage;
     struct conn *conn;
     struct client *client;
+    struct peer *peer;           // in a simulation, in the place of both
     bool opened, stands, lost, driving, ended, dismissed; // lost: the connection has ended under us
     struct timer *idle;
     struct client_options options;
@@ -88,6 +91,7 @@ static void release(struct courier *c) {
     buf_release(&c->token);
     if (c->conn) conn_free(&c->conn);
     if (c->client) client_free(&c->client);
+    if (c->peer) peer_free(&c->peer);
     timer_free(&c->idle);
     plan_free(&c->plan);
     site_free(&c->site);
@@ -156,6 +160,7 @@ static void way_failed(struct courier *c) {
 static void close_conn(struct courier *c) {
     if (c->conn) conn_free(&c->conn);
     if (c->client) client_free(&c->client);
+    if (c->peer) peer_free(&c->peer);
     c->opened = c->stands = c->lost = false;
 }
 
@@ -239,13 +244,17 @@ static void fill_envelope(struct courier *c) {
 static bool begin_message(struct courier *c) {
     struct err err;
     c->started_us = clock_monotonic_us();
-    if (!compose(c, &err)) {
+    if (!c->peer && !compose(c, &err)) {
         compose_failed(c, &err);
         return false;
     }
-    fill_envelope(c);
     c->begun = c->attempt->begun = true;
     c->carried++;
+    if (c->peer) {
+        peer_send(c->peer, c->attempt);
+        return true;
+    }
+    fill_envelope(c);
     client_send(c->client, &c->message);
     return true;
 }
@@ -350,6 +359,18 @@ static int family_of(const struct courier *c) {
     return !family ? 0 : strcmp(family, "4") == 0 ? AF_INET : strcmp(family, "6") == 0 ? AF_INET6 : 0;
 }
 
+// A modelled peer is one address, whatever its name.
+static void resolve_modelled(struct courier *c) {
+    const struct via *via = &c->plan->via;
+    struct bytes domain = c->attempt->job->recipients[c->attempt->which[0]].facts.domain;
+    c->state = COURIER_RESOLVING;
+    c->targets = arena_alloc(&c->arena, sizeof *c->targets);
+    bug_if(!addr_parse(BYTES("192.0.2.25:25"), &c->targets[0].addr, NULL));
+    c->targets[0].host = arena_z(&c->arena, via->kind == VIA_DIRECT ? domain : via->host);
+    c->target_count = 1;
+    try_next(c);
+}
+
 static void resolve(struct courier *c) {
     const struct via *via = &c->plan->via;
     const struct conf *conf = c->site->conf;
@@ -438,11 +459,16 @@ static void try_next(struct courier *c) {
     if (c->target >= c->target_count) return way_failed(c);
     const struct target *t = &c->targets[c->target];
     const struct identity *who = &c->plan->identity;
+    c->dialed_us = clock_monotonic_us();
+    if (rehearsal_peers(c->worker)) {
+        c->state = COURIER_SESSION;
+        c->peer = peer_dial(rehearsal_peers(c->worker), c->plan, bytes_of(t->host), on_readable, c);
+        return;
+    }
     int family = addr_family(&t->addr);
     static const struct addr any = {.len = 0};
     const struct addr *source = family == AF_INET ? &who->source4 : family == AF_INET6 ? &who->source6 : &any;
     c->state = COURIER_DIALING;
-    c->dialed_us = clock_monotonic_us();
     c->conn = conn_dial(c->worker->loop, source, &t->addr, c->site->conf->connect_timeout_s * 1000, INPUT_MAX,
                         &courier_events, c);
 }
@@ -517,7 +543,16 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
 
 // ---- driving the machine ---------------------------------------------------------------------------------------------------------
 
+static enum client_next next_of(struct courier *c, struct bytes *input, struct client_want *want) {
+    return c->peer ? peer_next(c->peer) : client_next(c->client, input, want);
+}
+
+static const struct client_result *result_of(const struct courier *c, size_t i) {
+    return c->peer ? peer_result(c->peer, i) : client_result(c->client, i);
+}
+
 static void write_output(struct courier *c) {
+    if (c->peer) return;
     struct buf *out = client_output(c->client);
     if (out->len && c->conn && !c->lost) conn_write(c->conn, buf_bytes(out));
     buf_reset(out);
@@ -527,14 +562,15 @@ static void write_output(struct courier *c) {
 static void rest(struct courier *c) {
     c->state = COURIER_IDLE;
     slots_idle(lane_slots(c->lane), &c->slot);
-    conn_deadline(c->conn, 0);
+    if (c->conn) conn_deadline(c->conn, 0);
     timer_set(c->idle, (int64_t)c->site->conf->lane_idle_s * 1000);
 }
 
 static void quit(struct courier *c) {
     c->state = COURIER_QUITTING;
     slots_busy(lane_slots(c->lane), &c->slot);
-    client_quit(c->client);
+    if (c->peer) peer_quit(c->peer);
+    else client_quit(c->client);
 }
 
 static bool is_worn(const struct courier *c) {
@@ -565,7 +601,7 @@ static bool ready(struct courier *c) {
 
 // A kept connection that the peer had closed meanwhile: nothing was said about this message, so a fresh one gets it.
 static bool was_stale(const struct courier *c) {
-    const struct client_result *r = client_result(c->client, 0);
+    const struct client_result *r = result_of(c, 0);
     return !c->attempt->again && c->carried > 1 && r->local && r->stage == STAGE_MAIL && r->reply.status[1] == 4 &&
            r->reply.status[2] == 2;
 }
@@ -579,13 +615,13 @@ static void done(struct courier *c) {
         drop_message(c);
         return lane_put_back(c->lane, a);
     }
-    for (size_t i = 0; i < a->count; i++) a->results[i] = *client_result(c->client, i);
-    a->peer_has_dsn = client_has_dsn(c->client);
+    for (size_t i = 0; i < a->count; i++) a->results[i] = *result_of(c, i);
+    a->peer_has_dsn = c->client && client_has_dsn(c->client);
     hand_back(c, ATTEMPT_TRIED);
 }
 
 static void closing(struct courier *c) {
-    const struct client_result *failure = client_failure(c->client);
+    const struct client_result *failure = c->peer ? peer_failure(c->peer) : client_failure(c->client);
     write_output(c);
     if (failure && failure->stage == STAGE_AUTH) logins_refused(c->worker->logins, c->plan, &failure->reply);
     if (c->attempt && wants_other_token(c, failure)) return ask_other_token(c, failure);
@@ -634,11 +670,11 @@ static void drive(struct courier *c) {
     if (c->driving) return;
     c->driving = true;
     bool more = true;
-    while (more && c->client && !c->ended) {
+    while (more && (c->client || c->peer) && !c->ended) {
         struct client_want want = {0};
         struct bytes input = c->conn ? conn_peek(c->conn) : (struct bytes){0};
         size_t had = input.len;
-        enum client_next next = client_next(c->client, &input, &want);
+        enum client_next next = next_of(c, &input, &want);
         if (had != input.len) conn_take(c->conn, had - input.len);
         more = obey(c, next, &want);
     }
@@ -680,7 +716,8 @@ static void on_start(struct task *task) {
     struct courier *c = (struct courier *)((char *)task - offsetof(struct courier, start));
     c->starting = false;
     if (c->freed) return free(c);
-    if (c->plan->via.kind == VIA_CAPTURE) capture_all(c);
+    if (rehearsal_peers(c->worker)) resolve_modelled(c);
+    else if (c->plan->via.kind == VIA_CAPTURE) capture_all(c);
     else if (c->plan->via.oauth.token_url.len) ask_token(c);
     else resolve(c);
 }

@@ -39,18 +39,9 @@ bool gateway_may_send(const struct gateway *g) {
 // ---- stopping -------------------------------------------------------------------------------------------------------------
 
 
-static bool is_quiet(const struct worker *w) {
-    return intake_is_empty(w->intake) && runner_is_idle(w->runner) && lanes_is_idle(w->lanes) && ledger_is_idle(w->ledger) &&
-           w->accepting == 0;
-}
-
 static void wind_down(struct worker *w, void *arg) {
     (void)arg;
-    w->stopping = true;
-    intake_stop(w->intake);
-    runner_stop(w->runner);
-    lanes_stop(w->lanes);
-    ledger_stop(w->ledger);
+    worker_stop(w);
 }
 
 struct look {
@@ -67,7 +58,7 @@ static void end_loops(struct gateway *g) {
 // the next look.
 static void look_there(struct worker *w, void *arg) {
     struct look *look = arg;
-    if (!is_quiet(w)) atomic_store(&look->busy, 1);
+    if (!worker_is_quiet(w)) atomic_store(&look->busy, 1);
     if (atomic_fetch_sub(&look->left, 1) > 1) return;
     if (!atomic_load(&look->busy)) end_loops(look->gateway);
     free(look);

@@ -20,6 +20,7 @@ struct worker;
 struct control;
 struct password_pool;
 struct reload;
+struct rehearsal;
 
 // Counted by any thread, shown by `status`.
 struct counters {
@@ -49,6 +50,7 @@ struct gateway {
     struct password_pool *passwords;
     struct control *control;
     struct reload *reload;     // the one under way, NULL
+    const struct rehearsal *rehearsal; // NULL: this is no play (relay/rehearsal.h)
     struct worker **workers;
     int worker_count;
     int *listen_fds;           // one a listener of site->conf at start

@@ -6,6 +6,7 @@
 #include "mail/address.h"
 #include "relay/lane.h"
 #include "relay/ledger.h"
+#include "relay/rehearsal.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
 #include "relay/waiters.h"
@@ -98,6 +99,13 @@ static struct bytes tell(struct writing *w, const struct job_recipient *r, const
     struct job *job = w->job;
     struct buf out = {0};
     int64_t now = clock_ms(&job->owner->gateway->clock);
+    if (job->owner->gateway->rehearsal) {
+        const struct plan *before = st->attempt ? st->attempt->soonest.plan : NULL;
+        rehearsal_tell(job->owner->gateway->rehearsal, &(struct rehearsed_fate){
+            .type = st->type, .id = job->message.id, .n = r->record.n, .recipient = r->record.address, .plan = st->plan,
+            .instead_of = before != st->plan ? before : NULL, .code = st->result ? st->result->reply.code : 0});
+        return BYTES(""); // no event file, no journal
+    }
     buf_reserve(&out, 1000); // most events fit
     struct jsonl j = event_start(&out, &job->owner->gateway->clock, st->type);
     jsonl_textz(&j, "id", job->id_text);

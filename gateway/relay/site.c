@@ -52,6 +52,18 @@ struct site *site_load(const char *conf_file, void (*fault)(void *arg, const cha
     return site;
 }
 
+struct site *site_of_values(struct conf *conf, void (*fault)(void *arg, const char *text), void *arg) {
+    struct err err;
+    struct site *site = must_alloc(sizeof *site);
+    atomic_init(&site->refs, 1);
+    site->conf = conf;
+    site->users = users_load(conf->users, &err);
+    if (site->users) return site;
+    fault(arg, err.text);
+    site->users = users_load(NULL, NULL);
+    return site;
+}
+
 struct site *site_ref(struct site *site) {
     atomic_fetch_add_explicit(&site->refs, 1, memory_order_relaxed);
     return site;

@@ -19,5 +19,8 @@ struct site {
 
 // Faults are given one by one; NULL where there was any.
 struct site *site_load(const char *conf_file, void (*fault)(void *arg, const char *text), void *arg);
+// Of a configuration that is handed over, for work away from the machine (conf_read): no certificates, and nobody logs in where
+// the users file cannot be read.
+struct site *site_of_values(struct conf *conf, void (*fault)(void *arg, const char *text), void *arg);
 struct site *site_ref(struct site *site);
 void site_free(struct site **site);

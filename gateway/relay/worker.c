@@ -8,6 +8,7 @@
 #include "relay/ledger.h"
 #include "relay/limit_look.h"
 #include "relay/login.h"
+#include "relay/rehearsal.h"
 #include "relay/runner.h"
 #include "relay/token.h"
 
@@ -80,7 +81,7 @@ void worker_generation_options(const struct gateway *g, const struct site *site,
 static struct dns *open_dns(struct worker *w, struct err *err) {
     const struct conf *conf = w->site->conf;
     struct dns_options options = {.servers = conf->dns_servers, .timeout_ms = conf->dns_timeout_ms,
-                                  .trust_ad = conf->dns_trust_ad, .clock = &w->gateway->clock, .log = &w->gateway->log};
+                                  .trust_ad = conf->dns_trust_ad, .offline = w->gateway->rehearsal, .clock = &w->gateway->clock, .log = &w->gateway->log};
     return dns_new(w->loop, &options, err);
 }
 
@@ -133,11 +134,11 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     w->index = index;
     w->site = site_ref(g->site);
     start_ids(w);
-    w->loop = loop_new(err);
+    w->loop = g->rehearsal ? rehearsal_loop(g->rehearsal, err) : loop_new(err);
     if (!w->loop) goto failed;
     w->dns = open_dns(w, err);
     if (!w->dns) goto failed;
-    w->fetch = open_fetch(w);
+    if (!g->rehearsal) w->fetch = open_fetch(w);
     w->reader = reader_new(g->store, err);
     if (!w->reader) goto failed;
     w->script_reader = reader_new(g->store, err);
@@ -157,13 +158,30 @@ failed:
     return NULL;
 }
 
+void worker_begin(struct worker *w) {
+    lanes_recover(w->lanes);
+    ledger_recover(w->ledger);
+    runner_wake(w->runner);
+}
+
+void worker_stop(struct worker *w) {
+    w->stopping = true;
+    if (w->intake) intake_stop(w->intake);
+    runner_stop(w->runner);
+    lanes_stop(w->lanes);
+    ledger_stop(w->ledger);
+}
+
+bool worker_is_quiet(const struct worker *w) {
+    return (!w->intake || intake_is_empty(w->intake)) && runner_is_idle(w->runner) && lanes_is_idle(w->lanes) &&
+           ledger_is_idle(w->ledger) && w->accepting == 0;
+}
+
 static void *thread_main(void *arg) {
     struct worker *w = arg;
     w->intake = intake_new(w);
     timer_set(w->tick, TICK_MS);
-    lanes_recover(w->lanes);
-    ledger_recover(w->ledger);
-    runner_wake(w->runner);
+    worker_begin(w);
     loop_run(w->loop);
     return NULL;
 }

@@ -46,6 +46,9 @@ struct worker {
 
 struct worker *worker_new(struct gateway *g, unsigned index, struct err *err);
 bool must_use worker_start(struct worker *w, struct err *err);
+void worker_begin(struct worker *w);           // its thread's first steps; a rehearsed one has no thread, and no intake
+void worker_stop(struct worker *w);            // its thread: takes nothing new, finishes what is in flight
+bool worker_is_quiet(const struct worker *w);  // its thread: after worker_stop, all is finished
 void worker_free(struct worker **w); // after its thread has ended
 
 uint64_t worker_next_id(struct worker *w); // a new message's id, which this worker owns; any thread

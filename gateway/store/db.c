@@ -33,7 +33,7 @@ static const size_t map_bytes_most = (size_t)16 << 30;
 #else
 static const size_t map_bytes_most = (size_t)1 << 40;
 #endif
-static const size_t map_bytes_least = (size_t)1 << 30;
+static const size_t map_bytes_least = (size_t)1 << 30, map_bytes_fleeting = (size_t)16 << 30;
 
 enum { READERS_MOST = 512, LOCK_FILE_BYTES = (READERS_MOST + 8) * 64 };
 
@@ -53,6 +53,7 @@ struct db {
     MDB_env *env;
     MDB_dbi table[TABLE_COUNT];
     const struct log *log;
+    bool fleeting;
     size_t map_bytes;
     struct db_txn write;
     struct {
@@ -138,13 +139,18 @@ static void rest(struct db *db) {
 // ---- environment
 // ---------------------------------------------------------------------------------------------
 
+// What is not to last is written where it is mapped: the page cache is as good as a disk to it.
+static unsigned env_flags(const struct db *db) {
+    return MDB_NOTLS | MDB_NORDAHEAD | (db->fleeting ? MDB_NOSYNC | MDB_WRITEMAP | MDB_NOMEMINIT : 0);
+}
+
 static int env_open(struct db *db, const char *path, size_t map_bytes) {
     int rc = mdb_env_create(&db->env);
     if (rc) return rc;
     rc = mdb_env_set_mapsize(db->env, map_bytes);
     if (!rc) rc = mdb_env_set_maxdbs(db->env, TABLE_COUNT);
     if (!rc) rc = mdb_env_set_maxreaders(db->env, READERS_MOST);
-    if (!rc) rc = mdb_env_open(db->env, path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    if (!rc) rc = mdb_env_open(db->env, path, env_flags(db), 0600);
     db->map_bytes = map_bytes;
     if (!rc) return 0;
     mdb_env_close(db->env);
@@ -165,7 +171,8 @@ static int tables_open(struct db *db) {
 
 static int env_open_somewhere(struct db *db, const char *path) {
     int rc = ENOMEM;
-    for (size_t map = map_bytes_most; rc == ENOMEM && map >= map_bytes_least; map /= 4)
+    size_t most = db->fleeting ? map_bytes_fleeting : map_bytes_most; // of the former the file is as long as the map
+    for (size_t map = most; rc == ENOMEM && map >= map_bytes_least; map /= 4)
         rc = env_open(db, path, map);
     if (rc) return rc;
     int dead;
@@ -230,15 +237,16 @@ static bool secure_lock_file(const char *path, struct err *err) {
     return secured;
 }
 
-struct db *db_open(const char *path, const struct log *log, struct err *err) {
+struct db *db_open(const char *path, bool fleeting, const struct log *log, struct err *err) {
     if (!secure_lock_file(path, err)) return NULL;
     struct db *db = must_alloc(sizeof *db);
     db->log = log;
+    db->fleeting = fleeting;
     db->write = (struct db_txn){.db = db, .is_write = true};
     int rc = env_open_somewhere(db, path);
     if (!rc) rc = shrink(db, path);
     if (!rc) {
-        rest_init(db);
+        if (!fleeting) rest_init(db);
         return db;
     }
     err_set(err, "%s/data.mdb: %s", path, mdb_strerror(rc));

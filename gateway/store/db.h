@@ -6,7 +6,7 @@
 // transaction ends, in the write transaction only until the next change.
 // A write that fails leaves the transaction fit for abort only; db_trouble says what kind of failure it was.
 // Without WRITEMAP, NOSYNC, DUPSORT: the first is slow and dies of a full disk, the second loses mail, the third has
-// faults in the releases Debian ships.
+// faults in the releases Debian ships. Only a fleeting database, which nobody's mail is in, has the first two.
 #pragma once
 
 #include "store/store.h"
@@ -14,7 +14,8 @@
 struct db;
 struct db_txn;
 
-struct db *db_open(const char *path, const struct log *log, struct err *err); // path: an existing directory
+// path: an existing directory. fleeting: see struct store_options.
+struct db *db_open(const char *path, bool fleeting, const struct log *log, struct err *err);
 void db_close(struct db **db);
 
 // What the last failed write met. FULL: disk or map; a smaller transaction may still work.

@@ -20,6 +20,7 @@ struct store {
     struct writer *writer;
     struct space *space;
     atomic_uint readers;
+    bool fleeting;
     uint64_t last_id;
     struct {
         _Atomic uint64_t commits, ops, bytes_written, messages, recipients, parked, held, segments, body_bytes_live,

@@ -61,6 +61,7 @@ struct segments {
     size_t heads_count;
     char *copy;             // for bodies that come from a file
     bool dir_unsynced, refusing, perhaps_thin;
+    bool unsynced;          // a fleeting store's: nothing is ever synced
     struct err why;         // while refusing
     uint64_t live, disk;    // sums, live as committed
 };

@@ -98,16 +98,17 @@ static bool open_all(struct store *s, const struct store_options *options, struc
     s->space = must_alloc(sizeof *s->space);
     space_init(s->space, s->dir, or_usual(options->reserve_bytes, reserve_bytes_usual),
                options->ceiling_bytes, s->log);
-    s->db = db_open(s->path, s->log, err);
+    s->db = db_open(s->path, s->fleeting, s->log, err);
     if (!s->db) return false;
     files_init(&s->files, s->segment_dir);
     segments_init(&s->segments, s->segment_dir, &s->files,
                   or_usual(options->segment_bytes, segment_bytes_usual), s->log);
+    s->segments.unsynced = s->fleeting;
     s->txn.env = s->db;
     s->txn.segments = &s->segments;
     s->txn.journal_max = or_usual(options->journal_max, journal_usual);
     if (!recover(s, err)) return err_within(err, "%s", s->path);
-    if (!sync_folders(s, err)) return false;
+    if (!s->fleeting && !sync_folders(s, err)) return false;
     s->writer = writer_start(s, err);
     return s->writer != NULL;
 }
@@ -115,6 +116,7 @@ static bool open_all(struct store *s, const struct store_options *options, struc
 struct store *store_open(const struct store_options *options, struct err *err) {
     struct store *s = must_alloc(sizeof *s);
     s->path = bytes_dupz(bytes_of(options->path));
+    s->fleeting = options->fleeting;
     s->clock = options->clock;
     s->log = options->log;
     s->dir = s->segment_dir = s->lock = -1;
@@ -158,6 +160,11 @@ uint64_t store_last_id(const struct store *s) {
 
 void store_submit(struct store *s, struct store_op *op) {
     writer_submit(s->writer, op);
+}
+
+bool store_turn(struct store *s) {
+    bug_if(!s->fleeting);
+    return writer_turn(s->writer);
 }
 
 void store_tell_counts(struct store *s, const struct txn_counts *counts) {

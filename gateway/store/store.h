@@ -39,6 +39,9 @@ struct store_options {
     uint64_t ceiling_bytes;   // bodies and database together; 0: the disk
     uint64_t reserve_bytes;   // free space below which no new mail is taken; 0: 128 MiB
     uint64_t journal_max;     // entries kept; 0: 100,000
+    // For days that are played through (relay/rehearsal) and tests, never for mail: nothing is synced, so nothing lasts, and there is
+    // no writer thread. What is submitted waits until store_turn, which everything then happens on the thread of.
+    bool fleeting;
     const struct clock *clock;
     const struct log *log;
 };
@@ -71,6 +74,7 @@ struct store_op {
     struct place place;      // filled before apply where there is a body
 };
 void store_submit(struct store *store, struct store_op *op); // any thread; op belongs to the store until finish
+bool store_turn(struct store *store); // a fleeting one: commits a group of what was submitted; false: there was nothing
 
 // For apply. All return false only where LMDB does (full, sick): pass it on.
 bool must_use txn_put_message(struct txn *t, const struct message *m, struct err *err);     // accounts its body to its segment

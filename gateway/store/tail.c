@@ -30,7 +30,7 @@ static bool sync_tail(struct segments *s, enum segment_kind kind, struct err *er
     struct segment_tail *tail = &s->tail[kind];
     struct segment *seg = segments_find(s, tail->number);
     if (!seg || !tail->unsynced) return true;
-    if (fdatasync(tail->fd) == 0) {
+    if (s->unsynced || fdatasync(tail->fd) == 0) {
         tail->synced = seg->end;
         tail->unsynced = false;
         return true;
@@ -244,7 +244,7 @@ bool tail_sync(struct segments *s, struct err *err) {
     for (int kind = 0; kind < SEGMENT_KINDS; kind++)
         if (!sync_tail(s, (enum segment_kind)kind, &why)) synced = false;
     if (synced && s->dir_unsynced) {
-        synced = fsync(s->dir) == 0;
+        synced = s->unsynced || fsync(s->dir) == 0;
         if (!synced) err_errno(&why, "segments: sync");
     }
     if (synced) s->dir_unsynced = false;

@@ -101,6 +101,12 @@ static void wait_for_work(struct writer *w, int ms) {
     if (poll(&ready, 1, ms) > 0) bug_if(read(w->wake, &count, sizeof count) != sizeof count);
 }
 
+bool writer_turn(struct writer *w) {
+    bool ran = run_group(w, true); // nothing is gained by waiting for company: it is all here
+    upkeep(w, ran);
+    return ran;
+}
+
 static void *writer_main(void *arg) {
     struct writer *w = arg;
     for (;;) {
@@ -123,7 +129,7 @@ static void wake(struct writer *w) {
 
 void writer_submit(struct writer *w, struct store_op *op) {
     bug_if(atomic_load(&w->stop));
-    if (queue_put(&w->queue, &op->node)) wake(w);
+    if (queue_put(&w->queue, &op->node) && !w->store->fleeting) wake(w);
 }
 
 // Signals are the main thread's.
@@ -140,7 +146,8 @@ static int start_thread(struct writer *w) {
 struct writer *writer_start(struct store *store, struct err *err) {
     struct writer *w = must_alloc(sizeof *w);
     w->store = store;
-    w->wake = eventfd(0, EFD_CLOEXEC);
+    w->wake = store->fleeting ? -1 : eventfd(0, EFD_CLOEXEC);
+    if (store->fleeting) return w;
     int rc = w->wake < 0 ? errno : start_thread(w);
     if (rc == 0) return w;
     errno = rc;
@@ -154,10 +161,14 @@ void writer_stop(struct writer **writer) {
     struct writer *w = *writer;
     if (!w) return;
     atomic_store(&w->stop, true);
-    wake(w);
-    pthread_join(w->thread, NULL);
+    if (w->store->fleeting) {
+        while (writer_turn(w)) continue;
+    } else {
+        wake(w);
+        pthread_join(w->thread, NULL);
+        close(w->wake);
+    }
     bug_if(!queue_is_empty(&w->queue));
-    close(w->wake);
     free(w);
     *writer = NULL;
 }

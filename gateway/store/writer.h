@@ -12,4 +12,5 @@ struct writer;
 
 struct writer *writer_start(struct store *store, struct err *err);
 void writer_submit(struct writer *writer, struct store_op *op); // any thread
+bool writer_turn(struct writer *writer); // a fleeting store's, which has no thread: one group; false: nothing waits
 void writer_stop(struct writer **writer);                       // after all that was submitted

@@ -25,7 +25,7 @@ struct bench {
 
 static void bench_open(struct bench *b) {
     struct err err = {""};
-    b->db = db_open(b->path, &b->log, &err);
+    b->db = db_open(b->path, false, &b->log, &err);
     if (!b->db) fail_msg("%s", err.text);
     files_init(&b->files, b->segment_dir);
     segments_init(&b->segments, b->segment_dir, &b->files, SEGMENT, &b->log);
