@@ -155,7 +155,7 @@ PYTEST := /usr/bin/python3 -m pytest -q -c tests/integration/pytest.ini -o cache
 AGAIN   = || { echo 'those that failed, once more, alone:'; $(PYTEST) --last-failed --last-failed-no-failures none
 ## integration  real clients, real servers: the whole way through build/tidegate (TESTS=... names some)
 TESTS ?= tests/integration
-integration: build build/.deps-test interpose
+integration: build deb build/.deps-test interpose
 	@tests/setup/peers
 	$(PYTEST) -n 2 $(TESTS) $(AGAIN) $(TESTS); }
 
