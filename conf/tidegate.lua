@@ -66,7 +66,14 @@ return {
         ceiling = 0,               -- most it may take on disk; 0: what the disk has. Beyond it new mail gets 452 4.3.1
         reserve = "128MiB",        -- free space below which no new mail is taken
         segment = "64MiB",         -- size of a file of bodies
-        journal = 100000,          -- decisions and outcomes kept for `queue show`
+    },
+
+    -- What was decided, and what became of it: for `queue show`, `explain` and `replay`.
+    journal = {
+        max = 200000,              -- entries of about 1 KiB, the oldest fall out (restart)
+        keep = "7d",               -- none is kept for longer (restart)
+        decisions = true,          -- kept so that they can be decided again; false: outcomes alone
+        -- headers = { "From", "List-ID" }, -- header fields kept with a message, or "none"; default: ten that say what mail it is
     },
 
     -- Asking DNS (restart).

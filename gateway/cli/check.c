@@ -82,7 +82,7 @@ static int check_store(struct checking *c, const struct conf *conf, uint64_t *ch
                                     .segment_bytes = conf->segment_size,
                                     .ceiling_bytes = conf->store_ceiling,
                                     .reserve_bytes = conf->store_reserve,
-                                    .journal_max = conf->journal,
+                                    .journal_max = conf->journal_max,
                                     .clock = &clock,
                                     .log = &log};
     struct store *store = store_open(&options, &err);

@@ -3,7 +3,7 @@
 #include "policy/wall.h"
 
 static int now(lua_State *l) {
-    lua_pushnumber(l, (double)clock_ms(vm_clock(vm_of(l))) / 1000);
+    lua_pushnumber(l, (double)vm_now(vm_of(l)) / 1000);
     return 1;
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The table `crypto`: sha256, hmac_sha256, random, base64, unbase64, hex, unhex, equal.
+#include "policy/lookup.h"
 #include "policy/wall.h"
 
 #include "base/base64.h"
 #include "base/bug.h"
 #include "mail/digest.h"
 
+#include <stdio.h>
 #include <sys/random.h>
 
 enum { BLOCK = 64, RANDOM_MAX = 1024 };
@@ -47,15 +49,32 @@ static int hmac_sha256(lua_State *l) {
     return 1;
 }
 
+static int hex(lua_State *l);
+static int unhex(lua_State *l);
+
 static int random_bytes(lua_State *l) {
     char out[RANDOM_MAX];
     lua_Integer n = luaL_checkinteger(l, 1);
     luaL_argcheck(l, n >= 1 && n <= RANDOM_MAX, 1, "1 to 1024 bytes are possible");
+    char question[32];
+    int len = snprintf(question, sizeof question, "random %d", (int)n);
+    bool in_hook = vm_run(vm_of(l));
+    if (in_hook && lookup_again(l, bytes_range(question, (size_t)len))) { // in hex: bytes have no JSON form
+        lua_replace(l, 1);
+        lua_settop(l, 1);
+        return unhex(l);
+    }
     for (ssize_t at = 0, got; at < n; at += got) {
         got = getrandom(out + at, (size_t)(n - at), 0);
         bug_if(got <= 0);
     }
     lua_pushlstring(l, out, (size_t)n);
+    if (!in_hook) return 1;
+    lua_pushvalue(l, -1);
+    lua_replace(l, 1);
+    hex(l);
+    lookup_keep(l, bytes_range(question, (size_t)len), -1);
+    lua_pop(l, 1);
     return 1;
 }
 

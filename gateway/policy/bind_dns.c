@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The table `dns`: mx, a, aaaa, txt, ptr. Each suspends the hook until the answer is there.
+#include "policy/lookup.h"
 #include "policy/wall.h"
 
 #include "base/jsonl.h"
@@ -86,6 +87,11 @@ static void tell_witness(struct hook_ticket *t, const char *name, enum dns_type 
     buf_release(&line);
 }
 
+static struct bytes question_of(char out[LOOKUP_QUESTION], const char *name, enum dns_type type) {
+    int len = snprintf(out, LOOKUP_QUESTION, "%s %s", type_name(type), name);
+    return bytes_range(out, len < LOOKUP_QUESTION ? (size_t)len : LOOKUP_QUESTION - 1);
+}
+
 static int after_wait(lua_State *l, int status, intptr_t context) {
     (void)status;
     (void)context;
@@ -94,7 +100,13 @@ static int after_wait(lua_State *l, int status, intptr_t context) {
     enum dns_type type = (enum dns_type)lua_tointeger(l, 2);
     if (!a) return luaL_error(l, "dns: this question was given up");
     tell_witness(t, lua_tostring(l, 1), type, a);
-    if (a->status != DNS_OK) return push_failure(l, a);
+    char text[LOOKUP_QUESTION];
+    struct bytes question = question_of(text, lua_tostring(l, 1), type);
+    if (a->status != DNS_OK) {
+        push_failure(l, a);
+        lookup_keep_failure(l, question);
+        return 3;
+    }
     vm_charge(l, a->count);
     lua_createtable(l, (int)a->count, 0);
     struct dns_record *sorted = lua_newuserdatauv(l, a->count * sizeof *sorted + 1, 0);
@@ -105,11 +117,14 @@ static int after_wait(lua_State *l, int status, intptr_t context) {
         lua_rawseti(l, 3, (lua_Integer)i + 1);
     }
     lua_settop(l, 3);
+    lookup_keep(l, question, 3);
     return 1;
 }
 
 static int ask(lua_State *l, const char *name, enum dns_type type) {
     struct hook_ticket *t = ticket_of(l);
+    char text[LOOKUP_QUESTION];
+    if (lookup_again(l, question_of(text, name, type))) return lookup_push_failure(l);
     if (!t->g->options.dns) return luaL_error(l, "dns: there is no resolver here");
     if (!vm_can_wait(l))
         return luaL_error(l,

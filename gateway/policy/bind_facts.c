@@ -5,6 +5,7 @@
 // A handle costs one small userdata; a field is made when it is read. A handle kept beyond its hook raises.
 #include "base/jsonl.h"
 #include "mail/header.h"
+#include "policy/lookup.h"
 #include "policy/wall.h"
 #include "script/frozen.h"
 #include "script/marshal.h"
@@ -191,6 +192,7 @@ static struct bytes check_head(lua_State *l, struct bytes *name) {
     luaL_checkudata(l, 1, "message");
     name->at = luaL_checklstring(l, 2, &name->len);
     struct bytes head = look(l, 1)->message.head;
+    lookup_check_header(l, *name);
     vm_charge(l, head.len / 32);
     return head;
 }

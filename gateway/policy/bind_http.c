@@ -4,6 +4,7 @@
 // Only https, and only hosts that the configuration names (http.hosts): what a script sends where is for the
 // operator to allow, not for whoever may write its data. Everything else that can go wrong is nil and words.
 #include "base/jsonl.h"
+#include "policy/lookup.h"
 #include "policy/made.h"
 #include "policy/wall.h"
 
@@ -72,6 +73,16 @@ static void tell_witness(lua_State *l, struct hook_ticket *t, const struct fetch
     buf_release(&line);
 }
 
+// What follows a '?', and what is sent, may be nobody else's affair: as a hash.
+static struct bytes question_of(lua_State *l, char out[LOOKUP_QUESTION]) { // the request is at 2
+    struct bytes url = made_text(l, 2, REQUEST_URL), body = made_text(l, 2, REQUEST_BODY);
+    ptrdiff_t query = bytes_find(url, '?');
+    int len = snprintf(out, LOOKUP_QUESTION, "%s #%016llx%016llx %.*s", methods[made_int(l, 2, REQUEST_METHOD, 0)],
+                       (unsigned long long)bytes_hash(url), (unsigned long long)bytes_hash(body),
+                       BYTES_FMT(bytes_first(url, query < 0 ? url.len : (size_t)query)));
+    return bytes_range(out, len < LOOKUP_QUESTION ? (size_t)len : LOOKUP_QUESTION - 1);
+}
+
 static int after_wait(lua_State *l, int status, intptr_t context) {
     (void)status;
     (void)context;
@@ -79,10 +90,13 @@ static int after_wait(lua_State *l, int status, intptr_t context) {
     const struct fetch_answer *a = t->fetch_answer;
     if (!a) return luaL_error(l, "http: this request was given up");
     tell_witness(l, t, a);
+    char text[LOOKUP_QUESTION];
+    struct bytes question = question_of(l, text);
     if (!a->status) {
         lua_pushnil(l);
         lua_pushstring(l, a->why);
         lua_pushboolean(l, a->temporary);
+        lookup_keep_failure(l, question);
         return 3;
     }
     vm_charge(l, a->body.len / 16);
@@ -93,6 +107,7 @@ static int after_wait(lua_State *l, int status, intptr_t context) {
     lua_setfield(l, -2, "body");
     push_headers(l, a);
     lua_setfield(l, -2, "headers");
+    lookup_keep(l, question, -1);
     return 1;
 }
 
@@ -148,8 +163,10 @@ static int request(lua_State *l) {
     struct fetch_header headers[HEADERS_MAX];
     lua_settop(l, 1);
     made_check(l, &request_shape, 1);
-    if (!t->g->options.fetch) return luaL_error(l, "http: nobody can be asked here");
+    if (!t->g->options.fetch && !t->g->options.source) return luaL_error(l, "http: nobody can be asked here");
     check_place(l, t->g->options.http_hosts, 2);
+    char text[LOOKUP_QUESTION];
+    if (lookup_again(l, question_of(l, text))) return lookup_push_failure(l);
     if (!vm_can_wait(l))
         return luaL_error(
             l, "http: waiting is not possible within table.sort, string.gsub, tostring or require");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The table `limit`: limits for a plan's `spend`, and how much of one is left.
+#include "policy/lookup.h"
 #include "policy/made.h"
 #include "policy/wall.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 enum { CAP_MAX = 1000000000, DAYS_MAX = 31, LOOK_STEPS = 1000, NAME_MAX_LEN = 32 };
 
@@ -91,8 +93,18 @@ const struct spend *spends_read(lua_State *l, struct hook_ticket *t, int i, int 
 
 // ---- limit.left(l)
 
+static struct bytes question_of(char out[LOOKUP_QUESTION], const struct spend *s) {
+    int len = snprintf(out, LOOKUP_QUESTION, "limit %.*s/%u", BYTES_FMT(s->key), s->window_s);
+    return bytes_range(out, (size_t)len);
+}
+
 static int push_left(lua_State *l, uint64_t used) {
-    uint64_t cap = limit_lend(l, 1).cap;
+    char text[LOOKUP_QUESTION];
+    struct spend spend = limit_lend(l, 1);
+    lua_pushinteger(l, (lua_Integer)used);
+    lookup_keep(l, question_of(text, &spend), -1);
+    lua_pop(l, 1);
+    uint64_t cap = spend.cap;
     lua_pushinteger(l, used < cap ? (lua_Integer)(cap - used) : 0);
     return 1;
 }
@@ -121,13 +133,18 @@ static int left(lua_State *l) {
     if (!shape || shape->group != MADE_LIMIT)
         return luaL_error(l, "limit.left: a limit (limit.per_day, ...) is expected, not %s%s", shape ? "" : "a ",
                           shape ? shape->name : luaL_typename(l, 1));
+    lua_settop(l, 1);
+    struct spend spend = limit_lend(l, 1);
+    char text[LOOKUP_QUESTION];
+    if (lookup_again(l, question_of(text, &spend))) {
+        lua_Integer again = lua_tointeger(l, -1);
+        return push_left(l, again > 0 ? (uint64_t)again : 0);
+    }
     if (!o->limit_used) return luaL_error(l, "limit.left: there is no ledger here");
     if (!vm_can_wait(l))
         return luaL_error(l, "limit.left: waiting is not possible within table.sort, string.gsub, tostring or require");
     vm_charge(l, LOOK_STEPS);
     ticket_forget_questions(t); // of a coroutine that was left alone
-    lua_settop(l, 1);
-    struct spend spend = limit_lend(l, 1);
     if (o->limit_used(o->limit_arg, &spend, &used, on_used, t, &t->limit)) return push_left(l, used);
     return vm_wait(l, after_wait);
 }

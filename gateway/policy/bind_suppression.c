@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // core.suppression: has; and the field `suppress` of plans and verdicts, which asks for an entry.
+#include "policy/lookup.h"
 #include "policy/made.h"
 #include "policy/wall.h"
 
@@ -83,6 +84,14 @@ static void check_where(lua_State *l) {
     }
 }
 
+// "suppressed bob@example.net all stream:news"
+static struct bytes question_of(char out[LOOKUP_QUESTION], struct bytes address, const struct bytes *scopes, size_t count) {
+    int len = snprintf(out, LOOKUP_QUESTION, "suppressed %.*s %.*s %.*s %.*s", BYTES_FMT(bytes_first(address, LOOKUP_QUESTION / 2)),
+                       BYTES_FMT(scopes[0]), count > 1 ? (int)scopes[1].len : 0, scopes[1].at, count > 2 ? (int)scopes[2].len : 0,
+                       scopes[2].at);
+    return bytes_range(out, len < LOOKUP_QUESTION ? (size_t)len : LOOKUP_QUESTION - 1);
+}
+
 static int has(lua_State *l) {
     struct hook_ticket *t = ticket_of(l);
     const struct generation_options *o = &t->g->options;
@@ -90,10 +99,13 @@ static int has(lua_State *l) {
     size_t count = 1;
     text.at = luaL_checklstring(l, 1, &text.len);
     check_where(l);
-    if (!o->suppressed) return luaL_error(l, "suppression.has: there is no list here");
     vm_charge(l, LOOK_UP_STEPS);
     count += read_scope(l, "stream", &t->arena, &scopes[count]);
     count += read_scope(l, "identity", &t->arena, &scopes[count]);
+    char asked[LOOKUP_QUESTION];
+    struct bytes question = question_of(asked, text, scopes, count);
+    if (lookup_again(l, question)) return 1;
+    if (!o->suppressed) return luaL_error(l, "suppression.has: there is no list here");
     struct suppression found;
     struct buf *listed = &t->g->scratch;
     buf_reset(listed);
@@ -103,6 +115,7 @@ static int has(lua_State *l) {
         push_entry(l, &found);
     else
         lua_pushnil(l);
+    lookup_keep(l, question, -1);
     return 1;
 }
 

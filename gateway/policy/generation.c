@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/nearest.h"
+#include "policy/lookup.h"
 #include "policy/made.h"
 #include "policy/wall.h"
 #include "script/sandbox.h"
@@ -121,6 +122,7 @@ void module_add(lua_State *l, const char *name, int (*open)(lua_State *l)) {
 static void open_modules(lua_State *l) {
     for (const luaL_Reg *m = modules; m->name; m++)
         module_add(l, m->name, m->func);
+    lookup_open(l);
     lua_rawgeti(l, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_pushliteral(l, "require");
     lua_pushcfunction(l, require);
@@ -258,6 +260,7 @@ void generation_free(struct generation **g) {
     }
     bundle_free(&gone->bundle);
     buf_release(&gone->scratch);
+    buf_release(&gone->scratch_answer);
     buf_release(&gone->identities);
     arena_release(&gone->arena);
     free(gone);

@@ -28,6 +28,13 @@ struct witness {
 
 struct limit_look; // a question to the ledger under way
 
+// Answers in the place of the world what hooks look up (policy/lookup.h); during the hook.
+struct lookup_source {
+    bool (*find)(void *arg, struct bytes question, struct bytes *answer, int64_t *after_ms); // false: not known
+    bool (*knows_header)(void *arg, struct bytes name); // whether the header block tells of this field, there or not
+    void *arg;
+};
+
 struct generation_options {
     uint64_t memory_max;   // bytes of one Lua state; 0: 64 MiB
     uint64_t steps_max;    // VM instructions of one hook; 0: 5 million
@@ -54,6 +61,8 @@ struct generation_options {
                        void *answer_arg, struct limit_look **look);
     void (*limit_cancel)(struct limit_look **look);
     void *limit_arg;
+    bool keep_lookups;                  // hook_trace tells what was looked up
+    const struct lookup_source *source; // NULL: the world; else as long as the generation
 };
 
 struct generation;

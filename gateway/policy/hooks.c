@@ -31,6 +31,8 @@ static struct hook_ticket *ticket_new(struct generation *g, enum hook hook) {
     t->arg = NULL;
     t->on_answer = NULL;
     memset(&t->facts, 0, sizeof t->facts);
+    buf_reset(&t->looked);
+    t->began_ms = g->options.clock ? clock_ms(g->options.clock) : 0;
     g->stats.hooks++;
     return t;
 }
@@ -38,6 +40,7 @@ static struct hook_ticket *ticket_new(struct generation *g, enum hook hook) {
 static void ticket_release(struct hook_ticket *t) {
     struct generation *g = t->g;
     plan_free(&t->plan);
+    if (t->looked.cap > KEEP_MAX) buf_release(&t->looked);
     if (t->arena.total > KEEP_MAX)
         arena_release(&t->arena); // a large header block was copied
     else
@@ -53,6 +56,7 @@ static void ticket_release(struct hook_ticket *t) {
 void ticket_release_memory(struct hook_ticket *t) {
     timer_free(&t->timer);
     arena_release(&t->arena);
+    buf_release(&t->looked);
     free(t);
 }
 
@@ -110,6 +114,10 @@ struct hook_ticket *ticket_of(lua_State *l) {
     struct hook_ticket *t = vm_run(vm_of(l));
     if (!t) luaL_error(l, "only within a hook, not while the scripts load");
     return t;
+}
+
+struct hook_trace hook_trace(const struct hook_ticket *t) {
+    return (struct hook_trace){t->began_ms, buf_bytes(&t->looked)};
 }
 
 void hook_cancel(struct hook_ticket **ticket) {
@@ -291,8 +299,10 @@ static void run(struct hook_ticket *t, int arguments) {
     t->state = TICKET_RUNNING;
     void *outer = vm_run(vm);
     vm_set_run(vm, t);
+    vm_set_now(vm, t->now_ms);
     enum vm_end end = vm_resume(vm, t->co, arguments, &t->budget, &fault);
     vm_set_run(vm, outer);
+    vm_set_now(vm, outer ? ((struct hook_ticket *)outer)->now_ms : 0);
     t->dns_answer = NULL;
     t->fetch_answer = NULL;
     t->limit_there = false;
@@ -307,12 +317,14 @@ static void run(struct hook_ticket *t, int arguments) {
 
 void ticket_go_on(struct hook_ticket *t) {
     t->g->stats.waiting--;
+    t->now_ms = clock_ms(t->g->options.clock);
     run(t, 0);
 }
 
 static struct hook_ticket *start(struct hook_ticket *t) {
     struct generation *g = t->g;
     bug_if(!g->options.loop);
+    t->now_ms = t->began_ms;
     if (g->hooks[t->hook] == LUA_NOREF) {
         answer_default(t);
         ticket_finish(t, true);

@@ -27,5 +27,11 @@ struct hook_ticket *hook_route(struct generation *g, const struct message_facts 
 struct hook_ticket *hook_retry(struct generation *g, const struct message_facts *m, const struct recipient_facts *r,
                                const struct outcome_facts *o, verdict_fn fn, void *arg);
 void hook_settle(struct generation *g, struct bytes event); // JSON object text of the event; told, no answer
+// Of a hook that is just being answered: during its callback.
+struct hook_trace {
+    int64_t at_ms;       // when it was asked, by the generation's clock
+    struct bytes looked; // what it looked up (policy/lookup.h), where that is kept
+};
+struct hook_trace hook_trace(const struct hook_ticket *ticket);
 void hook_cancel(struct hook_ticket **ticket);              // NULL inside is fine
 bool hook_is_defined(const struct generation *g, const char *name); // "settle" is not worth an event's encoding where nobody listens

@@ -29,6 +29,7 @@ struct generation {
     struct task task;            // tells them
     bool posted;
     struct buf scratch;          // for texts that are made and copied at once
+    struct buf scratch_answer;   // of lookup_keep
     struct generation_stats stats;
 };
 
@@ -55,6 +56,8 @@ struct hook_ticket {
     lua_State *co;
     struct vm_budget budget;
     int64_t deadline_us;
+    int64_t began_ms, now_ms; // by the generation's clock; now_ms stands still while it runs at a stretch
+    struct buf looked;        // as lookup_next reads it
     struct timer *timer;
     struct dns_ticket *dns;
     const struct dns_answer *dns_answer; // during the resume that brings it

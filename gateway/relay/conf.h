@@ -61,7 +61,11 @@ struct conf {
     const char *certificate, *key;
     const char *ca;            // trusted roots for delivery; NULL: the system's
     const char *store;         // default var/queue
-    uint64_t store_ceiling, store_reserve, segment_size, journal;
+    uint64_t store_ceiling, store_reserve, segment_size;
+    uint64_t journal_max;
+    int64_t journal_keep_s;
+    bool journal_decisions;
+    const char *journal_headers; // names with blanks between them, "": none
     int workers;               // 0: one a core
     const char *scripts, *stdlib, *users; // users NULL: none
     const char *control;       // socket path, default var/control.sock

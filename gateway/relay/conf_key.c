@@ -53,8 +53,15 @@ const struct conf_key conf_keys[] = {
      "Free disk space below which no new mail is taken; what is queued goes on leaving out of it."},
     {"store.segment", CONF_SIZE, AT(segment_size), "64MiB", NULL, MIB, 4 * GIB, NULL, true,
      "Size of a file of message bodies."},
-    {"store.journal", CONF_NUMBER, AT(journal), "100000", NULL, 0, 1000000000, NULL, true,
-     "Decisions and outcomes that are kept for `queue show`; the oldest fall out."},
+
+    {"journal.max", CONF_NUMBER, AT(journal_max), "200000", NULL, 100, 1000000000, NULL, true,
+     "Entries kept of what was decided and what became of it, for `queue show`, `explain` and `replay`; the oldest fall out. A message takes one, and one for each outcome of each recipient: about 1 KiB each."},
+    {"journal.keep", CONF_DURATION, AT(journal_keep_s), "7d", NULL, 60, 3650 * DAYS, NULL, true,
+     "How long an entry is kept at most, from when its message was received. Addresses stand in entries as they stand in the queue and in the events: a policy decides by them; this is how soon they are forgotten."},
+    {"journal.decisions", CONF_BOOL, AT(journal_decisions), "true", NULL, 0, 0, NULL, false,
+     "Whether what was decided is kept so that it can be decided again (`replay`): the facts and answers of sender, recipient, message, route and retry, with what they looked up: DNS, limits, suppression list, web. Passwords, bodies and what is sent to web servers never are. false: outcomes alone are kept."},
+    {"journal.headers", CONF_FIELDS, AT(journal_headers), NULL, "From, Sender, Reply-To, Date, Message-ID, List-ID, List-Unsubscribe, Precedence, Auto-Submitted, Content-Type", 0, 0, NULL, false,
+     "Header fields kept with a message for `replay`, as a list of names, or \"none\". A script that reads another one cannot be replayed there."},
 
     {"dns.servers", CONF_SERVERS, AT(dns_servers), NULL, "those of /etc/resolv.conf", 0, 0, NULL, true,
      "Resolvers to ask, in this order: a list of addresses, with a port where it is not 53. Best is one on this machine."},
@@ -182,6 +189,8 @@ const char *conf_kind_words(const struct conf_key *key) {
         return key->choices;
     case CONF_SERVERS:
         return "a list of addresses, as texts";
+    case CONF_FIELDS:
+        return "a list of names of header fields, as texts: { \"From\", \"List-ID\" }, or \"none\"";
     case CONF_WEB_HOSTS:
         return "a list of hosts, as texts: { \"api.example.com\", \"*.example.org\", \"10.0.0.1:8443\" }";
     case CONF_ADDRESS:
@@ -220,6 +229,7 @@ void conf_key_kind(const struct conf_key *key, struct buf *out) {
         [CONF_SIZE] = "size",           [CONF_DURATION] = "duration", [CONF_MILLIS] = "duration",
         [CONF_SERVERS] = "addresses",   [CONF_ADDRESS] = "address",   [CONF_NETWORKS] = "networks",
         [CONF_LISTENERS] = "listeners", [CONF_WEB_HOSTS] = "hosts",
+        [CONF_FIELDS] = "names",
     };
     buf_addz(out, key->choices ? key->choices : names[key->kind]);
     if (!key->min && !key->max) return;

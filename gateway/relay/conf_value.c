@@ -225,6 +225,31 @@ static bool read_web_hosts(const struct conf_place *place, const struct conf_key
     return good;
 }
 
+static bool is_field_name(struct bytes text) { // RFC 5322 2.2
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] <= ' ' || text.at[i] == ':' || text.at[i] == 0x7f) return false;
+    return text.len > 0;
+}
+
+static bool read_fields(const struct conf_place *place, const struct conf_key *key, const struct json *value,
+                        struct err *fault) {
+    struct bytes text;
+    struct buf all = {0};
+    if (json_text(value, &text) && bytes_equal(text, BYTES("none"))) {
+        put_text(place, key, "");
+        return true;
+    }
+    bool good = json_kind(value) == JSON_LIST || wrong_kind(key, value, fault);
+    for (size_t i = 0; good && i < json_count(value); i++) {
+        good = json_text(json_item(value, i), &text) || wrong_kind(key, json_item(value, i), fault);
+        if (good && !is_field_name(text)) good = wrong_text(key, text, fault);
+        if (good) buf_format(&all, "%s%.*s", all.len ? " " : "", BYTES_FMT(text));
+    }
+    if (good) put_text(place, key, arena_z(place->arena, buf_bytes(&all)));
+    buf_release(&all);
+    return good;
+}
+
 static bool read_networks(const struct conf_place *place, const struct conf_key *key,
                           const struct json *value, struct err *fault) {
     size_t count = json_count(value);
@@ -271,6 +296,8 @@ bool conf_value_read(const struct conf_place *place, const struct conf_key *key,
         return read_servers(place, key, value, fault);
     case CONF_WEB_HOSTS:
         return read_web_hosts(place, key, value, fault);
+    case CONF_FIELDS:
+        return read_fields(place, key, value, fault);
     case CONF_NETWORKS:
         return read_networks(place, key, value, fault);
     case CONF_LISTENERS:
@@ -303,6 +330,7 @@ bool conf_value_same(const struct conf_key *key, const void *a, const void *b) {
     case CONF_CHOICE:
     case CONF_SERVERS:
     case CONF_WEB_HOSTS:
+    case CONF_FIELDS:
         memcpy(&one, x, sizeof one);
         memcpy(&other, y, sizeof other);
         return one == other || (one && other && strcmp(one, other) == 0);

@@ -5,6 +5,7 @@
 #include "net/listener.h"
 #include "relay/control.h"
 #include "relay/intake.h"
+#include "relay/journal.h"
 #include "relay/lane.h"
 #include "relay/ledger.h"
 #include "relay/password.h"
@@ -241,7 +242,7 @@ static int open_gateway(struct gateway *g, struct err *err) {
     if (!g->events) return EX_CANTCREAT;
     g->event_writer = event_writer_new(g->events, g->loop, &g->clock);
     struct store_options options = {.path = conf->store, .segment_bytes = conf->segment_size, .ceiling_bytes = conf->store_ceiling,
-                                    .reserve_bytes = conf->store_reserve, .journal_max = conf->journal, .clock = &g->clock,
+                                    .reserve_bytes = conf->store_reserve, .journal_max = conf->journal_max, .clock = &g->clock,
                                     .log = &g->log};
     g->store = store_open(&options, err);
     if (!g->store) return EX_IOERR;
@@ -264,6 +265,7 @@ static void hear_out(struct gateway *g) {
 static void close_gateway(struct gateway *g) {
     if (g->control) control_free(&g->control);
     if (g->patience) timer_free(&g->patience);
+    journal_broom_free(&g->journal_broom);
     if (g->passwords) password_pool_free(&g->passwords);
     hear_out(g);
     for (int i = 0; i < g->worker_count; i++) worker_free(&g->workers[i]);
@@ -317,6 +319,7 @@ static int run(struct gateway *g, struct signals *signals) {
     }
     event_writer_listen(g->event_writer, tell_first_worker, g);
     reload_keep_first(g);
+    g->journal_broom = journal_broom_new(g);
     announce(g);
     loop_run(g->loop);
     for (int i = 0; i < g->worker_count; i++) {

@@ -21,6 +21,7 @@ struct control;
 struct password_pool;
 struct reload;
 struct rehearsal;
+struct journal_broom;
 
 // Counted by any thread, shown by `status`.
 struct counters {
@@ -49,6 +50,7 @@ struct gateway {
     struct census *census;
     struct password_pool *passwords;
     struct control *control;
+    struct journal_broom *journal_broom;
     struct reload *reload;     // the one under way, NULL
     const struct rehearsal *rehearsal; // NULL: this is no play (relay/rehearsal.h)
     struct worker **workers;

@@ -55,6 +55,7 @@ void job_free(struct job **at) {
     for (size_t i = 0; i < job->count; i++) {
         hook_cancel(&job->recipients[i].hook);
         plan_free(&job->recipients[i].plan);
+        plan_free(&job->recipients[i].routed);
     }
     free(job->recipients);
     generation_free(&job->generation);

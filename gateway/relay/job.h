@@ -15,6 +15,8 @@ struct job_recipient {
     struct recipient record;      // as it was in the store when picked up
     struct recipient_facts facts;
     const struct plan *plan;      // what route said; NULL until then
+    const struct plan *routed;    // the same, while `plan` may become an alternative of it; NULL where decisions are not kept
+    struct hook_trace trace;      // of route
     struct hook_ticket *hook;
     bool open;                    // not yet settled
 };

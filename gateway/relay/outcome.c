@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "base/utf8.h"
 #include "mail/address.h"
+#include "relay/journal.h"
 #include "relay/lane.h"
 #include "relay/ledger.h"
 #include "relay/rehearsal.h"
@@ -26,6 +27,7 @@ struct story {
     const struct client_result *result; // NULL where nothing was tried
     const struct attempt *attempt; // NULL likewise
     const struct verdict *verdict; // NULL likewise
+    const struct journal_retry *retry; // how it came about; NULL likewise
     struct bytes because;
     struct bytes where;
     struct bytes policy;
@@ -95,7 +97,10 @@ static void put_limit(struct jsonl *j, const struct soonest *l) {
     jsonl_close(j, '}');
 }
 
-static struct bytes tell(struct writing *w, const struct job_recipient *r, const struct change *c, const struct story *st) {
+// With the first outcome of recipient 0: as long as it has none the message is there to ask.
+static bool carries_transaction(const struct job_recipient *r) { return r->record.n == 0 && !r->record.last_ms; }
+
+static void tell(struct writing *w, const struct job_recipient *r, struct change *c, const struct story *st) {
     struct job *job = w->job;
     struct buf out = {0};
     int64_t now = clock_ms(&job->owner->gateway->clock);
@@ -104,7 +109,7 @@ static struct bytes tell(struct writing *w, const struct job_recipient *r, const
         rehearsal_tell(job->owner->gateway->rehearsal, &(struct rehearsed_fate){
             .type = st->type, .id = job->message.id, .n = r->record.n, .recipient = r->record.address, .plan = st->plan,
             .instead_of = before != st->plan ? before : NULL, .code = st->result ? st->result->reply.code : 0});
-        return BYTES(""); // no event file, no journal
+        return; // no event file, no journal
     }
     buf_reserve(&out, 1000); // most events fit
     struct jsonl j = event_start(&out, &job->owner->gateway->clock, st->type);
@@ -134,9 +139,13 @@ static struct bytes tell(struct writing *w, const struct job_recipient *r, const
     jsonl_text(&j, "where", st->where);
     jsonl_text(&j, "because", st->because);
     jsonl_end(&j);
-    struct bytes line = arena_copy(settle_arena(w->settle), buf_bytes(&out));
+    size_t line = out.len;
+    if (r->routed && st->plan)
+        journal_outcome(&out, &(struct journal_route){r->record.n, r->record.attempts, r->record.last_ms, r->record.outcome, r->routed, r->trace},
+                        st->retry, carries_transaction(r) ? &job->message : NULL, bytes_of(job->owner->site->conf->journal_headers));
+    c->entry = arena_copy(settle_arena(w->settle), buf_bytes(&out));
+    c->event = bytes_first(c->entry, line);
     buf_release(&out);
-    return line;
 }
 
 static struct bytes outcome_json(struct writing *w, const struct story *st) {
@@ -212,7 +221,7 @@ static struct change *add(struct writing *w, struct job_recipient *r, const stru
     c->fate = fate;
     c->record = r->record;
     suppress(w, c, r, st);
-    c->event = tell(w, r, c, st);
+    tell(w, r, c, st);
     if (fate == FATE_GONE) return c; // no record is left to say more in
     c->record.decision = decision_json(w, st);
     if (st->result) c->record.outcome = outcome_json(w, st);
@@ -337,10 +346,10 @@ static void exhaust(struct writing *w, const struct verdict *v) {
     }
 }
 
-static void decide(struct writing *w, size_t at, const struct verdict *v) {
+static void decide(struct writing *w, size_t at, const struct verdict *v, const struct journal_retry *retry) {
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
-    struct story st = {.attempt = a, .result = &a->results[at], .plan = a->plan, .verdict = v, .because = v->origin.because,
+    struct story st = {.attempt = a, .result = &a->results[at], .plan = a->plan, .verdict = v, .retry = retry, .because = v->origin.because,
                        .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress};
     struct reply final = v->reply.code ? v->reply : st.result->reply;
     if (v->kind == VERDICT_GIVE_UP) {
@@ -356,8 +365,9 @@ static void decide(struct writing *w, size_t at, const struct verdict *v) {
 static void on_verdict(void *arg, const struct verdict *v) {
     struct asked *asked = arg;
     struct writing *w = asked->writing;
+    struct journal_retry retry = {&asked->facts, v, hook_trace(asked->hook)};
     asked->hook = NULL;
-    decide(w, asked->at, v);
+    decide(w, asked->at, v, &retry);
     if (--w->asking == 0) submit(w);
 }
 

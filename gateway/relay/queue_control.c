@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "mail/header.h"
+#include "relay/journal.h"
 #include "relay/lane.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
@@ -225,10 +226,12 @@ static bool each_recipient(void *arg, const struct recipient *r) {
 }
 
 static bool each_journal(void *arg, int64_t at_ms, struct bytes entry) {
+    struct bytes event = journal_event(entry);
+    if (!event.len) return true; // of the session's hooks
     struct buf out = {0};
     struct jsonl j = jsonl_begin(&out);
     (void)at_ms;
-    jsonl_raw(&j, "journal", entry);
+    jsonl_raw(&j, "journal", event);
     jsonl_end(&j);
     asker_row(((struct walk *)arg)->asker, buf_bytes(&out));
     ((struct walk *)arg)->count++;
@@ -388,7 +391,7 @@ static void bounce_one(struct walk *w, const struct message *m, const struct rec
     jsonl_text(&j, "recipient", r->address);
     jsonl_textz(&j, "because", "by an operator");
     jsonl_end(&j);
-    c->event = arena_copy(settle_arena(s), buf_bytes(&line));
+    c->event = c->entry = arena_copy(settle_arena(s), buf_bytes(&line));
     buf_release(&line);
     c->report = r->notify == 0 || (r->notify & NOTIFY_FAILURE);
     c->reported = (struct report_recipient){.address = c->record.address, .orcpt = c->record.orcpt, .action = REPORT_FAILED,

@@ -108,6 +108,11 @@ static void on_plan(void *arg, const struct plan *plan) {
     struct asking *asking = arg;
     struct job *job = asking->job;
     struct job_recipient *r = &job->recipients[asking->at];
+    if (job->owner->site->conf->journal_decisions) {
+        r->routed = plan_ref(plan);
+        r->trace = hook_trace(r->hook);
+        r->trace.looked = arena_copy(&job->arena, r->trace.looked);
+    }
     r->hook = NULL;
     r->plan = plan_ref(plan);
     tell_plan(job, r);

@@ -6,6 +6,7 @@
 #include "relay/accept.h"
 #include "relay/admission.h"
 #include "relay/intake.h"
+#include "relay/journal.h"
 #include "relay/password.h"
 #include "relay/trace.h"
 
@@ -38,6 +39,16 @@ struct session {
     struct login_facts login;       // while ASK_LOGIN waits
 
     struct arena transaction;
+    struct asked {                  // what `hook` is about
+        enum journal_hook hook;
+        struct bytes subject;
+    } asked;
+    struct bytes sender;            // of the transaction
+    uint64_t size_said;
+    struct bytes told_head;         // as the message hook saw it, where that was edited
+    uint64_t told_size;
+    bool smtputf8, refused;         // refused: something of the transaction was
+    struct buf connect_call, calls; // for the journal
     struct content *content;        // of `accept`, from the first body byte
     struct accept *accept;          // under way: owned by the session until submitted
     struct admission *admission;    // of limits that the message counts against; asked for, then kept until it is stored
@@ -56,10 +67,28 @@ static void drive(struct session *s);
 
 // ---- the end ----------------------------------------------------------------------------------------------------
 
+// What was refused and came to no message.
+static void keep_refusal(struct session *s) {
+    struct buf facts = {0};
+    session_facts_encode(&s->facts, &facts);
+    struct journal_transaction t = {
+        .received_ms = clock_ms(&s->worker->gateway->clock), .sender = s->sender, .session = buf_bytes(&facts),
+        .policy = s->generation ? bytes_of(generation_version(s->generation)) : BYTES(""),
+        .head = s->content ? buf_bytes(&s->content->head) : BYTES(""),
+        .trail = {.flags = s->smtputf8 ? JOURNAL_SMTPUTF8 : 0, .size = s->told_size, .size_said = s->size_said, .calls = buf_bytes(&s->calls)},
+    };
+    journal_refusal(s->worker, &t);
+    buf_release(&facts);
+}
+
 static void forget_transaction(struct session *s) {
     if (s->asking) admission_cancel(&s->admission);
     else admission_settle(&s->admission, s->submitted);
     s->asking = false;
+    if (s->refused && !s->submitted) keep_refusal(s);
+    s->refused = false;
+    s->sender = s->told_head = BYTES("");
+    buf_release(&s->calls);
     if (s->accept && s->submitted) accept_forget(s->accept);
     else accept_free(&s->accept);
     s->accept = NULL;
@@ -76,6 +105,7 @@ void session_free(struct session **at) {
     hook_cancel(&s->hook);
     password_cancel(&s->password);
     forget_transaction(s);
+    buf_release(&s->connect_call);
     arena_release(&s->transaction);
     timer_free(&s->patience);
     if (s->conn) conn_free(&s->conn);
@@ -115,9 +145,18 @@ static void tell_fault(struct session *s, const struct origin *origin, const cha
     event_end(s->worker->events);
 }
 
+// For the journal. What is behind the first 64 KiB of a transaction is not kept (relay/journal).
+static void note_call(struct session *s, const struct answer *a) {
+    if (!s->site->conf->journal_decisions || s->calls.len > JOURNAL_CALLS_MAX) return;
+    struct hook_trace trace = hook_trace(s->hook);
+    if (a->kind == ANSWER_REJECT || a->kind == ANSWER_DEFER || a->kind == ANSWER_DISCARD) s->refused = true;
+    journal_call(s->asked.hook == JOURNAL_CONNECT ? &s->connect_call : &s->calls, s->asked.hook, &trace, s->asked.subject, a);
+}
+
 // What connect, sender and recipient have in common: accept goes on with the machine's own words.
 static void answered(void *arg, const struct answer *a) {
     struct session *s = arg;
+    note_call(s, a);
     s->hook = NULL;
     if (a->origin.fault) tell_fault(s, &a->origin, "session");
     bool good = a->kind == ANSWER_ACCEPT || a->kind == ANSWER_HOLD || a->kind == ANSWER_DISCARD;
@@ -147,11 +186,17 @@ static void ask_sender(struct session *s, const struct server_path *path) {
         return say(s, &r);
     }
     struct address_facts facts = address_facts(s, path);
+    s->sender = arena_copy(&s->transaction, path->address);
+    s->size_said = path->size;
+    s->smtputf8 = path->smtputf8;
+    s->asked = (struct asked){JOURNAL_SENDER, s->sender};
+    buf_add(&s->calls, buf_bytes(&s->connect_call));
     s->hook = hook_sender(s->generation, &s->facts, &facts, answered, s);
 }
 
 static void ask_recipient(struct session *s, const struct server_path *path) {
     struct address_facts facts = address_facts(s, path);
+    s->asked = (struct asked){JOURNAL_RECIPIENT, arena_copy(&s->transaction, path->address)};
     s->hook = hook_recipient(s->generation, &s->facts, &facts, answered, s);
 }
 
@@ -268,6 +313,16 @@ static void stored(void *arg, bool good, const struct err *why) {
     say(s, &ok);
 }
 
+static struct bytes trail_of(struct session *s, struct arena *arena) {
+    struct buf trail = {0};
+    if (!s->site->conf->journal_decisions) return BYTES("");
+    journal_trail(&trail, &(struct journal_trail){.size = s->told_size, .size_said = s->size_said, .flags = s->smtputf8 ? JOURNAL_SMTPUTF8 : 0,
+                                                  .head = s->told_head, .calls = buf_bytes(&s->calls)});
+    struct bytes kept = arena_copy(arena, buf_bytes(&trail));
+    buf_release(&trail);
+    return kept;
+}
+
 static void complete(struct session *s, const struct answer *a) {
     struct arena *arena = accept_arena(s->accept);
     struct message *m = accept_message(s->accept);
@@ -280,6 +335,8 @@ static void complete(struct session *s, const struct answer *a) {
     session_facts_encode(&s->facts, &facts);
     m->facts = arena_copy(arena, buf_bytes(&facts));
     buf_release(&facts);
+    m->trail = trail_of(s, arena);
+    s->refused = false; // it is kept with the message
     for (size_t i = 0; i < server_recipient_count(s->server); i++) {
         const struct server_path *p = server_recipient(s->server, i);
         struct recipient r = {.address = arena_copy(arena, p->address), .notify = p->notify,
@@ -304,9 +361,18 @@ static void admitted(void *arg, const struct reply *refused) {
     say(s, &r);
 }
 
+// As the hook saw it, before its edits; of that the journal keeps what it keeps.
+static void keep_told_head(struct session *s) {
+    struct buf kept = {0};
+    journal_keep_fields(&kept, buf_bytes(&s->content->head), bytes_of(s->site->conf->journal_headers));
+    s->told_head = arena_copy(&s->transaction, buf_bytes(&kept));
+    buf_release(&kept);
+}
+
 static void message_decided(void *arg, const struct answer *a) {
     struct session *s = arg;
     struct err err;
+    note_call(s, a);
     s->hook = NULL;
     if (a->origin.fault) tell_fault(s, &a->origin, "message");
     if (a->kind == ANSWER_REJECT || a->kind == ANSWER_DEFER) {
@@ -326,6 +392,7 @@ static void message_decided(void *arg, const struct answer *a) {
         struct reply r = reply_make(250, "2.0.0", "Ok");
         return say(s, &r);
     }
+    if (a->edit_count) keep_told_head(s);
     if (!answer_edit(a, &s->content->head, &err)) {
         log_fault(&s->worker->gateway->log, "%.*s: header edit by %.*s: %s", BYTES_FMT(s->facts.id),
                   BYTES_FMT(a->origin.where), err.text);
@@ -383,6 +450,8 @@ static void ask_message(struct session *s) {
         .received_ms = m->received_ms, .expires_ms = m->received_ms + s->site->conf->expire_s * 1000,
         .recipient_count = count, .recipients = recipients,
     };
+    s->told_size = facts.size;
+    s->asked = (struct asked){JOURNAL_MESSAGE, BYTES("")};
     s->hook = hook_message(s->generation, &s->facts, &facts, message_decided, s);
 }
 
@@ -393,6 +462,7 @@ static void ask(struct session *s, const struct server_want *want) {
     switch (want->ask) {
     case ASK_CONNECT:
         current_generation(s);
+        s->asked = (struct asked){JOURNAL_CONNECT, BYTES("")};
         s->hook = hook_connect(s->generation, &s->facts, answered, s);
         return;
     case ASK_LOGIN: ask_login(s, &want->login); return;

@@ -80,8 +80,8 @@ static bool write_change(struct settle *s, struct change *c, struct txn *txn, st
     if (c->suppress.scope.len &&
         !txn_put_suppression(txn, &c->suppress, SUPPRESSION_LENGTHEN, c->suppress.added_ms, err))
         return false;
-    if (!c->event.len) return true;
-    return txn_put_journal(txn, id, clock_ms(&s->gateway->clock), bytes_first(c->event, c->event.len - 1), err);
+    if (!c->entry.len) return true;
+    return txn_put_journal(txn, id, clock_ms(&s->gateway->clock), c->entry, err);
 }
 
 static bool with_report(const struct settle *s) { return s->report.id && s->end == s->count; }

@@ -18,7 +18,8 @@ enum fate { FATE_GONE, FATE_STAYS }; // settled for good; or changed and queued 
 struct change {
     enum fate fate;
     struct recipient record;     // STAYS: as it shall be. GONE: id and n count
-    struct bytes event;          // the JSON line, with LF: journal and event file
+    struct bytes event;          // the JSON line, with LF: for the event file
+    struct bytes entry;          // for the journal: the same, and what relay/journal puts behind it
     bool report;                 // this recipient is named in the report
     struct report_recipient reported;
     struct suppression suppress; // put on the suppression list with it; scope "": nothing is

@@ -74,7 +74,7 @@ void worker_generation_options(const struct gateway *g, const struct site *site,
     *out = (struct generation_options){
         .memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
         .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base, .hostname = conf->hostname, .http_hosts = conf->http_hosts,
-        .clock = &g->clock, .log = &g->log,
+        .clock = &g->clock, .log = &g->log, .keep_lookups = conf->journal_decisions,
     };
 }
 

@@ -18,6 +18,12 @@ struct ledger;
 struct tokens;
 struct logins;
 
+// What refusals may still take of the journal (relay/journal).
+struct journal_share {
+    double left;
+    int64_t looked_ms; // 0: never
+};
+
 struct worker {
     struct gateway *gateway;
     unsigned index;
@@ -39,6 +45,7 @@ struct worker {
     struct logins *logins;
     struct timer *tick;              // keeps the loop turning for the watchdog
     _Atomic uint64_t id_stamp;       // of the last id made: milliseconds and sequence in one word
+    struct journal_share journal_share;
     size_t grants;                   // asked here and not settled yet
     size_t accepting;                // messages given to the store whose answer is outstanding
     bool stopping;

@@ -115,7 +115,7 @@ static int safe_load(lua_State *l) {
 
 static int os_time(lua_State *l) {
     if (lua_isnoneornil(l, 1)) {
-        lua_pushinteger(l, clock_ms(vm_clock(vm_of(l))) / 1000);
+        lua_pushinteger(l, vm_now(vm_of(l)) / 1000);
         return 1;
     }
     lua_pushvalue(l, lua_upvalueindex(1));
@@ -135,7 +135,7 @@ static int os_date(lua_State *l) {
     else
         lua_pushvalue(l, 1);
     if (lua_isnil(l, 2))
-        lua_pushinteger(l, clock_ms(vm_clock(vm_of(l))) / 1000);
+        lua_pushinteger(l, vm_now(vm_of(l)) / 1000);
     else
         lua_pushvalue(l, 2);
     lua_call(l, 2, 1);

@@ -26,6 +26,7 @@ struct vm {
     int64_t stretch_end_us;
     int64_t cpu_mark_us; // of the thread, when the stretch was over for the first time; 0 before
     void *run;
+    int64_t now_ms; // 0: the clock's
     bool waiting;
     lua_State *pool[POOL];
     int pooled;
@@ -183,8 +184,11 @@ struct vm *vm_of(lua_State *l) {
 void *vm_owner(const struct vm *vm) {
     return vm->owner;
 }
-const struct clock *vm_clock(const struct vm *vm) {
-    return vm->clock;
+int64_t vm_now(const struct vm *vm) {
+    return vm->now_ms ? vm->now_ms : clock_ms(vm->clock);
+}
+void vm_set_now(struct vm *vm, int64_t now_ms) {
+    vm->now_ms = now_ms;
 }
 const struct log *vm_log(const struct vm *vm) {
     return vm->log;

@@ -45,7 +45,8 @@ struct vm *vm_new(const struct vm_options *options, struct err *err); // sandbox
 void vm_free(struct vm **vm);                                         // nothing may run or wait in it
 struct vm *vm_of(lua_State *l);                                       // of any coroutine of the state
 void *vm_owner(const struct vm *vm);
-const struct clock *vm_clock(const struct vm *vm);
+int64_t vm_now(const struct vm *vm);           // what time it is for scripts, in milliseconds
+void vm_set_now(struct vm *vm, int64_t now_ms); // it stands still there; 0: it is the clock's
 const struct log *vm_log(const struct vm *vm);
 uint64_t vm_memory(const struct vm *vm); // bytes in use
 

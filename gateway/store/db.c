@@ -53,7 +53,7 @@ struct db {
     MDB_env *env;
     MDB_dbi table[TABLE_COUNT];
     const struct log *log;
-    bool fleeting;
+    bool fleeting, looking; // looking: read only
     size_t map_bytes;
     struct db_txn write;
     struct {
@@ -141,7 +141,7 @@ static void rest(struct db *db) {
 
 // What is not to last is written where it is mapped: the page cache is as good as a disk to it.
 static unsigned env_flags(const struct db *db) {
-    return MDB_NOTLS | MDB_NORDAHEAD | (db->fleeting ? MDB_NOSYNC | MDB_WRITEMAP | MDB_NOMEMINIT : 0);
+    return MDB_NOTLS | MDB_NORDAHEAD | (db->looking ? MDB_RDONLY : 0) | (db->fleeting ? MDB_NOSYNC | MDB_WRITEMAP | MDB_NOMEMINIT : 0);
 }
 
 static int env_open(struct db *db, const char *path, size_t map_bytes) {
@@ -160,10 +160,10 @@ static int env_open(struct db *db, const char *path, size_t map_bytes) {
 
 static int tables_open(struct db *db) {
     MDB_txn *txn;
-    int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(db->env, NULL, db->looking ? MDB_RDONLY : 0, &txn);
     if (rc) return rc;
     for (int i = 0; i < TABLE_COUNT && !rc; i++)
-        rc = mdb_dbi_open(txn, table_name[i], MDB_CREATE, &db->table[i]);
+        rc = mdb_dbi_open(txn, table_name[i], db->looking ? 0 : MDB_CREATE, &db->table[i]);
     if (!rc) return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
     return rc;
@@ -249,6 +249,17 @@ struct db *db_open(const char *path, bool fleeting, const struct log *log, struc
         if (!fleeting) rest_init(db);
         return db;
     }
+    err_set(err, "%s/data.mdb: %s", path, mdb_strerror(rc));
+    db_close(&db);
+    return NULL;
+}
+
+struct db *db_look(const char *path, const struct log *log, struct err *err) {
+    struct db *db = must_alloc(sizeof *db);
+    db->log = log;
+    db->looking = true;
+    int rc = env_open_somewhere(db, path);
+    if (!rc) return db;
     err_set(err, "%s/data.mdb: %s", path, mdb_strerror(rc));
     db_close(&db);
     return NULL;

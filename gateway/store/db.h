@@ -14,6 +14,7 @@
 struct db;
 struct db_txn;
 
+struct db *db_look(const char *path, const struct log *log, struct err *err); // read only, beside another process
 // path: an existing directory. fleeting: see struct store_options.
 struct db *db_open(const char *path, bool fleeting, const struct log *log, struct err *err);
 void db_close(struct db **db);

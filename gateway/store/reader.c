@@ -214,6 +214,21 @@ static bool walk_entries(struct reader *r, enum table table, struct bytes from, 
     return more;
 }
 
+bool reader_journal(struct reader *r, uint64_t from_id,
+                    bool (*each)(void *arg, uint64_t id, int64_t at_ms, struct bytes entry), void *arg) {
+    struct db_walk walk = {.txn = r->txn, .table = TABLE_JOURNAL};
+    struct key start = key_journal(from_id, 0, 0);
+    bool more = true;
+    bug_if(!r->is_open);
+    for (bool at = db_seek(&walk, key_bytes(&start)); at && more; at = more && db_next(&walk)) {
+        uint64_t id;
+        int64_t at_ms;
+        if (key_to_journal(walk.key, &id, &at_ms)) more = each(arg, id, at_ms, walk.value);
+    }
+    db_walk_end(&walk);
+    return more;
+}
+
 bool reader_walk(struct reader *r, enum table table, struct bytes prefix, each_entry *each, void *arg) {
     return walk_entries(r, table, prefix, prefix, each, arg);
 }

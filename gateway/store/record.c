@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { MESSAGE_VERSION = 1, RECIPIENT_VERSION = 1 };
+enum { MESSAGE_VERSION = 2 /* 1: without trail */, RECIPIENT_VERSION = 1 };
 enum {
     MESSAGE_FIXED = 1 + 8 + 8 + 4 + 4 + 4 + 8 + 8 + 32, // version .. body_hash
     RECIPIENT_FIXED = 1 + 1 + 4 + 8 + 8 + 4,            // version .. notify
@@ -78,12 +78,13 @@ void message_encode(const struct message *m, struct buf *out) {
     add_text(out, m->tags);
     add_text(out, m->policy);
     add_text(out, m->head);
+    add_text(out, m->trail);
 }
 
 bool message_decode(uint64_t id, struct bytes from, struct message *out, struct err *err) {
     struct cutter c = {from, false};
     uint8_t version = (uint8_t)*cut(&c, 1);
-    if (from.len && version != MESSAGE_VERSION)
+    if (from.len && (version < 1 || version > MESSAGE_VERSION))
         return err_set(err, "message %016llx: encoding version %u, this program knows %d",
                        (unsigned long long)id, version, MESSAGE_VERSION);
     *out = (struct message){.id = id};
@@ -102,6 +103,7 @@ bool message_decode(uint64_t id, struct bytes from, struct message *out, struct 
     out->tags = cut_text(&c);
     out->policy = cut_text(&c);
     out->head = cut_text(&c);
+    out->trail = version > 1 ? cut_text(&c) : BYTES("");
     if (c.short_of || c.rest.len)
         return err_set(err, "message %016llx: the record is %s", (unsigned long long)id,
                        c.short_of ? "cut short" : "longer than its fields");
@@ -207,6 +209,7 @@ void message_copy(struct arena *arena, const struct message *from, struct messag
     to->tags = kept(arena, from->tags);
     to->policy = kept(arena, from->policy);
     to->head = kept(arena, from->head);
+    to->trail = kept(arena, from->trail);
 }
 
 void recipient_copy(struct arena *arena, const struct recipient *from, struct recipient *to) {

@@ -34,6 +34,7 @@ struct message {
     struct bytes facts;      // session facts as JSON object text (client, helo, listener, tls, user's facts): for route and explain
     struct bytes tags;       // JSON object text, "" for none
     struct bytes policy;     // version of the policy that accepted it
+    struct bytes trail;      // how its hooks decided (relay/journal), ""
     struct bytes head;       // header block as it will be sent, without the empty line
     uint8_t body_hash[32];   // SHA-256 of the relaxed body (RFC 6376 3.4.4): signing never reads the body again
     struct place body;       // the body without the empty line before it

@@ -125,13 +125,24 @@ struct store *store_open(const struct store_options *options, struct err *err) {
     return NULL;
 }
 
+struct store *store_look(const char *path, const struct clock *clock, const struct log *log, struct err *err) {
+    struct store *s = must_alloc(sizeof *s);
+    s->path = bytes_dupz(bytes_of(path));
+    s->clock = clock;
+    s->log = log;
+    s->dir = s->segment_dir = s->lock = -1;
+    s->db = db_look(path, log, err);
+    if (!s->db) store_close(&s);
+    return s;
+}
+
 void store_close(struct store **store) {
     struct store *s = *store;
     if (!s) return;
     bug_if(atomic_load(&s->readers) != 0);
-    writer_stop(&s->writer);
+    if (s->writer) writer_stop(&s->writer);
     compact_release(&s->compact);
-    if (s->db) {
+    if (s->db && s->space) {
         segments_release(&s->segments);
         files_release(&s->files);
     }

@@ -47,6 +47,9 @@ struct store_options {
 };
 
 struct store *store_open(const struct store_options *options, struct err *err); // also: lock against a second process, recovery sweep
+// For looking only, also while another process has it open: store_open's lock is not taken, nothing can be submitted. What is read
+// is a snapshot of the last commit; a snapshot held for long keeps the other process from using freed pages again.
+struct store *store_look(const char *path, const struct clock *clock, const struct log *log, struct err *err);
 void store_close(struct store **store);      // commits what was submitted, then ends the writer
 bool store_has_room(const struct store *store);
 bool store_is_sick(const struct store *store);
@@ -83,7 +86,10 @@ bool must_use txn_put_recipient(struct txn *t, const struct recipient *r, struct
 bool must_use txn_drop_recipient(struct txn *t, uint64_t id, uint32_t n, bool *last, struct err *err);
 bool must_use txn_get_message(struct txn *t, uint64_t id, struct message *out, bool *found, struct err *err);
 bool must_use txn_get_recipient(struct txn *t, uint64_t id, uint32_t n, struct recipient *out, bool *found, struct err *err);
-bool must_use txn_put_journal(struct txn *t, uint64_t id, int64_t at_ms, struct bytes entry, struct err *err); // JSON object text; oldest fall out
+// `entry`: what relay/journal makes. The oldest fall out.
+bool must_use txn_put_journal(struct txn *t, uint64_t id, int64_t at_ms, struct bytes entry, struct err *err);
+// Drops entries of messages received before that, `most` of them at most; *more: there are others.
+bool must_use txn_trim_journal(struct txn *t, int64_t before_ms, int most, bool *more, struct err *err);
 // Named small values (policy bundles, state): table is one of the store's open tables, see db.h.
 enum table { TABLE_MESSAGE, TABLE_RECIPIENT, TABLE_DUE, TABLE_PLACE, TABLE_SEGMENT, TABLE_LEDGER, TABLE_SUPPRESSION, TABLE_SHELF,
              TABLE_JOURNAL, TABLE_POLICY, TABLE_META, TABLE_COUNT };
@@ -118,6 +124,8 @@ bool reader_parked(struct reader *r, struct bytes lane, bool (*each)(void *arg, 
 // Every lane that has parked recipients (skips from lane to lane: cost follows the number of lanes).
 bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes lane), void *arg);
 bool reader_journal_of(struct reader *r, uint64_t id, bool (*each)(void *arg, int64_t at_ms, struct bytes entry), void *arg);
+// All entries from the message `from_id` on, in the order of messages.
+bool reader_journal(struct reader *r, uint64_t from_id, bool (*each)(void *arg, uint64_t id, int64_t at_ms, struct bytes entry), void *arg);
 bool reader_walk(struct reader *r, enum table table, struct bytes prefix, bool (*each)(void *arg, struct bytes key, struct bytes value), void *arg);
 // From the first key at or above `from` to the table's end.
 bool reader_walk_from(struct reader *r, enum table table, struct bytes from, bool (*each)(void *arg, struct bytes key, struct bytes value), void *arg);

@@ -117,7 +117,8 @@ static void values_arrive(void **state) {
                   " workers = 3, log = 'trace', dns = { servers = { '127.0.0.1', '[::1]:5353' }, timeout = "
                   "0.25, trust_ad = true },\n"
                   " http = { hosts = { 'api.example', '*.example.org', '[::1]:8443' }, private = true },\n"
-                  " store = { path = '/q', ceiling = '1GiB', journal = 0 },\n"
+                  " store = { path = '/q', ceiling = '1GiB' },\n"
+                  " journal = { max = 500, keep = '2d', decisions = false, headers = { 'List-ID', 'X-Kind' } },\n"
                   " delivery = { family = '6', expire = '1d12h', idle = 0, port = 2526 },\n"
                   " limits = { message_size = 2 * mb, idle = 7 },\n"
                   " listeners = { { kind = 'submission', address = '[::1]:2587', name = 'apps', allow = { "
@@ -135,7 +136,10 @@ static void values_arrive(void **state) {
     assert_true(conf->http_private);
     assert_string_equal(conf->store, "/q");
     assert_int_equal(conf->store_ceiling, 1 << 30);
-    assert_int_equal(conf->journal, 0);
+    assert_int_equal(conf->journal_max, 500);
+    assert_int_equal(conf->journal_keep_s, 2 * 86400);
+    assert_false(conf->journal_decisions);
+    assert_string_equal(conf->journal_headers, "List-ID X-Kind");
     assert_string_equal(conf->family, "6");
     assert_int_equal(conf->expire_s, 36 * 3600);
     assert_int_equal(conf->lane_idle_s, 0);

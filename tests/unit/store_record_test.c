@@ -21,6 +21,7 @@ static struct message full_message(void) {
                         .tags = BYTES("{}"),
                         .policy = BYTES("abc"),
                         .head = BYTES("Subject: nul \0 inside\r\n"),
+                        .trail = BYTES("\1\0x"),
                         .recipients = UINT32_MAX,
                         .body = {.segment = 9, .offset = UINT64_C(1) << 40, .length = 12345}};
     for (int i = 0; i < 32; i++)
@@ -59,7 +60,7 @@ static void a_message_comes_back_as_it_went(void **state) {
     assert_true(bytes_equal(back.sender, m.sender) && bytes_equal(back.envid, m.envid));
     assert_true(bytes_equal(back.user, m.user) && bytes_equal(back.facts, m.facts));
     assert_true(bytes_equal(back.tags, m.tags) && bytes_equal(back.policy, m.policy));
-    assert_true(bytes_equal(back.head, m.head));
+    assert_true(bytes_equal(back.head, m.head) && bytes_equal(back.trail, m.trail));
     buf_release(&out);
 }
 
@@ -115,6 +116,19 @@ static void nothing_shorter_or_longer_decodes(void **state) {
     }
 }
 
+static void the_version_before_has_no_trail(void **state) {
+    (void)state;
+    struct message m = full_message(), back;
+    struct buf out = {0};
+    m.trail = BYTES("");
+    message_encode(&m, &out);
+    out.at[0] = 1;
+    assert_true(message_decode(1, bytes_first(buf_bytes(&out), out.len - 4), &back, NULL));
+    assert_true(bytes_equal(back.head, m.head));
+    assert_int_equal(back.trail.len, 0);
+    buf_release(&out);
+}
+
 static void another_version_or_state_is_refused_in_words(void **state) {
     (void)state;
     struct message m = full_message();
@@ -122,9 +136,9 @@ static void another_version_or_state_is_refused_in_words(void **state) {
     struct buf out = {0};
     struct err err;
     message_encode(&m, &out);
-    out.at[0] = 2;
+    out.at[0] = 3;
     assert_false(message_decode(1, buf_bytes(&out), &m, &err));
-    assert_non_null(strstr(err.text, "encoding version 2"));
+    assert_non_null(strstr(err.text, "encoding version 3"));
     buf_reset(&out);
     recipient_encode(&r, &out);
     for (int was = 0; was < 256; was++) {
@@ -185,6 +199,7 @@ int main(void) {
         cmocka_unit_test(a_recipient_comes_back_as_it_went),
         cmocka_unit_test(empty_ones_too),
         cmocka_unit_test(nothing_shorter_or_longer_decodes),
+        cmocka_unit_test(the_version_before_has_no_trail),
         cmocka_unit_test(another_version_or_state_is_refused_in_words),
         cmocka_unit_test(random_damage_never_reads_outside),
         cmocka_unit_test(ids_are_ordered_by_time_and_readable),
