@@ -109,7 +109,7 @@ return {
         message_size = "50MiB",
         header_size = "256KiB",
         line_length = 1000,        -- of a command
-        text_line_length = 1000,   -- of a message, with CRLF (RFC 5321: 1000)
+        text_line_length = "64KiB", -- of a message, with CRLF (RFC 5321: 1000)
         recipients = 1000,         -- of a transaction
         commands = 10000,          -- of a session, as the next two
         errors = 20,

@@ -7,7 +7,7 @@
 #include <idn2.h>
 #include <stdlib.h>
 
-enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, MAILBOX_MAX = 254, LABEL_MAX = 63, NAME_MAX_DNS = 253 };
+enum { DOMAIN_MAX = 255, MAILBOX_MAX = 254, LABEL_MAX = 63, NAME_MAX_DNS = 253 };
 
 static bool is_alnum(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -57,17 +57,17 @@ static bool take_quoted(struct bytes *rest, struct err *err) {
     return true;
 }
 
-static bool take_dotted(struct bytes *rest, struct err *err) {
-    bool dot = true; // the next character must not be a dot
+// Dots may stand anywhere: RFC 5321 has them between atoms only, but a mobile carrier of Japan gave out "a..b" and "a." for
+// years, and people write there.
+static bool take_local(struct bytes *rest, struct err *err) {
+    size_t whole = rest->len;
     while (rest->len && rest->at[0] != '@') {
-        size_t n = is_atext(rest->at[0]) ? 1 : wide_step(*rest);
-        if (n == 0 && rest->at[0] != '.') return fault_at(err, "the local part", *rest);
-        if (n == 0 && dot) return err_set(err, "a dot in the local part stands first or behind another dot");
-        dot = n == 0;
-        *rest = bytes_skip(*rest, n ? n : 1);
+        size_t n = is_atext(rest->at[0]) || rest->at[0] == '.' ? 1 : wide_step(*rest);
+        if (n == 0) return fault_at(err, "the local part", *rest);
+        *rest = bytes_skip(*rest, n);
     }
     if (rest->len == 0) return err_set(err, "there is no @ and domain");
-    return dot ? err_set(err, "the local part is empty or ends with a dot") : true;
+    return rest->len < whole || err_set(err, "the local part is empty");
 }
 
 // A last label of digits only is no top-level domain but an address whose brackets were forgotten.
@@ -115,12 +115,11 @@ static bool check_domain(struct address *a, struct err *err) {
 bool address_parse(struct bytes mailbox, struct address *out, struct err *err) {
     if (mailbox.len == 0) return err_set(err, "the address is empty");
     struct bytes rest = mailbox;
-    if (!(rest.at[0] == '"' ? take_quoted(&rest, err) : take_dotted(&rest, err))) return false;
+    if (!(rest.at[0] == '"' ? take_quoted(&rest, err) : take_local(&rest, err))) return false;
     struct address a = {.local = bytes_first(mailbox, mailbox.len - rest.len)};
     if (rest.len == 0) return err_set(err, "there is no @ and domain");
     if (rest.at[0] != '@') return fault_at(err, "the place of the @", rest);
     a.domain = bytes_skip(rest, 1);
-    if (a.local.len > LOCAL_MAX) return err_set(err, "the local part is longer than %d octets", LOCAL_MAX);
     if (!check_domain(&a, err)) return false;
     if (mailbox.len > MAILBOX_MAX) return err_set(err, "the address is longer than %d octets", MAILBOX_MAX);
     a.utf8 = !utf8_is_ascii(mailbox);
@@ -206,7 +205,7 @@ static void add_unquoted(struct buf *out, struct bytes local) {
     }
     buf_byte(out, '@');
     struct bytes bare = bytes_skip(buf_bytes(out), start), rest = bare;
-    bool plain = take_dotted(&rest, NULL) && rest.len == 1;
+    bool plain = take_local(&rest, NULL) && rest.len == 1;
     out->len = plain ? out->len - 1 : start;
     if (!plain) buf_add(out, local);
 }

@@ -2,7 +2,8 @@
 // address: a mailbox of the envelope and the domain in it. [libidn2]
 //
 // An `address` points into the text it was parsed from and is good as long as that text. Pure functions, any thread.
-// Limits are those of RFC 5321 4.5.3.1: local part 64 octets, domain 255, the whole 254 (a path of 256 with its <>).
+// Limits are those of RFC 5321 4.5.3.1: domain 255 octets, the whole 254 (a path of 256 with its <>). A local part may be longer than the
+// 64 octets there, as that section asks of who can: return paths that carry a recipient are.
 //
 // Domains are LDH labels, and underscores are tolerated everywhere: hosts named by Windows and by DNS itself carry
 // them, and whether such a name leads anywhere is for DNS to say. A domain in UTF-8 is only checked for its shape

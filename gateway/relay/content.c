@@ -92,6 +92,11 @@ static bool find_end(struct content *c, size_t *end, size_t *body) {
         ptrdiff_t eol = bytes_search(rest, BYTES("\r\n"));
         if (eol < 0) return false;
         struct bytes line = bytes_first(rest, (size_t)eol);
+        if (c->scanned == 0 && bytes_starts(line, BYTES("From "))) { // a mailbox file's separator, left on by scripts: never a field
+            c->head.len -= (size_t)eol + 2;
+            memmove(c->head.at, c->head.at + eol + 2, c->head.len);
+            continue;
+        }
         bool fold = c->scanned > 0 && line.len && (line.at[0] == ' ' || line.at[0] == '\t');
         *end = *body = c->scanned;
         if (line.len == 0) {

@@ -8,7 +8,7 @@ static void add_clean(struct buf *out, struct bytes text) {
     for (size_t i = 0; i < text.len && i < 255; i++) {
         unsigned char c = (unsigned char)text.at[i];
         bool fine = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                    strchr(".-_:[]", c) || c >= 0x80;
+                    strchr(".-_:[]", c);
         buf_byte(out, c && fine ? (char)c : '?');
     }
 }

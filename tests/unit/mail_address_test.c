@@ -46,6 +46,8 @@ static void takes_mailboxes(void **state) {
          "cher.example",
          false, true},
         {"\"j\xc3\xb8 rn\"@x.example", "\"j\xc3\xb8 rn\"", "x.example", false, true},
+        {".a.@x.example", ".a.", "x.example", false, false},
+        {"a..b@x.example", "a..b", "x.example", false, false},
         {"u@win_host.example", "u", "win_host.example", false, false},
         {"u@xn--bcher-kva.example", "u", "xn--bcher-kva.example", false, false},
         {"u@1and1.example", "u", "1and1.example", false, false},
@@ -71,9 +73,6 @@ static void refuses_what_is_none(void **state) {
         "@b",
         "a b@c",
         "a@b c",
-        ".a@b",
-        "a.@b",
-        "a..b@c",
         "a@b@c",
         "a@.b",
         "a@b.",
@@ -136,7 +135,7 @@ static void words_name_the_fault(void **state) {
     } rows[] = {
         {"plain", "no @"},          {"a b@c", "0x20"},         {"a<b@c", "'<'"},    {"a@1.2.3.4", "brackets"},
         {"\"a@b", "closing quote"}, {"a@b..c", "empty label"}, {"\xff@b", "UTF-8"}, {"a@-b", "hyphen"},
-        {"a@[x]", "literal"},       {"a..b@c", "dot"},
+        {"a@[x]", "literal"},       {"@c", "local part is empty"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct address a;
@@ -164,7 +163,9 @@ static void keeps_the_limits(void **state) {
     assert_true(address_parse(buf_bytes(&b), &a, NULL));
     make(&b, 64, 190);
     assert_false(address_parse(buf_bytes(&b), &a, NULL));
-    make(&b, 65, 20);
+    make(&b, 233, 20);
+    assert_true(address_parse(buf_bytes(&b), &a, NULL));
+    make(&b, 234, 20);
     assert_false(address_parse(buf_bytes(&b), &a, NULL));
     make(&b, 1, 252);
     assert_true(address_parse(buf_bytes(&b), &a, NULL));
@@ -293,7 +294,7 @@ static void lists_know_a_mailbox_by_one_text(void **state) {
         {"\"Bob\"@example.net", "bob@example.net"},
         {"\"b\\ob\"@example.net", "bob@example.net"},
         {"\"B.O\"@example.net", "b.o@example.net"},
-        {"\"B..O\"@example.net", "\"b..o\"@example.net"},
+        {"\"B..O\"@example.net", "b..o@example.net"},
         {"\"a b\"@example.net", "\"a b\"@example.net"},
         {"\"a@b\"@example.net", "\"a@b\"@example.net"},
         {"\"\"@example.net", "\"\"@example.net"},

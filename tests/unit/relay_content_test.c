@@ -61,7 +61,9 @@ static void parts_header_and_body(void **state) {
         {"A: 1\r\n\r\nends in cr\r", "A: 1\r\n", "ends in cr\r\r\n"},
         {"", "", ""},
         {"\r\n", "", ""},
-        {"From sender Mon\r\nA: 1\r\n\r\nx\r\n", "", "From sender Mon\r\nA: 1\r\n\r\nx\r\n"},
+        {"From sender Mon\r\nA: 1\r\n\r\nx\r\n", "A: 1\r\n", "x\r\n"},
+        {"A: 1\r\nFrom sender Mon\r\n\r\nx\r\n", "A: 1\r\n", "From sender Mon\r\n\r\nx\r\n"},
+        {"From \r\n", "", ""},
         {"A : 1\r\n\r\nx\r\n", "A : 1\r\n", "x\r\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
