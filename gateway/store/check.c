@@ -93,6 +93,10 @@ static void check_message(struct check *c, struct bytes key, struct bytes value)
     check_body(c, &m);
 }
 
+static struct key place_of(const struct recipient *r) {
+    return key_turn_place(r->lane, r->priority, bytes_hash(r->turn), r->id, r->n);
+}
+
 static void check_recipient(struct check *c, struct bytes key, struct bytes value) {
     struct recipient r;
     struct err why;
@@ -111,7 +115,7 @@ static void check_recipient(struct check *c, struct bytes key, struct bytes valu
         found(c, "recipient %016llx/%u: its message is gone", shown(id), n);
     if (!has(c, TABLE_DUE, key_due(r.due_ms, id, n), &there))
         found(c, "recipient %016llx/%u: not in the due index", shown(id), n);
-    if (r.state == RECIPIENT_PARKED && !has(c, TABLE_PLACE, key_place(r.lane, id, n), &there))
+    if (r.state == RECIPIENT_PARKED && !has(c, TABLE_PLACE, place_of(&r), &there))
         found(c, "recipient %016llx/%u: parked, but not found on its lane", shown(id), n);
     if (r.state == RECIPIENT_HELD) c->held++;
 }
@@ -141,19 +145,16 @@ static void check_due(struct check *c, struct bytes key, struct bytes value) {
 static void check_place(struct check *c, struct bytes key, struct bytes value) {
     (void)value;
     struct recipient r;
-    struct bytes lane;
-    bool whole;
-    uint64_t id;
-    uint32_t n;
-    if (!key_to_place(key, &lane, &whole, &id, &n)) {
+    struct key_of_place at;
+    if (!key_to_place(key, &at)) {
         found(c, "place index: a damaged key of %zu bytes", key.len);
         return;
     }
     struct key own = {0};
-    if (recipient_there(c, id, n, &r) && r.state == RECIPIENT_PARKED) own = key_place(r.lane, id, n);
+    if (recipient_there(c, at.id, at.n, &r) && r.state == RECIPIENT_PARKED) own = place_of(&r);
     if (!bytes_equal(key, key_bytes(&own)))
-        found(c, "place index: lane '%.*s' has %016llx/%u, which is not parked there", BYTES_FMT(lane),
-              shown(id), n);
+        found(c, "place index: lane '%.*s' has %016llx/%u, which is not parked there", BYTES_FMT(at.lane),
+              shown(at.id), at.n);
 }
 
 // Whether the row is still there now: a segment may have been spent since the snapshot.

@@ -57,6 +57,22 @@ struct key key_place(struct bytes lane, uint64_t id, uint32_t n) {
     return k;
 }
 
+struct key key_turn(struct bytes lane, unsigned priority, uint64_t turn) {
+    struct key k = key_lane(lane);
+    bug_if(priority == 0 || priority > UINT8_MAX - KEY_PRIORITY);
+    k.at[k.len++] = (char)(KEY_PRIORITY + priority);
+    add64(&k, turn);
+    return k;
+}
+
+struct key key_turn_place(struct bytes lane, unsigned priority, uint64_t turn, uint64_t id, uint32_t n) {
+    if (priority == 0) return key_place(lane, id, n);
+    struct key k = key_turn(lane, priority, turn);
+    add64(&k, id);
+    add32(&k, n);
+    return k;
+}
+
 struct key key_journal(uint64_t id, int64_t at_ms, uint32_t seq) {
     struct key k = {.len = 0};
     add64(&k, id);
@@ -102,13 +118,21 @@ bool key_to_due(struct bytes key, int64_t *due_ms, uint64_t *id, uint32_t *n) {
     return key_to_recipient(bytes_skip(key, 8), id, n);
 }
 
-bool key_to_place(struct bytes key, struct bytes *lane, bool *whole, uint64_t *id, uint32_t *n) {
+bool key_to_place(struct bytes key, struct key_of_place *out) {
     if (key.len < LANE_PREFIX + KEY_RECIPIENT) return false;
     size_t length = get_be16(key.at), text = length < KEY_LANE_TEXT ? length : KEY_LANE_TEXT;
-    *whole = length <= KEY_LANE_TEXT;
-    if (key.len != LANE_PREFIX + text + (*whole ? 0 : LANE_HASH) + KEY_RECIPIENT) return false;
-    *lane = bytes_range(key.at + LANE_PREFIX, text);
-    return key_to_recipient(bytes_skip(key, key.len - KEY_RECIPIENT), id, n);
+    *out = (struct key_of_place){.whole = length <= KEY_LANE_TEXT};
+    out->lane_end = LANE_PREFIX + text + (out->whole ? 0 : LANE_HASH);
+    bool in_turns = key.len == out->lane_end + KEY_TURN + KEY_RECIPIENT;
+    if (!in_turns && key.len != out->lane_end + KEY_RECIPIENT) return false;
+    out->lane = bytes_range(key.at + LANE_PREFIX, text);
+    if (in_turns) {
+        uint8_t priority = (uint8_t)key.at[out->lane_end];
+        if (priority <= KEY_PRIORITY) return false;
+        out->priority = priority - KEY_PRIORITY;
+        out->turn = get_be64(key.at + out->lane_end + 1);
+    }
+    return key_to_recipient(bytes_skip(key, key.len - KEY_RECIPIENT), &out->id, &out->n);
 }
 
 bool key_to_journal(struct bytes key, uint64_t *id, int64_t *at_ms) {

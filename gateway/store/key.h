@@ -4,9 +4,11 @@
 //   message    id            8
 //   recipient  id n          12
 //   due        ms id n       20   every recipient has exactly one entry
-//   place      lane id n          parked recipients only; lane = be16 length, text; of a text above KEY_LANE_TEXT bytes
+//   place      lane id n          parked recipients only, in the order of age (and all those of stores before turns); lane = be16 length, text; of a text above KEY_LANE_TEXT bytes
 //                                 its first KEY_LANE_TEXT and a hash of the whole (two such lanes that agree in both
 //                                 are told apart by the recipients' records)
+//              lane p turn id n   ... in the order of turns: p = 0xfc + priority (record.h), turn = a hash of its name. No id begins
+//                                 with such a byte before the year 2088, so these stand behind the others of their lane
 //   journal    id ms seq     20
 //   segment    number        4
 //   suppression address 0 scope   of an address above KEY_ADDRESS_TEXT bytes its first KEY_ADDRESS_TEXT and a hash of the whole
@@ -18,11 +20,11 @@
 
 #include "base/bytes.h"
 
-enum { KEY_MAX = 511, KEY_LANE_TEXT = 440, KEY_RECIPIENT = 12, KEY_ADDRESS_TEXT = 320, KEY_SCOPE = 120 };
+enum { KEY_MAX = 511, KEY_LANE_TEXT = 440, KEY_RECIPIENT = 12, KEY_TURN = 9, KEY_PRIORITY = 0xfc, KEY_ADDRESS_TEXT = 320, KEY_SCOPE = 120 };
 
 struct key {
     size_t len;
-    char at[2 + KEY_LANE_TEXT + 8 + KEY_RECIPIENT];
+    char at[2 + KEY_LANE_TEXT + 8 + KEY_TURN + KEY_RECIPIENT];
 };
 
 static inline struct bytes key_bytes(const struct key *k) { return (struct bytes){k->at, k->len}; }
@@ -32,6 +34,8 @@ struct key key_recipient(uint64_t id, uint32_t n);
 struct key key_due(int64_t due_ms, uint64_t id, uint32_t n);
 struct key key_lane(struct bytes lane); // what the place keys of a lane begin with
 struct key key_place(struct bytes lane, uint64_t id, uint32_t n);
+struct key key_turn(struct bytes lane, unsigned priority, uint64_t turn); // what the place keys of a turn begin with; priority above 0
+struct key key_turn_place(struct bytes lane, unsigned priority, uint64_t turn, uint64_t id, uint32_t n); // priority 0: key_place
 struct key key_journal(uint64_t id, int64_t at_ms, uint32_t seq);
 struct key key_segment(uint32_t number);
 struct key key_suppression(struct bytes address, struct bytes scope); // a scope of KEY_SCOPE bytes at most
@@ -40,8 +44,15 @@ struct key key_suppression_of(struct bytes address);                  // what th
 // Taking keys apart; false where the key has not the shape of its table.
 bool key_to_recipient(struct bytes key, uint64_t *id, uint32_t *n);
 bool key_to_due(struct bytes key, int64_t *due_ms, uint64_t *id, uint32_t *n);
-// `*lane` is the text as far as the key has it, `*whole` whether that is all of it.
-bool key_to_place(struct bytes key, struct bytes *lane, bool *whole, uint64_t *id, uint32_t *n);
+struct key_of_place {
+    struct bytes lane;   // the text as far as the key has it
+    bool whole;          // that is all of it
+    unsigned priority;   // 0: in the order of age
+    uint64_t turn, id;
+    uint32_t n;
+    size_t lane_end;     // so many bytes of the key are the lane's
+};
+bool key_to_place(struct bytes key, struct key_of_place *out);
 bool key_to_journal(struct bytes key, uint64_t *id, int64_t *at_ms);
 // `*address` as far as the key has it, `*whole` whether that is all of it.
 bool key_to_suppression(struct bytes key, struct bytes *address, bool *whole, struct bytes *scope);

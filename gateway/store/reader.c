@@ -139,20 +139,93 @@ static bool is_on_lane(struct reader *r, struct bytes lane, uint64_t id, uint32_
     return reader_recipient(r, id, n, &recipient) && bytes_equal(recipient.lane, lane);
 }
 
-bool reader_parked(struct reader *r, struct bytes lane, bool (*each)(void *arg, uint64_t id, uint32_t n),
-                   void *arg) {
+typedef bool each_parked(void *arg, uint64_t id, uint32_t n);
+
+// Keys of a place from `start` on, as long as they begin with `prefix`.
+static bool walk_places(struct reader *r, struct bytes lane, const struct key *start, const struct key *prefix, each_parked *each,
+                        void *arg) {
     struct db_walk walk = {.txn = r->txn, .table = TABLE_PLACE};
+    bool more = true, at = db_seek(&walk, key_bytes(start));
+    bug_if(!r->is_open);
+    for (; at && more; at = more && db_next(&walk)) {
+        struct key_of_place place;
+        if (!bytes_starts(walk.key, key_bytes(prefix))) break;
+        if (!key_to_place(walk.key, &place)) continue;
+        if (place.whole || is_on_lane(r, lane, place.id, place.n)) more = each(arg, place.id, place.n);
+    }
+    db_walk_end(&walk);
+    return more;
+}
+
+bool reader_parked(struct reader *r, struct bytes lane, each_parked *each, void *arg) {
     struct key start = key_lane(lane);
+    return walk_places(r, lane, &start, &start, each, arg);
+}
+
+struct by_age {
+    const struct due *after;
+    each_parked *each;
+    void *arg;
+};
+
+static bool only_after(void *arg, uint64_t id, uint32_t n) {
+    struct by_age *b = arg;
+    if (id == b->after->id && n == b->after->n) return true;
+    return b->each(b->arg, id, n);
+}
+
+// Those in the order of age stand in front of those in turns.
+static bool walk_by_age(struct reader *r, struct bytes lane, struct by_age *b) {
+    struct db_walk walk = {.txn = r->txn, .table = TABLE_PLACE};
+    struct key prefix = key_lane(lane), start = key_place(lane, b->after->id, b->after->n);
+    bool more = true;
+    for (bool at = db_seek(&walk, key_bytes(&start)); at && more; at = more && db_next(&walk)) {
+        struct key_of_place place;
+        if (!bytes_starts(walk.key, key_bytes(&prefix)) || !key_to_place(walk.key, &place) || place.priority) break;
+        if (place.whole || is_on_lane(r, lane, place.id, place.n)) more = only_after(b, place.id, place.n);
+    }
+    db_walk_end(&walk);
+    return more;
+}
+
+bool reader_parked_of(struct reader *r, struct bytes lane, enum priority priority, uint64_t turn, const struct due *after,
+                      each_parked *each, void *arg) {
+    struct by_age b = {after, each, arg};
+    bug_if(!r->is_open);
+    if (priority == PRIORITY_NONE) return walk_by_age(r, lane, &b);
+    struct key prefix = key_turn(lane, priority, turn), start = key_turn_place(lane, priority, turn, after->id, after->n);
+    return walk_places(r, lane, &start, &prefix, only_after, &b);
+}
+
+// The first key behind all that begin as this one does up to `keep`.
+static struct key beyond(struct bytes key, size_t keep) {
+    struct key k = {.len = keep + KEY_TURN + KEY_RECIPIENT};
+    memcpy(k.at, key.at, keep);
+    memset(k.at + keep, 0xff, k.len - keep);
+    return k;
+}
+
+bool reader_parked_turns(struct reader *r, struct bytes lane, const struct parked_turn *after,
+                         bool (*each)(void *arg, const struct parked_turn *turn), void *arg) {
+    struct db_walk walk = {.txn = r->txn, .table = TABLE_PLACE};
+    struct key prefix = key_lane(lane), start = prefix;
     bool more = true;
     bug_if(!r->is_open);
-    for (bool at = db_seek(&walk, key_bytes(&start)); at && more; at = more && db_next(&walk)) {
-        struct bytes text;
-        bool whole;
-        uint64_t id;
-        uint32_t n;
-        if (!bytes_starts(walk.key, key_bytes(&start))) break;
-        if (!key_to_place(walk.key, &text, &whole, &id, &n)) continue;
-        if (whole || is_on_lane(r, lane, id, n)) more = each(arg, id, n);
+    if (after->priority) start = key_turn_place(lane, after->priority, after->hash, UINT64_MAX, UINT32_MAX);
+    for (bool at = db_seek(&walk, key_bytes(&start)); at && more;) {
+        struct key_of_place place;
+        struct recipient first;
+        if (!bytes_starts(walk.key, key_bytes(&prefix))) break;
+        if (!key_to_place(walk.key, &place) || (!place.whole && !is_on_lane(r, lane, place.id, place.n))) {
+            at = db_next(&walk);
+            continue;
+        }
+        struct parked_turn turn = {.priority = (enum priority)place.priority, .hash = place.turn, .name = BYTES("")};
+        struct key next = turn.priority ? key_turn_place(lane, turn.priority, turn.hash, UINT64_MAX, UINT32_MAX)
+                                        : key_turn(lane, PRIORITY_URGENT, 0);
+        if (turn.priority && reader_recipient(r, place.id, place.n, &first)) turn.name = first.turn;
+        more = each(arg, &turn);
+        at = more && db_seek(&walk, key_bytes(&next));
     }
     db_walk_end(&walk);
     return more;
@@ -163,21 +236,17 @@ bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes 
     bool more = true;
     bug_if(!r->is_open);
     for (bool at = db_seek(&walk, BYTES("")); at && more;) {
-        struct bytes lane;
         struct recipient recipient;
-        struct key beyond = {.len = walk.key.len};
-        bool whole;
-        uint64_t id;
-        uint32_t n;
-        if (!key_to_place(walk.key, &lane, &whole, &id, &n)) {
+        struct key_of_place place;
+        if (!key_to_place(walk.key, &place)) {
             at = db_next(&walk);
             continue;
         }
-        memcpy(beyond.at, walk.key.at, walk.key.len);
-        memset(beyond.at + beyond.len - KEY_RECIPIENT, 0xff, KEY_RECIPIENT);
-        if (!whole) lane = reader_recipient(r, id, n, &recipient) ? recipient.lane : lane;
+        struct key next = beyond(walk.key, place.lane_end);
+        struct bytes lane = place.lane;
+        if (!place.whole && reader_recipient(r, place.id, place.n, &recipient)) lane = recipient.lane;
         more = each(arg, lane);
-        at = more && db_seek(&walk, key_bytes(&beyond));
+        at = more && db_seek(&walk, key_bytes(&next));
     }
     db_walk_end(&walk);
     return more;

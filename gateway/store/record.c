@@ -5,13 +5,14 @@
 
 #include <stdio.h>
 
-enum { MESSAGE_VERSION = 2 /* 1: without trail */, RECIPIENT_VERSION = 1 };
+enum { MESSAGE_VERSION = 2 /* 1: without trail */, RECIPIENT_VERSION = 2, RECIPIENT_PLAIN = 1 /* without priority and turn */ };
 enum {
     MESSAGE_FIXED = 1 + 8 + 8 + 4 + 4 + 4 + 8 + 8 + 32, // version .. body_hash
     RECIPIENT_FIXED = 1 + 1 + 4 + 8 + 8 + 4,            // version .. notify
     TEXT_PREFIX = 4,
 };
 
+const char *const priority_name[] = {"", "urgent", "normal", "bulk"};
 const char *const recipient_state_name[] = {"", "due", "parked", "held"};
 
 static void add_be32(struct buf *out, uint32_t v) {
@@ -112,8 +113,10 @@ bool message_decode(uint64_t id, struct bytes from, struct message *out, struct 
 
 void recipient_encode(const struct recipient *r, struct buf *out) {
     bug_if(r->state < RECIPIENT_DUE || r->state > RECIPIENT_HELD);
+    bool ranked = r->state == RECIPIENT_PARKED && r->priority != PRIORITY_NONE;
+    bug_if(r->priority >= PRIORITY_COUNT);
     buf_reserve(out, RECIPIENT_FIXED);
-    out->at[out->len++] = RECIPIENT_VERSION;
+    out->at[out->len++] = ranked ? RECIPIENT_VERSION : RECIPIENT_PLAIN;
     out->at[out->len++] = (char)r->state;
     add_be32(out, r->attempts);
     add_be64(out, (uint64_t)r->due_ms);
@@ -124,12 +127,15 @@ void recipient_encode(const struct recipient *r, struct buf *out) {
     add_text(out, r->lane);
     add_text(out, r->outcome);
     add_text(out, r->decision);
+    if (!ranked) return;
+    buf_byte(out, (char)r->priority);
+    add_text(out, r->turn);
 }
 
 bool recipient_decode(uint64_t id, uint32_t n, struct bytes from, struct recipient *out, struct err *err) {
     struct cutter c = {from, false};
     uint8_t version = (uint8_t)*cut(&c, 1);
-    if (from.len && version != RECIPIENT_VERSION)
+    if (from.len && version != RECIPIENT_VERSION && version != RECIPIENT_PLAIN)
         return err_set(err, "recipient %016llx/%u: encoding version %u, this program knows %d",
                        (unsigned long long)id, n, version, RECIPIENT_VERSION);
     *out = (struct recipient){.id = id, .n = n};
@@ -143,12 +149,17 @@ bool recipient_decode(uint64_t id, uint32_t n, struct bytes from, struct recipie
     out->lane = cut_text(&c);
     out->outcome = cut_text(&c);
     out->decision = cut_text(&c);
+    uint8_t priority = version == RECIPIENT_PLAIN ? PRIORITY_NONE : (uint8_t)*cut(&c, 1);
+    out->turn = version == RECIPIENT_PLAIN ? BYTES("") : cut_text(&c);
     if (c.short_of || c.rest.len)
         return err_set(err, "recipient %016llx/%u: the record is %s", (unsigned long long)id, n,
                        c.short_of ? "cut short" : "longer than its fields");
     if (state < RECIPIENT_DUE || state > RECIPIENT_HELD)
         return err_set(err, "recipient %016llx/%u: unknown state %u", (unsigned long long)id, n, state);
+    if (priority >= PRIORITY_COUNT)
+        return err_set(err, "recipient %016llx/%u: unknown priority %u", (unsigned long long)id, n, priority);
     out->state = (enum recipient_state)state;
+    out->priority = (enum priority)priority;
     return true;
 }
 
@@ -217,6 +228,7 @@ void recipient_copy(struct arena *arena, const struct recipient *from, struct re
     to->address = kept(arena, from->address);
     to->orcpt = kept(arena, from->orcpt);
     to->lane = kept(arena, from->lane);
+    to->turn = kept(arena, from->turn);
     to->outcome = kept(arena, from->outcome);
     to->decision = kept(arena, from->decision);
 }

@@ -41,6 +41,10 @@ struct message {
     uint32_t recipients;     // how many it was accepted for
 };
 
+// In which order those parked under one key are called back: class by class, and inside a class in turns.
+enum priority { PRIORITY_NONE, PRIORITY_URGENT, PRIORITY_NORMAL, PRIORITY_BULK, PRIORITY_COUNT }; // NONE: by age alone
+extern const char *const priority_name[]; // "", "urgent", "normal", "bulk"
+
 enum recipient_state { RECIPIENT_DUE = 1, RECIPIENT_PARKED, RECIPIENT_HELD };
 extern const char *const recipient_state_name[]; // "due", "parked", "held"
 
@@ -56,6 +60,8 @@ struct recipient {
     struct bytes orcpt;      // RFC 3461 ORCPT as it came
     struct bytes lane;       // lane key while PARKED, or of the last attempt
     struct bytes outcome;    // last outcome as JSON object text (reply, stage, peer, verdict)
+    enum priority priority;  // while PARKED: its class there; NONE: it stands in the order of age (so wrote versions before 2)
+    struct bytes turn;       // while PARKED with a priority: whose turn it is
     struct bytes decision;   // last decision as JSON object text (plan, because, where, policy version)
 };
 

@@ -40,7 +40,7 @@ struct standing {
 static struct standing standing_of(const struct recipient *r) {
     struct standing s = {.due = key_due(r->due_ms, r->id, r->n), .held = r->state == RECIPIENT_HELD};
     s.parked = r->state == RECIPIENT_PARKED;
-    if (s.parked) s.place = key_place(r->lane, r->id, r->n);
+    if (s.parked) s.place = key_turn_place(r->lane, r->priority, bytes_hash(r->turn), r->id, r->n);
     return s;
 }
 

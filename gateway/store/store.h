@@ -119,8 +119,20 @@ struct due {
 // The due index from `after` (exclusive; zeroed: from the start) up to due_ms <= until_ms. Keys only.
 bool reader_due(struct reader *r, const struct due *after, int64_t until_ms, bool (*each)(void *arg, const struct due *due), void *arg);
 bool reader_due_next(struct reader *r, int64_t after_ms, int64_t *due_ms); // the earliest due time later than after_ms
-// Those parked on a lane, oldest message first.
+// All that are parked on a lane, in the order of their keys: oldest message first where there are no turns.
 bool reader_parked(struct reader *r, struct bytes lane, bool (*each)(void *arg, uint64_t id, uint32_t n), void *arg);
+// The turns that have some there, in the order of their keys; after (exclusive) a turn, priority 0: from the start. Those that stand
+// in the order of age come first, as one turn of priority 0. Cost follows the number of turns.
+struct parked_turn {
+    enum priority priority;
+    uint64_t hash;     // of its name
+    struct bytes name; // good as long as the read
+};
+bool reader_parked_turns(struct reader *r, struct bytes lane, const struct parked_turn *after,
+                         bool (*each)(void *arg, const struct parked_turn *turn), void *arg);
+// Those of one turn after (exclusive; zeroed: from the start) a recipient, oldest message first.
+bool reader_parked_of(struct reader *r, struct bytes lane, enum priority priority, uint64_t turn, const struct due *after,
+                      bool (*each)(void *arg, uint64_t id, uint32_t n), void *arg);
 // Every lane that has parked recipients (skips from lane to lane: cost follows the number of lanes).
 bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes lane), void *arg);
 bool reader_journal_of(struct reader *r, uint64_t id, bool (*each)(void *arg, int64_t at_ms, struct bytes entry), void *arg);

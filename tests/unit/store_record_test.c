@@ -79,6 +79,36 @@ static void a_recipient_comes_back_as_it_went(void **state) {
     buf_release(&out);
 }
 
+static void one_that_waits_in_turns_says_whose(void **state) {
+    (void)state;
+    struct recipient r = full_recipient(), back;
+    struct buf out = {0};
+    recipient_encode(&r, &out);
+    assert_int_equal(out.at[0], 1); // as versions before turns wrote it, and read it
+    r.priority = PRIORITY_BULK;
+    r.turn = BYTES("tenant");
+    buf_reset(&out);
+    recipient_encode(&r, &out);
+    assert_int_equal(out.at[0], 2);
+    for (size_t len = 0; len < out.len; len++) {
+        char *piece = calloc(1, len ? len : 1);
+        memcpy(piece, out.at, len);
+        assert_false(recipient_decode(77, 3, bytes_range(piece, len), &back, NULL));
+        free(piece);
+    }
+    assert_true(recipient_decode(77, 3, buf_bytes(&out), &back, NULL));
+    assert_int_equal(back.priority, PRIORITY_BULK);
+    assert_true(bytes_equal(back.turn, BYTES("tenant")) && bytes_equal(back.decision, r.decision));
+    out.at[out.len - 4 - 6 - 1] = 4;
+    assert_false(recipient_decode(77, 3, buf_bytes(&out), &back, NULL));
+    r.state = RECIPIENT_DUE; // whoever no longer waits there keeps none of it
+    buf_reset(&out);
+    recipient_encode(&r, &out);
+    assert_true(recipient_decode(77, 3, buf_bytes(&out), &back, NULL));
+    assert_int_equal(back.priority, PRIORITY_NONE);
+    buf_release(&out);
+}
+
 static void empty_ones_too(void **state) {
     (void)state;
     struct message m = {.id = 1}, m_back;
@@ -196,7 +226,7 @@ static void ids_are_ordered_by_time_and_readable(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_comes_back_as_it_went),
-        cmocka_unit_test(a_recipient_comes_back_as_it_went),
+        cmocka_unit_test(a_recipient_comes_back_as_it_went), cmocka_unit_test(one_that_waits_in_turns_says_whose),
         cmocka_unit_test(empty_ones_too),
         cmocka_unit_test(nothing_shorter_or_longer_decodes),
         cmocka_unit_test(the_version_before_has_no_trail),

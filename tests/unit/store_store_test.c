@@ -274,6 +274,83 @@ static void the_parked_are_found_by_lane(void **state) {
     expect_sound(kit);
 }
 
+static void park_in_turn(struct kit *kit, uint64_t id, uint32_t n, struct bytes lane, enum priority priority, struct bytes turn) {
+    struct recipient r = some_recipient(id, n, 5000);
+    r.state = RECIPIENT_PARKED;
+    r.lane = lane;
+    r.priority = priority;
+    r.turn = turn;
+    assert_true(put_recipient(kit, r));
+}
+
+struct turns {
+    struct parked_turn at[8];
+    char names[8][16];
+    int count, most;
+};
+
+static bool see_turn(void *arg, const struct parked_turn *turn) {
+    struct turns *t = arg;
+    t->at[t->count] = *turn;
+    snprintf(t->names[t->count], sizeof t->names[0], "%.*s", BYTES_FMT(turn->name));
+    return ++t->count != t->most;
+}
+
+// Those that a version before turns has parked are there too, in front.
+static void the_parked_are_found_by_turn(void **state) {
+    struct kit *kit = *state;
+    struct err err;
+    struct bytes lane = BYTES("acme"), news = BYTES("news"), shop = BYTES("shop");
+    for (uint64_t id = 1; id <= 8; id++)
+        assert_true(accept_mail(kit, id, 1, 10, BYTES("x")));
+    for (uint64_t id = 1; id <= 3; id++)
+        park_in_turn(kit, id, 0, lane, PRIORITY_BULK, news);
+    park_in_turn(kit, 4, 0, lane, PRIORITY_URGENT, shop);
+    park_in_turn(kit, 5, 0, lane, PRIORITY_BULK, shop);
+    park(kit, 6, 0, lane);
+    park(kit, 7, 0, lane);
+    park(kit, 8, 0, BYTES("zeta"));
+    expect_sound(kit);
+    struct reader *reader = reader_new(kit->store, &err);
+    struct turns turns = {.count = 0};
+    struct parked_turn from = {0};
+    struct due first = {0}, one = {.id = 1};
+    struct seen seen = {.count = 0};
+    reader_begin(reader);
+    assert_true(reader_parked_turns(reader, lane, &from, see_turn, &turns));
+    assert_int_equal(turns.count, 4);
+    assert_int_equal(turns.at[0].priority, PRIORITY_NONE);
+    assert_int_equal(turns.at[1].priority, PRIORITY_URGENT);
+    assert_string_equal(turns.names[1], "shop");
+    assert_true(turns.at[2].priority == PRIORITY_BULK && turns.at[3].priority == PRIORITY_BULK);
+    assert_string_not_equal(turns.names[2], turns.names[3]);
+    struct turns rest = {.most = 1};
+    assert_false(reader_parked_turns(reader, lane, &turns.at[1], see_turn, &rest));
+    assert_string_equal(rest.names[0], turns.names[2]);
+    assert_true(reader_parked_of(reader, lane, PRIORITY_BULK, bytes_hash(news), &one, see_parked, &seen));
+    assert_true(seen.count == 2 && seen.ids[0] == 2 && seen.ids[1] == 3);
+    seen = (struct seen){.count = 0};
+    assert_true(reader_parked_of(reader, lane, PRIORITY_NONE, 0, &first, see_parked, &seen));
+    assert_true(seen.count == 2 && seen.ids[0] == 6 && seen.ids[1] == 7);
+    seen = (struct seen){.count = 0};
+    assert_true(reader_parked(reader, lane, see_parked, &seen));
+    assert_int_equal(seen.count, 7);
+    seen = (struct seen){.count = 0};
+    assert_true(reader_parked_lanes(reader, see_lane, &seen));
+    assert_int_equal(seen.count, 2);
+    reader_end(reader);
+    park_in_turn(kit, 6, 0, lane, PRIORITY_NORMAL, news); // called back, and parked again by this version
+    assert_true(put_recipient(kit, some_recipient(4, 0, 20)));
+    expect_sound(kit);
+    assert_int_equal(kit_stats(kit).parked, 7);
+    turns = (struct turns){.count = 0};
+    reader_begin(reader);
+    assert_true(reader_parked_turns(reader, lane, &from, see_turn, &turns));
+    assert_true(turns.count == 4 && turns.at[0].priority == PRIORITY_NONE && turns.at[1].priority == PRIORITY_NORMAL);
+    reader_end(reader);
+    reader_free(&reader);
+}
+
 static void long_lanes_are_found_too(void **state) {
     struct kit *kit = *state;
     struct err err;
@@ -870,6 +947,7 @@ int main(void) {
         CASE(a_message_put_again_claims_its_body_once),
         CASE(what_is_due_comes_in_order),
         CASE(the_parked_are_found_by_lane),
+        CASE(the_parked_are_found_by_turn),
         CASE(long_lanes_are_found_too),
         CASE(walks_may_nest_and_stop),
         CASE(a_snapshot_stays_as_it_was),
