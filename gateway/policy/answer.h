@@ -8,6 +8,7 @@
 #include "mail/sign.h"
 #include "net/addr.h"
 #include "smtp/reply.h"
+#include "store/record.h"
 
 // Which line of which policy said it.
 struct origin {
@@ -106,6 +107,8 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     enum tls_level tls;
     int connections;        // of the lane; at least 1
     int per_connection;     // messages; at least 1
+    enum priority priority; // SEND: its class in the lane
+    struct bytes turn;      // SEND: whose turn it is there; "": the user's, else the sender's domain's (plan_turn)
     const struct spend *spends; // SEND: in the order of window and account, each account once
     size_t spend_count;
     const struct plan *otherwise; // SEND: what to try where this one has no room; counted up; NULL: wait until it has
@@ -115,7 +118,7 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     struct bytes json;      // the plan as stored and shown: canonical, so equal plans have equal text (secrets are replaced by "***")
     struct bytes lane;      // key of the lane: identity|via host or domain|tls, at most 400 bytes. DIRECT: with the recipient's domain
     uint64_t same;          // hash over everything that matters to a connection (secrets included): with equal `same` one is shared
-    uint64_t group;         // hash over that, the limits and what is tried instead: recipients with equal `group` share a transaction
+    uint64_t group;         // hash over that, the lane's width, class and turn, the limits and what is tried instead: recipients with equal `group` share a transaction
 };
 const struct plan *plan_ref(const struct plan *plan); // any thread
 void plan_free(const struct plan **plan);             // drops one reference; any thread

@@ -82,7 +82,9 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND };
+enum { TURN_MAX = 100 };
+enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND, SEND_PRIORITY, SEND_TURN };
+static const char *const priorities[] = {"urgent", "normal", "bulk", NULL};
 static const struct made_row send_rows[] = {
     [SEND_VIA] = {"via", MADE_MADE, .required = true, .groups = MADE_VIA},
     [SEND_IDENTITY] = {"identity", MADE_HANDLE, .handle = identity_kind},
@@ -90,6 +92,8 @@ static const struct made_row send_rows[] = {
     [SEND_TLS] = {"tls", MADE_CHOICE, .choices = tls_level_name},
     [SEND_BECAUSE] = {"because", MADE_TEXT},
     [SEND_SPEND] = {"spend", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
+    [SEND_PRIORITY] = {"priority", MADE_CHOICE, .choices = priorities},
+    [SEND_TURN] = {"turn", MADE_TEXT, .max = TURN_MAX},
     {0},
 };
 
@@ -311,6 +315,8 @@ static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i
         p->per_connection = (int)made_int(l, lua_gettop(l), LANE_PER_CONNECTION, p->per_connection);
         lua_pop(l, 1);
     }
+    p->priority = (enum priority)(PRIORITY_URGENT + made_int(l, i, SEND_PRIORITY, PRIORITY_NORMAL - PRIORITY_URGENT));
+    p->turn = made_text(l, i, SEND_TURN);
     if (made_push(l, i, SEND_IDENTITY)) identity_lend(l, lua_gettop(l), &p->identity);
     if (p->via.kind == VIA_DIRECT && !t->facts.recipient.domain.len)
         made_refuse(l, i, "the recipient's address has no domain to send to directly");

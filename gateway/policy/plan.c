@@ -117,20 +117,23 @@ static void put_suppress(struct jsonl *j, const struct suppress *s) {
 // One order of fields and no white space: equal plans have equal text. Returns how much of it matters to a connection.
 static size_t put_plan(struct buf *out, const struct plan *p) {
     struct jsonl j = jsonl_begin(out);
+    size_t matters = 0;
     jsonl_textz(&j, "do", plan_kind_name[p->kind]);
     if (p->kind == PLAN_SEND) {
         put_via(&j, &p->via);
         if (p->identity.name.len) put_identity(&j, &p->identity);
         jsonl_textz(&j, "tls", tls_level_name[p->tls]);
+        matters = out->len;
         jsonl_int(&j, "connections", p->connections);
         jsonl_int(&j, "per_connection", p->per_connection);
+        if (p->priority != PRIORITY_NORMAL) jsonl_textz(&j, "priority", priority_name[p->priority]);
+        if (p->turn.len) jsonl_text(&j, "turn", p->turn);
     } else if (p->kind == PLAN_WAIT) {
         jsonl_int(&j, "wait_s", p->wait_s);
     } else if (p->reply.code) {
         put_reply(&j, &p->reply);
     }
     if (p->suppress.scope.len) put_suppress(&j, &p->suppress);
-    size_t matters = out->len;
     spends_put(&j, p->spends, p->spend_count);
     if (p->otherwise) jsonl_raw(&j, "otherwise", p->otherwise->json);
     jsonl_close(&j, '}');
@@ -195,7 +198,7 @@ static void copy_parts(struct arena *a, struct plan *p) {
     struct bytes *texts[] = {
         &p->origin.version, &p->origin.where,         &p->origin.because, &p->via.host,
         &p->via.user,       &p->via.secret,           &p->via.dir,        &p->identity.name,
-        &p->identity.helo,  &p->identity.return_path, &p->suppress.scope, &p->suppress.reason};
+        &p->identity.helo,  &p->identity.return_path, &p->suppress.scope, &p->suppress.reason, &p->turn};
     copy_oauth(a, &p->via.oauth);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         copy(a, texts[i]);
@@ -229,6 +232,7 @@ const struct plan *plan_make(const struct plan *draft, struct bytes domain) {
     struct counted *c = must_alloc(sizeof *c);
     c->refs = 1;
     c->plan = *draft;
+    if (c->plan.kind == PLAN_SEND && c->plan.priority == PRIORITY_NONE) c->plan.priority = PRIORITY_NORMAL;
     copy_parts(&c->arena, &c->plan);
     c->plan.spends = spends_make(&c->arena, draft->spends, &c->plan.spend_count);
     if (draft->otherwise) plan_ref(draft->otherwise);

@@ -63,7 +63,7 @@ struct courier {
     struct client_recipient *recipients;
     int64_t dialed_us, started_us;
     int64_t connect_ms;
-    int carried;
+    int carried, per_connection; // messages; as the plan of the latest one says
 };
 
 static void drive(struct courier *c);
@@ -250,6 +250,7 @@ static bool begin_message(struct courier *c) {
     }
     c->begun = c->attempt->begun = true;
     c->carried++;
+    c->per_connection = c->attempt->plan->per_connection;
     if (c->peer) {
         peer_send(c->peer, c->attempt);
         return true;
@@ -575,7 +576,7 @@ static void quit(struct courier *c) {
 
 static bool is_worn(const struct courier *c) {
     return c->dismissed || slot_is_due(lane_slots(c->lane), &c->slot) ||
-           (c->plan->per_connection > 0 && c->carried >= c->plan->per_connection);
+           (c->per_connection > 0 && c->carried >= c->per_connection);
 }
 
 // The session stands and nothing is under way. True: the machine has something to do.

@@ -3,7 +3,7 @@
 // content, reports what became of each attempt. Captures to a Maildir are couriers without a connection.
 //
 // Belongs to a lane and its worker. Takes attempts from the lane one after the other, up to plan.per_connection, as
-// long as they were planned alike (plan.same: same login, TLS, source), and waits lane_idle_s for the next.
+// long as they were planned alike (plan.same: same login, TLS, source; how wide the lane is may differ), and waits lane_idle_s for the next.
 #pragma once
 
 #include "relay/lane.h"

@@ -84,6 +84,14 @@ void attempt_free(struct attempt **at) {
     free(a);
 }
 
+struct bytes plan_turn(const struct plan *plan, const struct message *m) {
+    enum { TURN_MAX = 100 }; // as bind_route has it
+    if (plan->turn.len) return plan->turn;
+    if (m->user.len) return bytes_first(m->user, TURN_MAX);
+    if (!m->sender.len) return BYTES("<>");
+    return bytes_first(bytes_skip(m->sender, (size_t)(bytes_find_last(m->sender, '@') + 1)), TURN_MAX);
+}
+
 struct attempt *attempt_split(struct attempt *a, size_t n) {
     bug_if(n == 0 || n >= a->count || a->grant);
     struct attempt *rest = attempt_new(a->job, a->plan, a->which + n, a->count - n);

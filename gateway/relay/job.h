@@ -70,6 +70,8 @@ struct attempt {
 
 struct attempt *attempt_new(struct job *job, const struct plan *plan, const size_t *which, size_t count);
 void attempt_free(struct attempt **a);
+// Whose turn it is in the plan's lane: as the plan says, else the user's, else the sender's domain's.
+struct bytes plan_turn(const struct plan *plan, const struct message *message);
 struct attempt *attempt_split(struct attempt *a, size_t n); // keeps the first n; the others are the new one's
 // The same result for every recipient.
 void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local);

@@ -5,6 +5,7 @@
 #include "relay/courier.h"
 #include "relay/grant.h"
 #include "relay/job.h"
+#include "relay/recall.h"
 #include "relay/runner.h"
 #include "relay/slots.h"
 #include "relay/waiters.h"
@@ -15,8 +16,6 @@ enum {
     REST_FIRST_MS = 30 * 1000,    // doubles with each failure in a row
     REST_LONGEST_MS = 15 * 60 * 1000,
     NARROW_MS = 60 * 1000,        // after a refused extra connection: no more than stand now, for so long
-    FETCH_PAUSE_MS = 20,
-    FETCH_MAX = 512,
     PAUSE_MS = 500,               // while the store can take no outcome
     LINE_MIN = 4,                 // attempts in line for each connection, however little room there is
     UNPROVEN_MAX = 2,             // connections while none has ever stood: each that fails costs its message an attempt
@@ -25,7 +24,7 @@ enum {
 enum lane_state { LANE_OPEN, LANE_RESTING, LANE_PROBING };
 static const char *const lane_state_name[] = {"open", "resting", "probing"};
 
-struct line {
+struct fifo {
     struct attempt *first, *last;
 };
 
@@ -36,19 +35,18 @@ struct lane {
     char *key;
     const struct plan *plan; // the latest one offered; NULL while it only calls back what is parked
     enum lane_state state;
-    struct line ready;       // may go
-    struct line limited;     // have to ask for a grant first
-    struct line asking;
-    size_t granted, asked;   // attempts in line with a grant; that ask for one
-    size_t waiting;          // recipients in all three
+    struct order order;        // who waits, in order
+    struct fifo asking;      // chosen, and asks for a grant first
+    struct fifo ready;       // chosen: may go
+    size_t granted, asked;   // attempts among `ready` with a grant; that ask for one
+    size_t chosen;           // recipients in both
     struct courier **couriers;
     size_t courier_count, courier_room;
     int failures;            // in a row
     int64_t rest_until_ms;
     size_t narrow;           // connections at most until narrow_until_ms; 0: as planned
     int64_t narrow_until_ms;
-    bool parked;             // there may be recipients in the store under our key
-    int64_t fetched_ms;
+    int64_t recalled_ms;     // when those in the store were looked at last
     struct reply why;        // of the last failure
     bool proven;             // a session has stood since the last rest
     uint64_t taken;          // attempts given to couriers, ever
@@ -104,63 +102,77 @@ static void lane_drop(struct lane *lane) {
     slots_forget(lane->lanes->slots, &lane->wish);
     timer_free(&lane->timer);
     plan_free(&lane->plan);
+    order_release(&lane->order);
     free(lane->couriers);
     free(lane->key);
     free(lane);
 }
 
-// ---- the line -----------------------------------------------------------------------------------------------------------
+// ---- who waits -------------------------------------------------------------------------------------------------------------
 
-static void line_add(struct line *line, struct attempt *a) {
+static void fifo_add(struct fifo *f, struct attempt *a) {
     a->next = NULL;
-    *(line->first ? &line->last->next : &line->first) = a;
-    line->last = a;
+    *(f->first ? &f->last->next : &f->first) = a;
+    f->last = a;
 }
 
-static void line_add_front(struct line *line, struct attempt *a) {
-    if (!line->first) line->last = a;
-    a->next = line->first;
-    line->first = a;
+static void fifo_add_front(struct fifo *f, struct attempt *a) {
+    if (!f->first) f->last = a;
+    a->next = f->first;
+    f->first = a;
 }
 
-static struct attempt *line_take(struct line *line) {
-    struct attempt *a = line->first;
-    if (a) line->first = a->next;
+static struct attempt *fifo_take(struct fifo *f) {
+    struct attempt *a = f->first;
+    if (a) f->first = a->next;
     return a;
 }
 
-static void line_remove(struct line *line, struct attempt *a) {
+static void fifo_remove(struct fifo *f, struct attempt *a) {
     struct attempt *before = NULL;
-    for (struct attempt *at = line->first; at != a; at = at->next) before = at;
-    *(before ? &before->next : &line->first) = a->next;
-    if (line->last == a) line->last = before;
+    for (struct attempt *at = f->first; at != a; at = at->next) before = at;
+    *(before ? &before->next : &f->first) = a->next;
+    if (f->last == a) f->last = before;
 }
 
 static void count_in(struct lane *lane, const struct attempt *a) {
-    lane->waiting += a->count;
+    lane->chosen += a->count;
     lane->lanes->waiting += a->count;
 }
 
 static void count_out(struct lane *lane, const struct attempt *a) {
-    lane->waiting -= a->count;
+    lane->chosen -= a->count;
     lane->lanes->waiting -= a->count;
 }
 
-static struct attempt *take_ready(struct lane *lane) {
-    struct attempt *a = line_take(&lane->ready);
+static size_t waiting(const struct lane *lane) { return lane->chosen + lane->order.waiting; }
+
+static struct bytes turn_of(const struct attempt *a) { return plan_turn(a->plan, &a->job->message); }
+
+static struct attempt *take_from_line(struct lane *lane) {
+    struct attempt *a = order_take(&lane->order);
+    if (a) lane->lanes->waiting -= a->count;
+    return a;
+}
+
+// False: it has no place there.
+static bool put_into_line(struct lane *lane, struct attempt *a, bool front) {
+    struct turn *turn = order_turn(&lane->order, a->plan->priority, turn_of(a), true);
+    if (!turn) return false;
+    (front ? order_add_front : order_add)(&lane->order, turn, a);
+    lane->lanes->waiting += a->count;
+    return true;
+}
+
+static struct attempt *take_chosen(struct lane *lane) {
+    struct attempt *a = fifo_take(&lane->ready);
     if (a) count_out(lane, a);
     if (a && a->grant) lane->granted--;
     return a;
 }
 
-static struct attempt *take_limited(struct lane *lane) {
-    struct attempt *a = line_take(&lane->limited);
-    if (a) count_out(lane, a);
-    return a;
-}
-
 void lane_put_back(struct lane *lane, struct attempt *a) {
-    line_add_front(&lane->ready, a);
+    fifo_add_front(&lane->ready, a);
     count_in(lane, a);
     if (a->grant) lane->granted++;
     touch(lane);
@@ -173,24 +185,34 @@ static void send_back(struct attempt *a, enum attempt_end end) {
 
 static void park(struct lane *lane, struct attempt *a) {
     a->rest_until_ms = lane->state == LANE_RESTING ? lane->rest_until_ms : 0;
-    lane->parked = true;
     send_back(a, ATTEMPT_PARK);
 }
 
 // Those that ask for a grant go when they are answered.
 static void empty_lines(struct lane *lane, enum attempt_end end) {
-    for (struct attempt *a; (a = take_ready(lane)) || (a = take_limited(lane));) {
+    for (struct attempt *a; (a = take_chosen(lane)) || (a = take_from_line(lane));) {
         if (end == ATTEMPT_PARK) park(lane, a);
         else send_back(a, end);
     }
 }
 
-// A lane may fill half of the room that is left, so that a slow one never keeps the others out.
-static size_t line_room(const struct lane *lane) {
+// What one class of a lane may have in line: of the room that is left a part, so that a slow lane never keeps the others out.
+static size_t class_room(const struct lane *lane) {
     size_t capacity = (size_t)lane->lanes->worker->site->conf->limits.queue_in_memory;
     size_t left = capacity > lane->lanes->waiting ? capacity - lane->lanes->waiting : 0;
     size_t least = (size_t)(lane->plan ? lane->plan->connections : 1) * LINE_MIN;
-    return left > least ? left : least;
+    return left / 2 > least ? left / 2 : least;
+}
+
+static bool was_called(const struct attempt *a) {
+    const struct recipient *r = &a->job->recipients[a->which[0]].record;
+    return r->state == RECIPIENT_PARKED && bytes_equal(r->lane, a->plan->lane);
+}
+
+static bool has_place(struct lane *lane, const struct attempt *a) {
+    struct turn *turn = order_turn(&lane->order, a->plan->priority, turn_of(a), true);
+    if (turn && was_called(a)) recall_arrived(turn, a->count);
+    return turn && order_takes(&lane->order, turn, a->count, class_room(lane));
 }
 
 void lanes_offer(struct lanes *ls, struct attempt *a) {
@@ -199,78 +221,51 @@ void lanes_offer(struct lanes *ls, struct attempt *a) {
     plan_free(&lane->plan);
     lane->plan = plan_ref(a->plan);
     bool resting = lane->state == LANE_RESTING && now_ms(lane) < lane->rest_until_ms;
-    if (resting || lane->waiting >= line_room(lane)) {
-        park(lane, a);
-    } else {
-        line_add(a->plan->spend_count ? &lane->limited : &lane->ready, a);
-        count_in(lane, a);
-    }
+    if (!has_place(lane, a) || resting || !put_into_line(lane, a, false)) park(lane, a);
     touch(lane);
 }
 
 // ---- calling back what is parked ----------------------------------------------------------------------------------------------
 
-struct called {
-    struct due at[FETCH_MAX];
-    size_t count, most;
-};
-
-static bool collect(void *arg, uint64_t id, uint32_t n) {
-    struct called *c = arg;
-    c->at[c->count++] = (struct due){.id = id, .n = n};
-    return c->count < c->most;
-}
-
-static void fetch(struct lane *lane) {
+static void maybe_recall(struct lane *lane) {
     struct worker *w = lane->lanes->worker;
-    size_t room = line_room(lane);
-    // Those we called before and that have no outcome yet stand at the front of the index and are passed over by their
-    // owner: ask for as many more.
-    struct called called = {.most = room * 2 < FETCH_MAX ? room * 2 : FETCH_MAX};
-    reader_begin(w->reader);
-    reader_parked(w->reader, bytes_of(lane->key), collect, &called);
-    reader_end(w->reader);
-    lane->fetched_ms = now_ms(lane);
-    if (called.count == 0) lane->parked = false;
-    for (size_t i = 0; i < called.count; i++) runner_call(w->gateway, called.at[i].id, called.at[i].n);
-}
-
-static bool wants_more(const struct lane *lane) {
-    return lane->parked && lane->state != LANE_RESTING && lane->waiting * 2 <= line_room(lane);
-}
-
-static void maybe_fetch(struct lane *lane) {
-    if (!wants_more(lane)) return;
-    int64_t since = now_ms(lane) - lane->fetched_ms;
-    if (since >= FETCH_PAUSE_MS || since < 0) fetch(lane);
-    if (lane->parked) timer_set(lane->timer, FETCH_PAUSE_MS);
+    if (lane->state == LANE_RESTING || !order_is_parked(&lane->order)) return;
+    int64_t now = now_ms(lane), since = now - lane->recalled_ms;
+    if (since >= 0 && since < RECALL_PAUSE_MS) return timer_set(lane->timer, RECALL_PAUSE_MS - since);
+    lane->recalled_ms = now;
+    int64_t again = recall_some(&lane->order, w, bytes_of(lane->key), class_room(lane), now);
+    if (again) timer_set(lane->timer, again);
 }
 
 struct told {
-    struct gateway *gateway;
-    char key[512];
+    enum priority priority;
+    char key[512], turn[128];
 };
 
 static void hear_parked(struct worker *w, void *arg) {
     struct told *told = arg;
     if (!w->lanes) return free(told);
     struct lane *lane = lane_get(w->lanes, bytes_of(told->key));
-    lane->parked = true;
+    recall_note(&lane->order, told->priority, bytes_of(told->turn));
     touch(lane);
     free(told);
 }
 
-void lane_tell_parked(struct gateway *g, struct bytes key) {
+static void copy_text(char *to, size_t size, struct bytes text) { memcpy(to, text.at, text.len < size ? text.len : size - 1); }
+
+void lane_tell_parked(struct gateway *g, const struct plan *plan, struct bytes turn) {
     struct told *told = must_alloc(sizeof *told);
-    memcpy(told->key, key.at, key.len < sizeof told->key ? key.len : sizeof told->key - 1);
-    worker_post(gateway_worker_of_lane(g, key), hear_parked, told);
+    told->priority = plan->priority;
+    copy_text(told->key, sizeof told->key, plan->lane);
+    copy_text(told->turn, sizeof told->turn, turn);
+    worker_post(gateway_worker_of_lane(g, plan->lane), hear_parked, told);
 }
 
 static bool note_lane(void *arg, struct bytes key) {
     struct lanes *ls = arg;
     if (waiters_place_is(key) || gateway_worker_of_lane(ls->worker->gateway, key) != ls->worker) return true;
     struct lane *lane = lane_get(ls, key);
-    lane->parked = true;
+    recall_all_unread(&lane->order);
     touch(lane);
     return true;
 }
@@ -283,7 +278,8 @@ void lanes_recover(struct lanes *ls) {
 
 static size_t connections_allowed(struct lane *lane) {
     if (lane->state == LANE_PROBING) return 1;
-    size_t planned = lane->plan && lane->plan->connections > 0 ? (size_t)lane->plan->connections : 1;
+    const struct plan *plan = lane->ready.first ? lane->ready.first->plan : lane->plan; // plans of one lane may differ in it
+    size_t planned = plan && plan->connections > 0 ? (size_t)plan->connections : 1;
     if (!lane->proven && planned > UNPROVEN_MAX) planned = UNPROVEN_MAX;
     if (lane->narrow && now_ms(lane) >= lane->narrow_until_ms) lane->narrow = 0;
     return lane->narrow && lane->narrow < planned ? lane->narrow : planned;
@@ -298,8 +294,7 @@ static void refused(struct lane *lane, struct attempt *a, const struct refusal *
         struct attempt *rest = attempt_split(a, why->room);
         rest->limited = *why;
         send_back(rest, ATTEMPT_LIMITED);
-        line_add_front(&lane->limited, a);
-        return count_in(lane, a);
+        if (put_into_line(lane, a, true)) return;
     }
     a->limited = *why;
     send_back(a, ATTEMPT_LIMITED);
@@ -308,14 +303,14 @@ static void refused(struct lane *lane, struct attempt *a, const struct refusal *
 static void on_grant(void *arg, const struct refusal *why) {
     struct attempt *a = arg;
     struct lane *lane = a->lane;
-    line_remove(&lane->asking, a);
+    fifo_remove(&lane->asking, a);
     lane->asked--;
     count_out(lane, a);
     touch(lane);
     if (why) return refused(lane, a, why);
     if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK);
     if (lane->state == LANE_RESTING) return park(lane, a);
-    line_add(&lane->ready, a);
+    fifo_add(&lane->ready, a);
     lane->granted++;
     count_in(lane, a);
 }
@@ -326,19 +321,40 @@ static struct bytes place_of(const struct attempt *a) {
     return r->state == RECIPIENT_PARKED && waiters_place_is(r->lane) ? r->lane : BYTES("");
 }
 
-static void ask_for_grants(struct lane *lane) {
-    while (lane->limited.first && lane->asked + lane->granted < connections_allowed(lane)) {
-        struct attempt *a = line_take(&lane->limited);
-        line_add(&lane->asking, a);
-        lane->asked++;
-        a->lane = lane;
-        a->grant = grant_ask(lane->lanes->worker, a->plan, a->count, place_of(a), on_grant, a);
+static void ask_for_grant(struct lane *lane, struct attempt *a) {
+    fifo_add(&lane->asking, a);
+    count_in(lane, a);
+    lane->asked++;
+    a->lane = lane;
+    a->grant = grant_ask(lane->lanes->worker, a->plan, a->count, place_of(a), on_grant, a);
+}
+
+// Chooses the next ones as late as can be, so that an urgent one that comes has few before it: one that may go, and as many as
+// there are connections where a grant has to be asked for first.
+static void choose(struct lane *lane) {
+    for (struct attempt *a; (a = order_peek(&lane->order));) {
+        bool limited = a->plan->spend_count > 0;
+        if (limited ? lane->asked + lane->granted >= connections_allowed(lane) : lane->ready.first != NULL) return;
+        take_from_line(lane);
+        if (limited) {
+            ask_for_grant(lane, a);
+        } else {
+            fifo_add(&lane->ready, a);
+            count_in(lane, a);
+        }
     }
+}
+
+static struct attempt *take_ready(struct lane *lane) {
+    struct attempt *a = take_chosen(lane);
+    choose(lane);
+    return a;
 }
 
 // ---- connections ----------------------------------------------------------------------------------------------------------------
 
 struct attempt *lane_take(struct lane *lane, uint64_t same) {
+    choose(lane);
     if (!lane->ready.first || lane->ready.first->plan->same != same || lane->state == LANE_RESTING) return NULL;
     if (!gateway_may_send(lane->lanes->worker->gateway)) return NULL;
     touch(lane);
@@ -442,7 +458,7 @@ void lane_failed(struct lane *lane, const struct reply *why) {
     touch(lane);
 }
 
-static bool has_work(const struct lane *lane) { return lane->ready.first || lane->limited.first || lane->asking.first; }
+static bool has_work(const struct lane *lane) { return lane->ready.first || lane->order.attempts || lane->asking.first; }
 
 // ---- one step --------------------------------------------------------------------------------------------------------------------
 
@@ -457,12 +473,10 @@ static void step(struct lane *lane) {
         }
         lane->state = LANE_PROBING;
     }
-    ask_for_grants(lane);
+    choose(lane);
     start_work(lane);
-    maybe_fetch(lane);
-    if (has_work(lane) || lane->courier_count || lane->parked || lane->state == LANE_RESTING) {
-        return;
-    }
+    maybe_recall(lane);
+    if (has_work(lane) || lane->courier_count || order_is_parked(&lane->order) || lane->state == LANE_RESTING) return;
     lane_drop(lane);
 }
 
@@ -568,12 +582,13 @@ void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), voi
         struct jsonl j = jsonl_begin(&out);
         jsonl_textz(&j, "lane", lane->key);
         jsonl_textz(&j, "state", lane_state_name[lane->state]);
-        jsonl_int(&j, "waiting", (int64_t)lane->waiting);
-        jsonl_bool(&j, "parked", lane->parked);
+        jsonl_int(&j, "waiting", (int64_t)waiting(lane));
+        jsonl_bool(&j, "parked", order_is_parked(&lane->order));
         jsonl_int(&j, "connections", (int64_t)lane->courier_count);
         jsonl_int(&j, "connections_allowed", (int64_t)connections_allowed(lane));
         jsonl_int(&j, "attempts", (int64_t)lane->taken);
         jsonl_int(&j, "worker", lane->lanes->worker->index);
+        order_show(&lane->order, &j);
         if (lane->state == LANE_RESTING) jsonl_time(&j, "rests_until", lane->rest_until_ms);
         if (lane->failures) jsonl_int(&j, "failures", lane->failures);
         if (lane->failures) jsonl_textz(&j, "why", lane->why.text);
@@ -592,7 +607,7 @@ void lanes_free(struct lanes **at) {
     while (map_next(&ls->by_key, &i, NULL, &value)) {
         struct lane *lane = value;
         for (size_t k = 0; k < lane->courier_count; k++) courier_free(&lane->couriers[k]);
-        for (struct attempt *a; (a = line_take(&lane->asking));) grant_cancel(&a->grant);
+        for (struct attempt *a; (a = fifo_take(&lane->asking));) grant_cancel(&a->grant);
         lane_drop(lane);
     }
     map_release(&ls->by_key);

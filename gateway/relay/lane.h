@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // lane: one way out (identity x next hop x TLS demand): its line of attempts, its connections, its rests.
 //
-// A lane lives on the worker its key hashes to, and only while it has work. It holds a bounded number of attempts;
-// what does not fit is parked: the recipient waits in the store under the lane's key and is called back when there is room.
+// A lane lives on the worker its key hashes to, and only while it has work. It holds a bounded number of attempts, in the order of
+// relay/order; what does not fit is parked: the recipient waits in the store under the lane's key, in its turn, and is called back
+// when there is room (relay/recall).
 // Plans with limits are granted (relay/grant) just before a connection can take them, so that little is held in vain.
 //
 //     open     attempts start as connections allow (plan.connections)
@@ -15,6 +16,7 @@
 #include "relay/worker.h"
 
 struct attempt;
+struct plan;
 struct lanes;
 struct lane;
 
@@ -29,8 +31,8 @@ bool lanes_is_idle(const struct lanes *lanes);
 size_t lanes_count(const struct lanes *lanes);
 void lanes_show(struct lanes *lanes, void (*row)(void *arg, struct bytes json), void *arg); // a JSON object a lane
 
-// Any thread: recipients now wait in the store under this lane's key.
-void lane_tell_parked(struct gateway *g, struct bytes key);
+// Any thread: recipients now wait in the store under this plan's lane, in its class, in this turn.
+void lane_tell_parked(struct gateway *g, const struct plan *plan, struct bytes turn);
 
 // For the courier: --------------------------------------------------------------------------------------------------
 struct courier;

@@ -438,6 +438,8 @@ static void park_in_lane(struct writing *w) {
         c->record.state = RECIPIENT_PARKED;
         c->record.due_ms = until;
         c->record.lane = st.plan->lane;
+        c->record.priority = st.plan->priority;
+        c->record.turn = plan_turn(st.plan, &w->job->message);
         c->record.decision = decision_json(w, &st);
     }
 }
@@ -459,6 +461,7 @@ static void park_at_limit(struct writing *w) {
         c->record.state = RECIPIENT_PARKED;
         c->record.due_ms = before_expiry(w, s->until_ms + LIMIT_SPARE_MS + spread);
         c->record.lane = place;
+        c->record.priority = PRIORITY_NONE;
     }
 }
 
@@ -466,7 +469,7 @@ static void tell_parked(struct writing *w) {
     struct gateway *g = w->job->owner->gateway;
     const struct soonest *s = &w->attempt->soonest;
     char text[WAITERS_PLACE];
-    if (!s->spend) return lane_tell_parked(g, s->plan->lane);
+    if (!s->spend) return lane_tell_parked(g, s->plan, plan_turn(s->plan, &w->job->message));
     struct bytes place = waiters_place(s->spend, text);
     for (size_t i = 0; i < w->count; i++)
         ledger_tell_parked(g, place, w->job->message.id, w->job->recipients[w->which[i]].record.n);

@@ -46,7 +46,7 @@ function policy.route(message, recipient)
   local spend = shaping.limits(group, "news")
   spend[#spend + 1] = limit.per_hour("news", 20000)
   return route.send { via = route.direct {}, identity = news, spend = spend, lane = shaping.lane(group), tls = shaping.tls(group),
-    because = "list " .. (message.tags.stream or "?") .. " to " .. group }
+    priority = "bulk", turn = message.tags.stream, because = "list " .. (message.tags.stream or "?") .. " to " .. group }
 end
 
 policy.retry = reply.hook { ladder = { 900, 3600, 14400 }, suppress = suppression.bounces { scope = "stream", expires = "365d" } }

@@ -24,7 +24,7 @@ end)
 
 story("letters leave at a pace, and a dead mailbox leaves the list", function(t)
   local m = letter(t, "ann@yahoo.com", "spring")
-  m:route():expect { identity = "news", per_connection = 20, because = "list spring to yahoo" }
+  m:route():expect { identity = "news", per_connection = 20, priority = "bulk", turn = "spring", because = "list spring to yahoo" }
   m:outcome { reply = "550 5.1.1 no such user", via = "direct" }:expect { kind = "give_up", suppress = { scope = "stream:spring" } }
 end)
 

@@ -50,7 +50,7 @@ function policy.route(message, recipient)
   local group = provider.of(recipient.domain)
   local function plan(spend, why)
     return route.send { via = route.direct {}, identity = tenant.identity, spend = spend, lane = shaping.lane(group),
-      tls = shaping.tls(group), because = name .. " to " .. group .. ", " .. why }
+      tls = shaping.tls(group), turn = name, because = name .. " to " .. group .. ", " .. why }
   end
   return route.first { plan(tenant.within, "within its share"), plan(tenant.beyond, "out of what is spare") }
 end

@@ -12,7 +12,7 @@ end
 story("each tenant sends as itself", function(t)
   session(t, "acme"):message { from = "shop@acme.example", to = "ann@gmail.com" }:route()
     :expect { identity = "acme", because = story.has "acme to google, within its share" }
-  session(t, "birch"):message { from = "x@birch.example", to = "ann@gmail.com" }:route():expect { identity = "birch" }
+  session(t, "birch"):message { from = "x@birch.example", to = "ann@gmail.com" }:route():expect { identity = "birch", turn = "birch" }
 end)
 
 story("and never as the other", function(t)

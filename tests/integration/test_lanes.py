@@ -37,3 +37,71 @@ def test_who_hangs_keeps_one_connection(gateway, scripted, word):
     for i in (1, 2, 3):
         g.submit(f"{word}n{i}", to=[f"a@p{i}.example"])
     g.until_event("delivered", 3)
+
+
+# ---- classes and turns
+
+ONE_AT_A_TIME = " lane = { connections = 1 }, priority = class(message), because = 'lanes'"
+CLASS = """
+local function class(message)
+  local subject = message:header("Subject") or ""
+  return subject:match("class (%a+)") or "normal"
+end"""
+
+
+def queue_up(g, word, count, subject, sender):
+    """So many messages that wait for one lane."""
+    with g.smtp() as s:
+        for i in range(count):
+            s.sendmail(sender, ["a@p0.example"], letter(f"{word}n{i}", subject, sender))
+
+
+def letter(word, subject, sender):
+    return f"From: {sender}\r\nTo: a@p0.example\r\nSubject: {subject}\r\n\r\n{word}\r\n"
+
+
+def arrived(peer, sender):
+    """Places in the order of arrival that this sender's messages have."""
+    return [i for i, m in enumerate(list(peer.accepted)) if m.sender == f"<{sender}>" or m.sender == sender]
+
+
+@pytest.mark.parametrize("subject", ["class urgent", "class normal"])
+def test_a_password_reset_does_not_wait_behind_a_newsletter(gateway, scripted, word, subject):
+    """Six hundred wait for a slow peer, most of them parked in the store: one of another class, or of another sender only, is among the next."""
+    peer = scripted(dot=Hang())
+    g = gateway(policy=by_domain([peer], ONE_AT_A_TIME, CLASS), delivery={"in_memory": 40})
+    queue_up(g, word, 600, "class bulk" if "urgent" in subject else "class normal", "news@list.example")
+    peer.until_line("DATA")
+    ground.until("most of them are parked", lambda: g.status()["parked"] > 500, log=g.log)
+    g.submit(word + "reset", to=["a@p0.example"], sender="app@shop.example", text=letter(word + "reset", subject, "app@shop.example"))
+    g.until_event("routed", 1, recipient="a@p0.example", id=g.events("received")[-1]["id"])
+    peer.set(dot="250 ok")
+    for session in list(peer.sessions):
+        session.drop()
+    g.advance_clock(40)  # the lane rests after that, and all that was in line is parked too
+    peer.wait(word + "reset")
+    assert arrived(peer, "app@shop.example")[0] <= 8
+    g.until_queue(1, 60)  # the one that was under way when the peer hung up
+    g.advance_clock(600)
+    g.until_empty()
+    assert g.status()["parked"] == 0
+
+
+def test_it_also_comes_out_of_the_store(gateway, scripted, word):
+    """All of them are parked while the way is closed, by the gateway before this one; then each sender has its turn."""
+    peer = scripted(greeting="421 4.3.2 not now")
+    g = gateway(policy=by_domain([peer], ONE_AT_A_TIME, CLASS), delivery={"in_memory": 40})
+    queue_up(g, word, 300, "class bulk", "news@list.example")
+    for i in range(5):
+        queue_up(g, f"{word}s{i}", 4, "class bulk", f"app@shop{i}.example")
+        queue_up(g, f"{word}u{i}", 1, "class urgent", f"app@shop{i}.example")
+    ground.until("all of them are parked or wait", lambda: g.status()["parked"] >= 320, log=g.log)
+    g.restart()
+    peer.set(greeting="220 welcome")
+    g.advance_clock(1000)
+    ground.until("all arrive", lambda: len(peer.accepted) == 325, 60, log=g.log)
+    urgent = [i for i, m in enumerate(peer.accepted) if b"class urgent" in m.raw]
+    assert max(urgent) < 40, urgent
+    for i in range(5):
+        assert max(arrived(peer, f"app@shop{i}.example")) < 160
+    g.until_empty()

@@ -92,6 +92,10 @@ static void plans_have_a_text_and_a_lane(void **state) {
            "{\"do\":\"send\",\"via\":{\"kind\":\"capture\",\"dir\":\"a/"
            "b\"},\"tls\":\"none\",\"connections\":4,\"per_connection\":100}",
            "-|capture:a/b|none");
+    expect("return route.send{ via = route.relay{ host = 'h', tls = 'none' }, priority = 'bulk', turn = 'tenant a' }",
+           "{\"do\":\"send\",\"via\":{\"kind\":\"relay\",\"port\":587,\"host\":\"h\"},\"tls\":\"none\",\"connections\":4,"
+           "\"per_connection\":100,\"priority\":\"bulk\",\"turn\":\"tenant a\"}",
+           "-|relay:h:587|none");
     expect("return route.wait('5m', 'later')", "{\"do\":\"wait\",\"wait_s\":300}", "");
     expect("return route.hold('look')", "{\"do\":\"hold\"}", "");
     expect("return route.discard('spam')", "{\"do\":\"discard\"}", "");
@@ -133,6 +137,8 @@ static void equal_plans_are_the_same(void **state) {
     (void)state;
     const char *relay = "return route.send{ via = route.relay{ host = 'h', login = { user = 'u', password = "
                         "'one' } }, because = 'a' }";
+    const char *wide = "return route.send{ via = route.direct{}, lane = { connections = 9, per_connection = 3 }, priority = 'urgent', turn = 't' }";
+    assert_true(same("return route.send{ via = route.direct{} }", "a") == same(wide, "a")); // one connection will do for both
     assert_true(same(relay, "a.example") == same(relay, "b.example"));
     assert_true(same(relay, "a") == same("return route.send{ because = 'b', via = route.relay{ login = { "
                                          "password = 'one', user = 'u' }, host = 'h' } }",

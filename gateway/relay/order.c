@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "relay/order.h"
+
+#include "base/bug.h"
+#include "relay/job.h"
+
+#include <stdlib.h>
+
+enum { WEIGHT_SHIFT = 16, SHOWN_TURNS = 16 };
+
+static const unsigned passed_most[ORDER_CLASSES] = {0, ORDER_NORMAL_PASSED, ORDER_BULK_PASSED};
+
+// ---- turns
+
+static struct turn *find(struct class *c, uint64_t hash) {
+    for (size_t i = 0; i < c->count; i++)
+        if (c->turns[i]->hash == hash && !c->turns[i]->by_age) return c->turns[i];
+    return NULL;
+}
+
+struct turn *order_turn(struct order *order, enum priority priority, struct bytes name, bool make) {
+    struct class *c = order_class(order, priority);
+    uint64_t hash = bytes_hash(name);
+    struct turn *turn = find(c, hash);
+    if (turn || !make || c->count == ORDER_TURNS) return turn;
+    turn = must_alloc(sizeof *turn);
+    turn->hash = hash;
+    turn->name = bytes_dupz(name);
+    turn->priority = priority;
+    c->turns[c->count++] = turn;
+    return turn;
+}
+
+void order_drop_turn(struct order *order, struct turn *turn) {
+    struct class *c = order_class(order, turn->priority);
+    size_t i = 0;
+    bug_if(turn->first);
+    while (c->turns[i] != turn) i++;
+    c->turns[i] = c->turns[--c->count];
+    free(turn->name);
+    free(turn);
+}
+
+void order_release(struct order *order) {
+    for (size_t i = 0; i < ORDER_CLASSES; i++)
+        while (order->classes[i].count) order_drop_turn(order, order->classes[i].turns[0]);
+}
+
+size_t order_room(const struct class *c, size_t class_room) {
+    size_t each = class_room / (c->count ? c->count : 1);
+    return each > ORDER_LEAST ? each : ORDER_LEAST;
+}
+
+bool order_takes(const struct order *order, const struct turn *turn, size_t recipients, size_t class_room) {
+    const struct class *c = &order->classes[turn->priority - PRIORITY_URGENT];
+    if (!turn->first) return true;
+    if (turn->waiting < ORDER_LEAST) return true;
+    return c->waiting < class_room && turn->waiting + recipients <= order_room(c, class_room);
+}
+
+// ---- the ring
+
+static void enter(struct class *c, struct turn *turn) {
+    if (!c->ring) {
+        c->ring = turn->before = turn->after = turn;
+        return;
+    }
+    // Behind all that stand there.
+    turn->after = c->ring;
+    turn->before = c->ring->before;
+    turn->before->after = turn->after->before = turn;
+}
+
+static void leave(struct class *c, struct turn *turn) {
+    turn->before->after = turn->after;
+    turn->after->before = turn->before;
+    if (c->ring == turn) c->ring = turn->after == turn ? NULL : turn->after;
+}
+
+static uint64_t weight_of(const struct attempt *a) { return a->count + (a->job->message.body.length >> WEIGHT_SHIFT); }
+
+static void count(struct order *order, struct turn *turn, const struct attempt *a, int sign) {
+    struct class *c = order_class(order, turn->priority);
+    size_t *recipients[] = {&turn->waiting, &c->waiting, &order->waiting};
+    for (size_t i = 0; i < sizeof recipients / sizeof *recipients; i++)
+        *recipients[i] += sign > 0 ? a->count : -a->count;
+    c->attempts += (size_t)sign;
+    order->attempts += (size_t)sign;
+}
+
+void order_add(struct order *order, struct turn *turn, struct attempt *a) {
+    a->next = NULL;
+    if (!turn->first) enter(order_class(order, turn->priority), turn);
+    *(turn->first ? &turn->last->next : &turn->first) = a;
+    turn->last = a;
+    count(order, turn, a, 1);
+}
+
+void order_add_front(struct order *order, struct turn *turn, struct attempt *a) {
+    if (!turn->first) return order_add(order, turn, a);
+    a->next = turn->first;
+    turn->first = a;
+    count(order, turn, a, 1);
+}
+
+// ---- who is next
+
+static struct class *next_class(struct order *order) {
+    struct class *next = NULL;
+    for (size_t i = 0; i < ORDER_CLASSES; i++) {
+        struct class *c = &order->classes[i];
+        if (!c->attempts) continue;
+        if (!next || c->passed >= passed_most[i]) next = c; // the less urgent one has waited for longer
+    }
+    return next;
+}
+
+// Pays the debts of those it passes: the same one is found again until it is taken.
+static struct turn *next_turn(struct class *c) {
+    for (; c->ring->debt; c->ring = c->ring->after) c->ring->debt--;
+    return c->ring;
+}
+
+struct attempt *order_peek(struct order *order) {
+    struct class *c = next_class(order);
+    return c ? next_turn(c)->first : NULL;
+}
+
+static void pass_others(struct order *order, struct class *taken) {
+    taken->passed = 0;
+    for (struct class *c = taken + 1; c < order->classes + ORDER_CLASSES; c++)
+        if (c->attempts) c->passed++;
+}
+
+struct attempt *order_take(struct order *order) {
+    struct class *c = next_class(order);
+    if (!c) return NULL;
+    struct turn *turn = next_turn(c);
+    struct attempt *a = turn->first;
+    turn->first = a->next;
+    a->next = NULL;
+    count(order, turn, a, -1);
+    pass_others(order, c);
+    turn->taken++;
+    turn->debt = weight_of(a) - 1;
+    c->ring = turn->after;
+    if (!turn->first) leave(c, turn);
+    if (!turn->first && !turn->parked) order_drop_turn(order, turn);
+    return a;
+}
+
+// ---- what is known of it
+
+bool order_is_parked(const struct order *order) {
+    for (size_t i = 0; i < ORDER_CLASSES; i++) {
+        const struct class *c = &order->classes[i];
+        if (c->unread) return true;
+        for (size_t k = 0; k < c->count; k++)
+            if (c->turns[k]->parked) return true;
+    }
+    return false;
+}
+
+static void show_turns(const struct class *c, struct jsonl *j) {
+    jsonl_open(j, "turns", '[');
+    for (size_t i = 0; i < c->count && i < SHOWN_TURNS; i++) {
+        const struct turn *t = c->turns[i];
+        jsonl_open(j, NULL, '{');
+        jsonl_textz(j, "turn", t->by_age ? "(from an earlier version)" : t->name);
+        jsonl_int(j, "waiting", (int64_t)t->waiting);
+        jsonl_bool(j, "parked", t->parked);
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, ']');
+}
+
+void order_show(const struct order *order, struct jsonl *j) {
+    jsonl_open(j, "classes", '[');
+    for (size_t i = 0; i < ORDER_CLASSES; i++) {
+        const struct class *c = &order->classes[i];
+        if (!c->count && !c->unread) continue;
+        jsonl_open(j, NULL, '{');
+        jsonl_textz(j, "priority", priority_name[i + PRIORITY_URGENT]);
+        jsonl_int(j, "waiting", (int64_t)c->waiting);
+        jsonl_int(j, "senders", (int64_t)c->count);
+        jsonl_bool(j, "more", c->unread || c->count > SHOWN_TURNS);
+        show_turns(c, j);
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, ']');
+}

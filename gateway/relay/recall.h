@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// recall: calls back the recipients that are parked for a lane, so that each class and each turn has some in its line.
+//
+// What is parked stays in the store, in the order of turns (store/key.h). A turn is asked for more when half of its room in the
+// line is empty; turns that are not known yet are looked up by skipping from turn to turn. So one's backlog, however long, is
+// never walked over to find the other's, and the cost follows what is called. Those called go through `route` again.
+#pragma once
+
+#include "relay/order.h"
+#include "relay/worker.h"
+
+// At most once in RECALL_PAUSE_MS. Gives when to come again, in ms from now; 0: nothing is parked, or it is worth asking
+// again only when something has gone.
+enum { RECALL_PAUSE_MS = 20 };
+int64_t recall_some(struct order *order, struct worker *w, struct bytes lane, size_t class_room, int64_t now_ms);
+void recall_all_unread(struct order *order);                                            // at start: some may be there
+void recall_note(struct order *order, enum priority priority, struct bytes turn);       // one is parked there now
+void recall_arrived(struct turn *turn, size_t recipients);                            // some that were called
