@@ -318,7 +318,7 @@ def tight(authority):
     from lab.gateway import Gateway
     g = Gateway(authority, policy=policies.capture(), limits={
         "header_size": "8KiB", "recipients": 100, "commands": 150, "errors": 5, "messages": 3, "received": 5, "idle": "2s", "session": "10s",
-        "connections_per_address": 8, "memory_in_flight": "1MiB"})
+        "connections_per_address": 8, "memory_in_flight": "1MiB", "text_line_length": 1000})
     yield g
     g.stop()
 
