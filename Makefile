@@ -54,7 +54,7 @@ UNITS   := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$(OUT)/unit/%)
 
 .DEFAULT_GOAL := build
-.PHONY: build deb deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
+.PHONY: build deb appliance appliance-test deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -204,6 +204,23 @@ $(DEB): $(BINARY) build/.deps-deb LICENSE README.md $(shell find appliance/debia
 
 ## deb          build/deb/tidegate_VERSION_amd64.deb, which the appliance installs and any Debian 12 can (appliance/README.md)
 deb: $(DEB)
+
+build/.deps-appliance: appliance/make/needs build/.deps
+	@tests/setup/packages $$(grep -v '^\#' appliance/make/needs)
+	@touch $@
+
+# The operator's signing key (Ed25519, PEM) and version; APPLIANCE=--fresh asks the archive again.
+APPLIANCE_KEY     ?=
+APPLIANCE_VERSION ?= $(VERSION)
+APPLIANCE         ?=
+## appliance    build/appliance: the virtual machine as raw, qcow2, VMDK, OVA, VHDX, signed (APPLIANCE_KEY=FILE; appliance/README.md)
+appliance: $(DEB) build/.deps-appliance
+	@appliance/make/appliance $(DEB) --version $(APPLIANCE_VERSION) $(if $(APPLIANCE_KEY),--key $(APPLIANCE_KEY)) $(APPLIANCE)
+
+## appliance-test  boots the image in QEMU: seed, mail, reload, power cut, upgrade, rollback, restore (build/appliance-test/transcript.txt)
+APPLIANCE_TEST ?=
+appliance-test: appliance
+	@tests/appliance/run $(if $(APPLIANCE_KEY),--key $(APPLIANCE_KEY)) $(APPLIANCE_TEST)
 
 # ---- measuring -------------------------------------------------------------------------------------------------
 
