@@ -167,7 +167,7 @@ bool account_decode(struct account *a, struct bytes from) {
         if (bucket > a->bucket) bucket = a->bucket;
         if (bucket <= a->bucket - ACCOUNT_SLOTS) continue;
         uint32_t n = get_be32(entry + 2);
-        if (n > ACCOUNT_CAP_MAX || a->spent + n > UINT32_MAX) return false;
+        if (a->spent + n > UINT32_MAX) return false;
         a->spent += n;
         *slot(a, bucket) += n;
         if (bucket < a->oldest) a->oldest = bucket;

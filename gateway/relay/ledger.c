@@ -302,12 +302,11 @@ static void serve(struct entry *e) {
 
 void ledger_take(struct ledger *l, struct leg *leg, struct bytes from) {
     struct entry *e = entry_get(l, leg->spend->account);
-    struct bytes account;
-    uint64_t cap;
+    struct place_of place;
     leg->entry = e;
     leg->since_ms = e->touched_ms = now_ms(l);
-    leg->called = waiters_place_read(from, &account, &cap) && bytes_equal(account, bytes_of(e->name)) &&
-                  waiters_arrived(e->waiters, cap, leg->spend->cap, leg->n);
+    leg->called = waiters_place_read(from, &place) && bytes_equal(place.account, bytes_of(e->name)) &&
+                  waiters_arrived(e->waiters, &place, leg->spend->cap, leg->n);
     e->cap = leg->spend->cap;
     legs_add(&e->waiting, leg);
     serve(e);
@@ -373,11 +372,10 @@ struct told {
 };
 
 static void hear(struct ledger *l, const struct told *told) {
-    struct bytes account;
-    uint64_t cap;
-    if (!waiters_place_read(bytes_of(told->place), &account, &cap)) return;
-    struct entry *e = entry_get(l, account);
-    waiters_add(&e->waiters, cap, told->id, told->n);
+    struct place_of place;
+    if (!waiters_place_read(bytes_of(told->place), &place)) return;
+    struct entry *e = entry_get(l, place.account);
+    waiters_add(&e->waiters, &place, told->id, told->n);
     serve(e);
 }
 
@@ -387,9 +385,8 @@ static void hear_there(struct worker *w, void *arg) {
 }
 
 static struct worker *owner_of_place(struct gateway *g, struct bytes place) {
-    struct bytes account;
-    uint64_t cap;
-    return waiters_place_read(place, &account, &cap) ? gateway_worker_of_lane(g, account) : NULL;
+    struct place_of of;
+    return waiters_place_read(place, &of) ? gateway_worker_of_lane(g, of.account) : NULL;
 }
 
 void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n) {

@@ -449,7 +449,8 @@ static void park_in_lane(struct writing *w) {
 static void park_at_limit(struct writing *w) {
     char text[WAITERS_PLACE];
     const struct soonest *s = &w->attempt->soonest;
-    struct bytes place = arena_copy(settle_arena(w->settle), waiters_place(s->spend, text));
+    struct place_of of = waiters_place_of(s->spend);
+    struct bytes place = arena_copy(settle_arena(w->settle), waiters_place(&of, text));
     struct story st = story_of_plan(s->plan);
     st.type = "limit";
     st.limited = s;
@@ -470,9 +471,14 @@ static void tell_parked(struct writing *w) {
     const struct soonest *s = &w->attempt->soonest;
     char text[WAITERS_PLACE];
     if (!s->spend) return lane_tell_parked(g, s->plan, plan_turn(s->plan, &w->job->message));
-    struct bytes place = waiters_place(s->spend, text);
-    for (size_t i = 0; i < w->count; i++)
-        ledger_tell_parked(g, place, w->job->message.id, w->job->recipients[w->which[i]].record.n);
+    struct place_of of = waiters_place_of(s->spend);
+    struct bytes place = waiters_place(&of, text);
+    uint32_t first = UINT32_MAX;
+    for (size_t i = 0; i < w->count; i++) {
+        uint32_t n = w->job->recipients[w->which[i]].record.n;
+        if (n < first) first = n;
+    }
+    ledger_tell_parked(g, place, w->job->message.id, first); // those behind it are found with it
 }
 
 static void settle_parked(struct writing *w) {

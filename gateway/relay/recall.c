@@ -36,7 +36,7 @@ static void call(struct turn *t, struct worker *w, struct bytes lane, size_t mos
         t->parked = false;
         return;
     }
-    for (size_t i = 0; i < f.count; i++) runner_call(w->gateway, f.at[i].id, f.at[i].n);
+    runner_call(w->gateway, f.at, f.count);
     if (f.count) {
         t->after_this = f.at[f.count - 1];
         t->called += f.count;

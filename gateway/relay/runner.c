@@ -233,25 +233,32 @@ void runner_wake_there(struct worker *w) { worker_post(w, wake, NULL); }
 
 static void on_alarm(void *arg) { runner_wake(arg); }
 
-void runner_unpark(struct runner *r, uint64_t id, uint32_t n) {
-    struct due due = {.id = id, .n = n};
-    if (r->stopped || !gateway_may_send(r->worker->gateway)) return;
-    reader_begin(r->worker->reader);
-    struct job *job = load(r, &due, 1, true);
-    reader_end(r->worker->reader);
+struct called {
+    size_t count;
+    struct due parked[];
+};
+
+static void unpark(struct worker *w, void *arg) {
+    struct called *c = arg;
+    struct runner *r = w->runner;
+    struct job *job = NULL;
+    if (!r->stopped && gateway_may_send(w->gateway)) {
+        reader_begin(w->reader);
+        job = load(r, c->parked, c->count, true);
+        reader_end(w->reader);
+    }
+    free(c);
     if (job) route(job);
 }
 
-static void unpark_there(struct worker *w, void *arg) {
-    struct due *due = arg;
-    runner_unpark(w->runner, due->id, due->n);
-    free(due);
-}
-
-void runner_call(struct gateway *g, uint64_t id, uint32_t n) {
-    struct due *due = must_alloc(sizeof *due);
-    *due = (struct due){.id = id, .n = n};
-    worker_post(gateway_worker_of(g, id), unpark_there, due);
+void runner_call(struct gateway *g, const struct due *parked, size_t count) {
+    for (size_t i = 0, n; i < count; i += n) {
+        n = same_message(parked + i, count - i);
+        struct called *c = must_alloc(sizeof *c + n * sizeof *parked);
+        c->count = n;
+        memcpy(c->parked, parked + i, n * sizeof *parked);
+        worker_post(gateway_worker_of(g, parked[i].id), unpark, c);
+    }
 }
 
 struct runner *runner_new(struct worker *w) {

@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CALL_MAX = 512, KEEP_MS = 2000, PROBE_MS = 5 * 60 * 1000, PAUSE_MS = 20 };
+// WHOLE: as many recipients of a message as go in one transaction are called together or not at all.
+enum { CALL_MAX = 512, WHOLE = 100, KEEP_MS = 2000, PROBE_MS = 5 * 60 * 1000, PAUSE_MS = 20 };
 
-static const struct bytes prefix = {"limit:", 6};
+static const struct bytes prefix = {"limit:", 6}, suffix = {"/recipients", 11};
 
 struct waiters {
     struct waiters *next;
+    bool recipients;
     uint64_t cap, cap_now;  // of the place; of those who last came from there
     uint64_t called;        // and not come back yet
     int64_t called_ms;
@@ -25,32 +27,37 @@ struct waiters {
 
 // ---- places
 
-struct bytes waiters_place(const struct spend *s, char out[WAITERS_PLACE]) {
-    int len = snprintf(out, WAITERS_PLACE, "limit:%.*s/%" PRIu64, BYTES_FMT(s->account), s->cap);
+struct bytes waiters_place(const struct place_of *of, char out[WAITERS_PLACE]) {
+    int len = snprintf(out, WAITERS_PLACE, "limit:%.*s/%" PRIu64 "%s", BYTES_FMT(of->account), of->cap,
+                       of->recipients ? suffix.at : "");
     return bytes_range(out, (size_t)len);
 }
 
 bool waiters_place_is(struct bytes place) { return bytes_starts(place, prefix); }
 
-bool waiters_place_read(struct bytes place, struct bytes *account, uint64_t *cap) {
+bool waiters_place_read(struct bytes place, struct place_of *of) {
+    if (!waiters_place_is(place)) return false;
+    of->recipients = bytes_ends_nocase(place, suffix);
+    if (of->recipients) place.len -= suffix.len;
     ptrdiff_t slash = bytes_find_last(place, '/');
-    if (!waiters_place_is(place) || slash < (ptrdiff_t)prefix.len) return false;
-    *account = bytes_range(place.at + prefix.len, (size_t)slash - prefix.len);
-    return bytes_to_u64(bytes_skip(place, (size_t)slash + 1), cap);
+    if (slash < (ptrdiff_t)prefix.len) return false;
+    of->account = bytes_range(place.at + prefix.len, (size_t)slash - prefix.len);
+    return bytes_to_u64(bytes_skip(place, (size_t)slash + 1), &of->cap);
 }
 
 // ---- the list
 
-static struct waiters *find(struct waiters *list, uint64_t cap) {
-    while (list && list->cap != cap) list = list->next;
+static struct waiters *find(struct waiters *list, const struct place_of *of) {
+    while (list && (list->cap != of->cap || list->recipients != of->recipients)) list = list->next;
     return list;
 }
 
-void waiters_add(struct waiters **list, uint64_t cap, uint64_t id, uint32_t n) {
-    struct waiters *p = find(*list, cap);
+void waiters_add(struct waiters **list, const struct place_of *of, uint64_t id, uint32_t n) {
+    struct waiters *p = find(*list, of);
     if (!p) {
         p = must_alloc(sizeof *p);
-        *p = (struct waiters){.next = *list, .cap = cap, .cap_now = cap, .probe_ms = INT64_MAX, .probe_most = 1};
+        *p = (struct waiters){.next = *list, .cap = of->cap, .cap_now = of->cap, .recipients = of->recipients,
+                              .probe_ms = INT64_MAX, .probe_most = 1};
         *list = p;
     }
     p->quiet = false;
@@ -61,8 +68,8 @@ void waiters_add(struct waiters **list, uint64_t cap, uint64_t id, uint32_t n) {
     }
 }
 
-bool waiters_arrived(struct waiters *list, uint64_t place_cap, uint64_t cap, uint64_t n) {
-    struct waiters *p = find(list, place_cap);
+bool waiters_arrived(struct waiters *list, const struct place_of *from, uint64_t cap, uint64_t n) {
+    struct waiters *p = find(list, from);
     if (!p || p->called == 0) return false;
     p->called -= n < p->called ? n : p->called;
     p->cap_now = cap;
@@ -93,24 +100,29 @@ void waiters_probe(struct waiters *list) {
 struct found {
     const struct waiters *place;
     struct due at[CALL_MAX];
-    size_t count, most;
+    size_t count;
+    uint64_t units, most; // of what the limit counts
 };
 
 static bool collect(void *arg, uint64_t id, uint32_t n) {
     struct found *f = arg;
     const struct waiters *p = f->place;
     if (id < p->after_id || (id == p->after_id && n <= p->after_n)) return true;
+    bool another = p->recipients || !f->count || f->at[f->count - 1].id != id;
+    if (another && (f->units == f->most || f->count > CALL_MAX - WHOLE)) return false;
+    f->units += another;
     f->at[f->count++] = (struct due){.id = id, .n = n};
-    return f->count < f->most;
+    return f->count < CALL_MAX;
 }
 
-static void look(struct worker *w, struct bytes account, struct found *f) {
+// True: somebody may stand behind those that were found.
+static bool look(struct worker *w, struct bytes account, struct found *f) {
     char text[WAITERS_PLACE];
-    struct bytes place = waiters_place(&(struct spend){.account = account, .cap = f->place->cap}, text);
-    f->count = 0;
+    struct bytes place = waiters_place(&(struct place_of){account, f->place->cap, f->place->recipients}, text);
     reader_begin(w->reader);
-    reader_parked(w->reader, place, collect, f);
+    bool all = reader_parked(w->reader, place, collect, f);
     reader_end(w->reader);
+    return !all;
 }
 
 static uint64_t room(const struct waiters *p, uint64_t taken) { return p->cap_now > taken ? p->cap_now - taken : 0; }
@@ -123,17 +135,16 @@ static bool call(struct waiters *p, struct worker *w, struct bytes account, uint
     else if (p->quiet) return true;
     if (most == 0 && !probe) return true;
     if (probe && most < p->probe_most) most = p->probe_most;
-    struct found f = {.place = p, .most = most < CALL_MAX ? most : CALL_MAX};
-    look(w, account, &f);
+    struct found f = {.place = p, .most = most};
+    p->quiet = !look(w, account, &f);
     if (f.count == 0 && p->after_id == 0) return false;
-    p->quiet = f.count < f.most;
     p->probe_ms = now_ms + (p->quiet ? 2 * KEEP_MS : PROBE_MS);
     if (f.count == 0) return true;
-    p->called += f.count;
+    p->called += f.units;
     p->called_ms = now_ms;
     p->after_id = f.at[f.count - 1].id;
     p->after_n = f.at[f.count - 1].n;
-    for (size_t i = 0; i < f.count; i++) runner_call(w->gateway, f.at[i].id, f.at[i].n);
+    runner_call(w->gateway, f.at, f.count);
     return true;
 }
 

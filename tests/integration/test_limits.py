@@ -77,6 +77,22 @@ def test_recipients(gateway, scripted, word):
     assert row_of(g, "people")["used"] == 10
 
 
+def test_recipients_of_one_message_stay_together(gateway, scripted, word):
+    """What waited for a limit of messages goes as one message still, and is charged as one."""
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.per_day("acme", 2)'))
+    submit(g, word, 2)
+    ground.until("two arrive", lambda: len(peer.accepted) == 2, log=g.log)
+    for i in range(3):
+        g.submit(f"{word}m{i}", to=[f"r{n}@b.example" for n in range(5)])
+    g.until_event("limit", 15)
+    g.advance_clock(90000)
+    ground.until("two more arrive", lambda: len(peer.accepted) == 4, log=g.log)
+    assert [len(m.recipients) for m in peer.accepted[2:]] == [5, 5]
+    assert row_of(g, "acme")["used"] == 2 and len(g.until_queue(5)) == 5
+    assert g.queue(lane="limit:acme/86400/2") == g.queue()
+
+
 def test_a_rate_is_paced(gateway, scripted, word):
     peer = scripted()
     g = gateway(policy=limited(peer, 'limit.per_second("acme", 5)'), virtual_clock=False)
