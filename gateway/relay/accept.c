@@ -72,7 +72,6 @@ void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool sto
     m->head = buf_bytes(&a->content.head);
     memcpy(m->body_hash, a->content.body_hash, sizeof m->body_hash);
     m->recipients = (uint32_t)a->count;
-    if (a->content.eight) m->flags |= MESSAGE_8BIT;
     for (size_t i = 0; i < a->count; i++) {
         struct recipient *r = &a->recipients[i];
         r->id = m->id;

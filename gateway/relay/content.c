@@ -13,16 +13,6 @@ void content_init(struct content *c, const char *folder, _Atomic uint64_t *in_fl
     canon_body_init(&c->canon);
 }
 
-static bool has_eight(struct bytes b) {
-    uint64_t all = 0, eight;
-    for (; b.len >= sizeof eight; b = bytes_skip(b, sizeof eight)) { // by words: -O2 makes none of a loop over bytes
-        memcpy(&eight, b.at, sizeof eight);
-        all |= eight;
-    }
-    for (size_t i = 0; i < b.len; i++) all |= (unsigned char)b.at[i];
-    return all & 0x8080808080808080u;
-}
-
 static void count(struct content *c, size_t bytes) {
     c->counted += bytes;
     atomic_fetch_add_explicit(c->in_flight, bytes, memory_order_relaxed);
@@ -118,7 +108,6 @@ static bool split(struct content *c, struct err *err) {
 }
 
 bool content_add(struct content *c, struct bytes piece, struct err *err) {
-    if (!c->eight) c->eight = has_eight(piece);
     if (c->in_body) return add_body(c, piece, err);
     size_t was = c->head.cap;
     buf_add(&c->head, piece);

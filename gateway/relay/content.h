@@ -18,7 +18,7 @@ enum { CONTENT_MEMORY = 1024 * 1024 };
 
 struct content {
     struct buf head;          // with its CRLFs, without the empty line
-    bool in_body, eight;      // eight: a byte above 127 somewhere
+    bool in_body;
     uint64_t body_length;
     uint8_t body_hash[DIGEST_SIZE]; // after content_finish: SHA-256 of the relaxed body
     // private

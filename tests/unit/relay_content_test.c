@@ -109,24 +109,11 @@ static void says_when_the_file_cannot_be_made(void **state) {
     content_release(&c);
 }
 
-static void sees_eight_bit(void **state) {
-    (void)state;
-    struct content c;
-    struct err err;
-    content_init(&c, "/tmp", &in_flight);
-    assert_true(content_add(&c, BYTES("A: 1\r\n\r\nplain"), &err));
-    assert_false(c.eight);
-    assert_true(content_add(&c, BYTES("na\xc3\xafve"), &err));
-    assert_true(c.eight);
-    content_release(&c);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_header_and_body),
         cmocka_unit_test(a_large_body_goes_to_a_file),
         cmocka_unit_test(says_when_the_file_cannot_be_made),
-        cmocka_unit_test(sees_eight_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
