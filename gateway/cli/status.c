@@ -50,6 +50,7 @@ static const struct line lines[] = {
       {"delivered", "", " delivered"},
       {"deferred", "", " deferred"},
       {"bounced", "", " bounced"},
+      {"suppressed", "", " suppressed"},
       {"expired", "", " expired"}}},
 };
 enum { LINES = sizeof lines / sizeof *lines };

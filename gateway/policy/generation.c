@@ -224,7 +224,7 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
     if (!g->options.memory_max) g->options.memory_max = 64 << 20;
     if (!g->options.steps_max) g->options.steps_max = 5 * 1000 * 1000;
     if (!g->options.time_max_ms) g->options.time_max_ms = 30 * 1000;
-    if (!g->options.load_steps_max) g->options.load_steps_max = 500 * 1000 * 1000;
+    if (!g->options.load_steps_max) g->options.load_steps_max = 100 * 1000 * 1000;
     g->options.key_dir = keep(g, options->key_dir, ".");
     g->options.hostname = keep(g, options->hostname, "");
     g->options.http_hosts = keep(g, options->http_hosts, "");

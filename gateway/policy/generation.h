@@ -39,7 +39,7 @@ struct generation_options {
     uint64_t memory_max;   // bytes of one Lua state; 0: 64 MiB
     uint64_t steps_max;    // VM instructions of one hook; 0: 5 million
     int64_t time_max_ms;   // wall time of one hook, waits included; 0: 30 s
-    int64_t load_steps_max; // while the scripts load; 0: 500 million
+    int64_t load_steps_max; // while the scripts load; 0: 100 million
     struct loop *loop;     // NULL: only for checking: hooks that wait fail
     struct dns *dns;       // NULL: dns.* fails with words
     struct fetch *fetch;   // NULL: http.request fails with words

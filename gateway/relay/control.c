@@ -246,6 +246,7 @@ static void status_then(struct round *round) {
     jsonl_int(&j, "delivered", (int64_t)atomic_load(&c->delivered));
     jsonl_int(&j, "deferred", (int64_t)atomic_load(&c->deferred));
     jsonl_int(&j, "bounced", (int64_t)atomic_load(&c->bounced));
+    jsonl_int(&j, "suppressed", (int64_t)atomic_load(&c->suppressed));
     jsonl_int(&j, "expired", (int64_t)atomic_load(&c->expired));
     jsonl_int(&j, "faults", (int64_t)atomic_load(&c->faults));
     jsonl_int(&j, "hooks", (int64_t)round->hooks);

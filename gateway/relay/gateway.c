@@ -122,9 +122,8 @@ struct signals {
 };
 
 static void reloaded(void *arg, const struct reload_result *result) {
-    (void)arg;
-    (void)result; // logged by the reload itself
-    service_ready("running");
+    (void)arg; // the rest is logged by the reload itself
+    service_ready(result->done ? "running" : "running; the last reload was refused");
 }
 
 static void hang_up(struct gateway *g) {
@@ -254,11 +253,12 @@ static int open_gateway(struct gateway *g, struct err *err) {
     return open_workers(g, err) ? 0 : EX_OSERR;
 }
 
-// What workers still had to say to each other when the loops ended must not find its rooms gone.
+// What threads still had to say to each other when the loops ended must not find its rooms gone.
 static void hear_out(struct gateway *g) {
     for (bool more = true; more;) {
         more = false;
         for (int i = 0; i < g->worker_count; i++) more = (g->workers[i] && loop_drain(g->workers[i]->loop)) || more;
+        more = (g->loop && loop_drain(g->loop)) || more;
     }
 }
 
@@ -267,11 +267,15 @@ static void close_gateway(struct gateway *g) {
     if (g->patience) timer_free(&g->patience);
     journal_broom_free(&g->journal_broom);
     if (g->passwords) password_pool_free(&g->passwords);
+    reload_end(g);
     hear_out(g);
     for (int i = 0; i < g->worker_count; i++) worker_free(&g->workers[i]);
     free(g->workers);
-    if (g->event_writer) event_writer_free(&g->event_writer);
+    g->workers = NULL;
+    g->worker_count = 0;
     if (g->store) store_close(&g->store);
+    while (g->loop && loop_drain(g->loop)) {} // what was told of the last commits
+    if (g->event_writer) event_writer_free(&g->event_writer);
     if (g->loop) loop_free(&g->loop);
     if (g->events) events_close(&g->events);
     bundle_free(&g->bundle);

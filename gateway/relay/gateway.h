@@ -25,7 +25,7 @@ struct journal_broom;
 
 // Counted by any thread, shown by `status`.
 struct counters {
-    _Atomic uint64_t accepted, refused, delivered, deferred, bounced, expired, faults;
+    _Atomic uint64_t accepted, refused, delivered, deferred, bounced, suppressed, expired, faults;
     _Atomic uint64_t connections_in, sessions_in;
     struct slots_shared connections_out;
     _Atomic uint64_t memory_in_flight; // content bytes held while being received
@@ -64,6 +64,7 @@ struct gateway {
     struct timer *patience;    // while stopping
     int64_t stop_by_us;
     struct counters counters;
+    unsigned imports;          // of suppressions, under way; main thread
     _Atomic uint64_t unwritten; // outcomes that the store could not take and that wait in memory (relay/settle)
 };
 

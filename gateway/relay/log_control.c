@@ -73,7 +73,6 @@ static void on_timer(void *arg) {
     struct viewing *v = arg;
     struct stat now;
     const char *path = events_path(asker_gateway(v->asker)->events);
-    if (asker_is_gone(v->asker)) return end(v);
     read_on(v);
     // Rotated: go on with the new file once the old one is read to its end.
     struct stat ours;
@@ -86,6 +85,13 @@ static void on_timer(void *arg) {
         }
     }
     timer_set(v->timer, FOLLOW_MS);
+}
+
+// Also called when it has gone, and when everything closes.
+static void on_ready(void *arg) {
+    struct viewing *v = arg;
+    if (asker_is_gone(v->asker)) return end(v);
+    asker_when_ready(v->asker, on_ready, v);
 }
 
 // Where the last `wanted` matching lines begin: reads backwards in pieces, at most LOOK_BACK bytes.
@@ -151,4 +157,5 @@ void log_control(struct asker *a, const struct json *request) {
     if (!follow) return end(v);
     v->timer = timer_new(asker_gateway(a)->loop, on_timer, v);
     timer_set(v->timer, FOLLOW_MS);
+    asker_when_ready(a, on_ready, v);
 }

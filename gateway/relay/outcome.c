@@ -233,6 +233,7 @@ static _Atomic uint64_t *counter_of(struct counters *c, const char *type) {
     if (strcmp(type, "delivered") == 0) return &c->delivered;
     if (strcmp(type, "deferred") == 0) return &c->deferred;
     if (strcmp(type, "expired") == 0) return &c->expired;
+    if (strcmp(type, "suppressed") == 0) return &c->suppressed;
     return &c->bounced;
 }
 

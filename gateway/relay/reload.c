@@ -6,16 +6,22 @@
 #include "relay/token.h"
 #include "relay/worker.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum phase { PHASE_PREPARE, PHASE_KEEP, PHASE_SWITCH };
+enum phase { PHASE_BUILD, PHASE_KEEP, PHASE_SWITCH };
 
 struct reload {
     struct gateway *gateway;
     struct site *site;
     struct bundle *bundle;
     enum phase phase;
+    pthread_t builder;
+    bool joined;            // it has ended, waited for by reload_end
+    struct generation **candidates; // one a worker, from the builder until the switch
+    int count;              // of workers
     int waiting;            // workers whose answer is outstanding
     bool failed;
     struct reload_result result;
@@ -24,73 +30,49 @@ struct reload {
     int64_t started_us;
     struct store_op keep;
     struct buf encoded, encoded_before;
-    struct task step;       // the writer's way back to the main loop
-};
-
-// ---- answers from the workers --------------------------------------------------------------------------------------------
-
-struct answer_task {
-    struct task task;
-    struct reload *reload;
-    bool good;
-    struct err why;
+    struct task step;       // the builder's and the writer's way back to the main loop
 };
 
 static void next_phase(struct reload *r);
 
-static void heard(struct task *task) {
-    struct answer_task *a = (struct answer_task *)task;
-    struct reload *r = a->reload;
-    if (!a->good && !r->failed) {
-        r->failed = true;
-        r->result.why = a->why;
-    }
-    free(a);
-    if (--r->waiting == 0) next_phase(r);
+static void on_step(struct task *task) { next_phase((struct reload *)((char *)task - offsetof(struct reload, step))); }
+
+static void step_home(struct reload *r) {
+    r->step.run = on_step;
+    loop_post(r->gateway->loop, &r->step);
 }
 
-static void answer(struct reload *r, bool good, const struct err *why) {
-    struct answer_task *a = must_alloc(sizeof *a);
-    *a = (struct answer_task){.task = {.run = heard}, .reload = r, .good = good};
-    if (!good) a->why = *why;
-    loop_post(r->gateway->loop, &a->task);
-}
-
-static void ask_workers(struct reload *r, void (*fn)(struct worker *w, void *arg)) {
-    struct gateway *g = r->gateway;
-    r->waiting = g->worker_count;
-    for (int i = 0; i < g->worker_count; i++) worker_post(g->workers[i], fn, r);
+static void fail(struct reload *r, const struct err *why) {
+    r->failed = true;
+    r->result.why = *why;
 }
 
 // ---- on each worker --------------------------------------------------------------------------------------------------------
 
-static void prepare_there(struct worker *w, void *arg) {
-    struct reload *r = arg;
-    struct generation_options options;
-    struct err err;
-    worker_generation_options(w->gateway, r->site, &options);
-    worker_lend(w, &options);
-    generation_free(&w->candidate);
-    w->candidate = generation_new(r->bundle, &options, &err);
-    answer(r, w->candidate != NULL, &err);
+struct switched {
+    struct task task;
+    struct reload *reload;
+};
+
+static void heard(struct task *task) {
+    struct reload *r = ((struct switched *)task)->reload;
+    free(task);
+    if (--r->waiting == 0) next_phase(r);
 }
 
 static void switch_there(struct worker *w, void *arg) {
     struct reload *r = arg;
     generation_free(&w->generation);
-    w->generation = w->candidate;
-    w->candidate = NULL;
+    w->generation = r->candidates[w->index];
+    r->candidates[w->index] = NULL;
     site_free(&w->site);
     w->site = site_ref(r->site);
     tokens_look_again(w->tokens, true); // first: lanes ask for them
     lanes_look_again(w->lanes, true); // what waited for a way out may now have another
     ledger_look_again(w->ledger);     // and what waited for a limit a higher one
-    answer(r, true, NULL);
-}
-
-static void forget_there(struct worker *w, void *arg) {
-    (void)arg;
-    generation_free(&w->candidate);
+    struct switched *a = must_alloc(sizeof *a);
+    *a = (struct switched){.task = {.run = heard}, .reload = r};
+    loop_post(r->gateway->loop, &a->task);
 }
 
 // ---- on the main loop ---------------------------------------------------------------------------------------------------------
@@ -100,7 +82,6 @@ static void finish(struct reload *r) {
     r->result.done = !r->failed;
     r->result.took_ms = (clock_monotonic_us() - r->started_us) / 1000;
     if (r->failed) {
-        for (int i = 0; i < g->worker_count; i++) worker_post(g->workers[i], forget_there, NULL);
         log_fault(&g->log, "reload refused, %s stays in force: %s", bundle_version(g->bundle), r->result.why.text);
     } else {
         log_note(&g->log, "policy %s is in force (was %s), %lld ms", r->result.version, r->result.was,
@@ -108,6 +89,8 @@ static void finish(struct reload *r) {
     }
     g->reload = NULL;
     if (r->done) r->done(r->arg, &r->result);
+    for (int i = 0; i < r->count; i++) generation_free(&r->candidates[i]);
+    free(r->candidates);
     buf_release(&r->encoded);
     buf_release(&r->encoded_before);
     buf_release(&r->result.changes);
@@ -123,17 +106,13 @@ static bool keep_bundle(struct store_op *op, struct txn *txn, struct err *err) {
            txn_put(txn, TABLE_POLICY, BYTES("previous"), buf_bytes(&r->encoded_before), err);
 }
 
-static void on_kept(struct task *task) { next_phase((struct reload *)((char *)task - offsetof(struct reload, step))); }
-
 static void kept(struct store_op *op, bool done, const struct err *why) {
     struct reload *r = (struct reload *)((char *)op - offsetof(struct reload, keep));
     if (!done) {
-        r->failed = true;
-        r->result.why = *why;
+        fail(r, why);
         err_within(&r->result.why, "the policy could not be kept in the store");
     }
-    r->step.run = on_kept;
-    loop_post(r->gateway->loop, &r->step);
+    step_home(r);
 }
 
 static void start_keeping(struct reload *r) {
@@ -154,13 +133,8 @@ static void switch_over(struct reload *r) {
     g->site = site_ref(r->site);
     g->log.level = g->site->conf->log_level;
     events_reopen(g->events);
-    ask_workers(r, switch_there);
-}
-
-static void next_phase(struct reload *r) {
-    if (r->failed || r->phase == PHASE_SWITCH) return finish(r);
-    if (r->phase == PHASE_PREPARE) start_keeping(r);
-    else switch_over(r);
+    r->waiting = r->count;
+    for (int i = 0; i < r->count; i++) worker_post(g->workers[i], switch_there, r);
 }
 
 static void note_line(void *arg, const char *text) { buf_format(arg, "%s\n", text); }
@@ -193,13 +167,69 @@ static bool read_site(struct gateway *g, struct reload *r, struct err *err) {
     return true;
 }
 
-static bool check_bundle(struct gateway *g, struct reload *r, struct err *err) {
+// ---- building: on a thread of its own, since a script may take its whole budget to load --------------------------------------------
+
+static bool build_generations(struct reload *r, struct err *err) {
+    struct gateway *g = r->gateway;
     struct generation_options options;
     worker_generation_options(g, r->site, &options);
     options.check_keys = true;
     struct generation *trial = generation_new(r->bundle, &options, err);
     if (!trial) return false;
     generation_free(&trial);
+    options.check_keys = false;
+    for (int i = 0; i < r->count; i++) {
+        worker_lend(g->workers[i], &options);
+        r->candidates[i] = generation_new(r->bundle, &options, err);
+        if (!r->candidates[i]) return false;
+    }
+    return true;
+}
+
+// What is read of the gateway here changes only by a reload, and there is but one.
+static void build(struct reload *r) {
+    struct gateway *g = r->gateway;
+    struct err err;
+    bool good = r->bundle || // rollback
+                (read_site(g, r, &err) && (r->bundle = bundle_read(r->site->conf->scripts, r->site->conf->stdlib, &err)) != NULL);
+    if (!good || !build_generations(r, &err)) fail(r, &err);
+}
+
+static void *builder_main(void *arg) {
+    build(arg);
+    step_home(arg);
+    return NULL;
+}
+
+static void built(struct reload *r) {
+    struct gateway *g = r->gateway;
+    if (!r->joined) pthread_join(r->builder, NULL);
+    if (r->failed) return finish(r);
+    snprintf(r->result.version, sizeof r->result.version, "%s", bundle_version(r->bundle));
+    bundle_diff(g->bundle, r->bundle, note_line, &r->result.changes);
+    start_keeping(r);
+}
+
+// A stop may come in between: what is switched already ends well, all else ends here.
+static void next_phase(struct reload *r) {
+    struct err stopping;
+    if (r->gateway->stopping && !r->failed && r->phase != PHASE_SWITCH) {
+        err_set(&stopping, "the gateway is stopping");
+        fail(r, &stopping);
+    }
+    if (r->phase == PHASE_BUILD) built(r);
+    else if (r->failed || r->phase == PHASE_SWITCH) finish(r);
+    else switch_over(r);
+}
+
+static bool start_builder(struct reload *r, struct err *err) {
+    sigset_t all, was; // signals are the main thread's
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &was);
+    int code = pthread_create(&r->builder, NULL, builder_main, r);
+    pthread_sigmask(SIG_SETMASK, &was, NULL);
+    if (code) return err_set(err, "cannot start a thread: %s", strerror(code));
+    pthread_setname_np(r->builder, "reload");
     return true;
 }
 
@@ -210,24 +240,19 @@ static bool begin(struct gateway *g, struct bundle *bundle, reload_fn done, void
     r->done = done;
     r->arg = arg;
     r->bundle = bundle;
-    bool good = true;
     if (bundle) r->site = site_ref(g->site); // rollback
-    else good = read_site(g, r, err) && (r->bundle = bundle_read(r->site->conf->scripts, r->site->conf->stdlib, err)) != NULL;
-    good = good && check_bundle(g, r, err);
-    if (!good) {
-        log_fault(&g->log, "reload refused, %s stays in force: %s", bundle_version(g->bundle), err->text);
-        bundle_free(&r->bundle);
-        site_free(&r->site);
-        buf_release(&r->result.warnings);
-        free(r);
-        return false;
-    }
-    snprintf(r->result.version, sizeof r->result.version, "%s", bundle_version(r->bundle));
+    r->count = g->worker_count;
+    r->candidates = must_alloc((size_t)r->count * sizeof(struct generation *));
     snprintf(r->result.was, sizeof r->result.was, "%s", bundle_version(g->bundle));
-    bundle_diff(g->bundle, r->bundle, note_line, &r->result.changes);
-    g->reload = r;
-    ask_workers(r, prepare_there);
-    return true;
+    if (start_builder(r, err)) {
+        g->reload = r;
+        return true;
+    }
+    free(r->candidates);
+    bundle_free(&r->bundle);
+    site_free(&r->site);
+    free(r);
+    return false;
 }
 
 static bool may_start(struct gateway *g, struct err *err) {
@@ -243,6 +268,12 @@ bool reload_rollback(struct gateway *g, reload_fn done, void *arg, struct err *e
     if (!may_start(g, err)) return false;
     if (!g->previous) return err_set(err, "there is no earlier policy to go back to");
     return begin(g, bundle_ref(g->previous), done, arg, err);
+}
+
+void reload_end(struct gateway *g) {
+    if (!g->reload || g->reload->phase != PHASE_BUILD) return;
+    pthread_join(g->reload->builder, NULL);
+    g->reload->joined = true;
 }
 
 static struct bundle *stored_bundle(struct gateway *g, const char *name, struct err *err) {

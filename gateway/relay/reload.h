@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // reload: a new configuration and policy, on all workers or on none.
 //
-//     read      configuration, users, certificates, scripts; a check generation on the main thread: any fault, and nothing has changed
-//     prepare   every worker builds its own generation off to the side
+//     build     configuration, users, certificates, scripts are read, a generation for each worker is built: any fault, and nothing has
+//               changed. On a thread of its own: a script may take its whole budget to load
 //     keep      the bundle is written to the store: a restart with broken scripts finds the last good one
 //     switch    every worker takes the new one; transactions under way end on the version they began on
 //
-// One at a time; runs on the main loop and never blocks it for longer than reading the files takes.
+// One at a time. The loops, the main one and the workers', go on meanwhile.
 #pragma once
 
 #include "relay/gateway.h"
@@ -21,10 +21,13 @@ struct reload_result {
 };
 
 typedef void (*reload_fn)(void *arg, const struct reload_result *result);
-// `done` comes later, once, from the main loop; fn NULL is fine. False: one is under way already, or we are stopping.
+// `done` comes later, once, from the main loop, whatever is wrong with the scripts; NULL is fine. False: one is under way already,
+// or we are stopping.
 bool must_use reload_start(struct gateway *g, reload_fn done, void *arg, struct err *err);
 // Back to the policy that was in force before this one (configuration and users stay).
 bool must_use reload_rollback(struct gateway *g, reload_fn done, void *arg, struct err *err);
+// The loops have ended: waits until nothing of it runs any more.
+void reload_end(struct gateway *g);
 // At start: the scripts, or the last good ones from the store when they do not load. NULL: neither.
 struct bundle *reload_first_bundle(struct gateway *g, struct err *err);
 // At start, once the workers run it: it becomes the last good one.

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-// Two windows: one is filled while the other is written.
-enum { WINDOW = 50000, WINDOW_TEXT = 8 << 20, BATCH = 4096, SHOWN = 200 };
+// Two windows: one is filled while the other is written. They are what an import costs, up to 30 MiB, so there are few at a time.
+enum { IMPORTS_MOST = 4, WINDOW = 50000, WINDOW_TEXT = 8 << 20, BATCH = 4096, SHOWN = 200 };
 
 struct listed {
     struct suppression entry;
@@ -39,6 +39,7 @@ struct import {
 };
 
 static void free_import(struct import *m) {
+    m->gateway->imports--;
     for (int i = 0; i < 2; i++) {
         free(m->windows[i].entries);
         arena_release(&m->windows[i].arena);
@@ -272,9 +273,13 @@ static bool read_request(struct import *m, const struct json *request, struct er
 
 void suppression_import(struct asker *a, const struct json *request) {
     struct err err;
+    struct gateway *g = asker_gateway(a);
+    if (g->imports >= IMPORTS_MOST)
+        return asker_error(a, EX_TEMPFAIL, "suppression import: %d are under way already; try again when one has ended", IMPORTS_MOST);
     struct import *m = must_alloc(sizeof *m);
+    g->imports++;
     m->asker = a;
-    m->gateway = asker_gateway(a);
+    m->gateway = g;
     m->now = clock_ms(&m->gateway->clock);
     m->filling = m->windows;
     m->back.run = come_back;

@@ -8,6 +8,8 @@
 // each commit. At the end {"done":true,"lines":...,"written":...,"malformed":...,"past":...}: past are those whose time
 // is over already. What was written stays written, whatever comes later.
 //
+// Four at a time; the next is refused with 75.
+//
 // Sorting is what makes it fast: a commit of random keys touches as many pages as it has entries, a sorted
 // one few.
 #pragma once

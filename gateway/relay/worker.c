@@ -207,7 +207,6 @@ void worker_free(struct worker **at) {
     if (w->runner) runner_free(&w->runner);
     if (w->tick) timer_free(&w->tick);
     generation_free(&w->generation);
-    generation_free(&w->candidate);
     if (w->events) event_writer_free(&w->events);
     if (w->reader) reader_free(&w->reader);
     if (w->script_reader) reader_free(&w->script_reader);

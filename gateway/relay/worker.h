@@ -35,7 +35,6 @@ struct worker {
     struct reader *script_reader;    // for look-ups of scripts: a hook may run while `reader` is in use
     struct site *site;               // the current one
     struct generation *generation;   // the current one
-    struct generation *candidate;    // built by a reload's first phase
     struct event_writer *events;
     struct intake *intake;
     struct runner *runner;

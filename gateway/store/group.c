@@ -2,6 +2,7 @@
 #include "store/group.h"
 
 #include "store/inside.h"
+#include "store/suppression.h"
 #include "store/tail.h"
 
 static bool has_file(const struct store_op *op) {
@@ -145,4 +146,19 @@ void group_probe(struct store *s) {
         txn_abort(&s->txn);
     else if (txn_commit(&s->txn, &counts, &why))
         set_sick(s, false, NULL);
+}
+
+bool group_sweep(struct store *s) {
+    struct txn_counts counts;
+    struct err why;
+    size_t gone;
+    bool whole = true;
+    if (!txn_begin(&s->txn, &why)) return true;
+    if (!txn_sweep_suppressions(&s->txn, clock_ms(s->clock), &gone, &whole, &why) || !gone)
+        txn_abort(&s->txn);
+    else if (txn_commit(&s->txn, &counts, &why))
+        store_tell_counts(s, &counts);
+    else
+        whole = true; // there is time
+    return whole;
 }

@@ -27,3 +27,5 @@ void group_add(struct group *group, struct store_op *op);
 void group_run(struct group *group, struct store *store); // leaves it empty
 // A small commit of nothing much, to see whether the database works again.
 void group_probe(struct store *store);
+// Takes out a few suppressions whose time is over; commits only where there was one. True: all have been looked at.
+bool group_sweep(struct store *store);

@@ -6,7 +6,7 @@
 #include "store/txn.h"
 
 // RECORD: version, flags, added, until, reason, source, and the address where the key has only a part of it.
-enum { VERSION = 1, FIXED = 1 + 1 + 8 + 8, HAS_ADDRESS = 1, SWEPT_BY_A_PUT = 2 };
+enum { VERSION = 1, FIXED = 1 + 1 + 8 + 8, HAS_ADDRESS = 1, SWEPT_BY_A_PUT = 2, SWEPT_MOST = 64 };
 
 // ---- what an entry must be
 // -----------------------------------------------------------------------------------
@@ -105,25 +105,31 @@ static void keep_key(struct key *to, struct bytes key) {
     memcpy(to->at, key.at, to->len);
 }
 
-// Looks at the next few entries behind where the last put looked, and takes out those whose time is over.
-static bool sweep(struct txn *t, int64_t now_ms, struct err *err) {
+// Looks at the next few entries behind those it looked at last, and takes out those whose time is over.
+static bool sweep(struct txn *t, int most, int64_t now_ms, size_t *gone, struct err *err) {
     struct db_walk walk = {.txn = t->db, .table = TABLE_SUPPRESSION};
-    struct key over[SWEPT_BY_A_PUT];
-    size_t count = 0;
+    struct key over[SWEPT_MOST];
     bool at = db_seek(&walk, key_bytes(&t->swept));
-    for (int i = 0; at && i < SWEPT_BY_A_PUT; i++, at = db_next(&walk)) {
+    *gone = 0;
+    for (int i = 0; at && i < most; i++, at = db_next(&walk)) {
         struct suppression s;
         if (suppression_decode(walk.key, walk.value, &s, NULL) && is_over(&s, now_ms))
-            keep_key(&over[count++], walk.key);
+            keep_key(&over[(*gone)++], walk.key);
     }
     if (at)
         keep_key(&t->swept, walk.key);
     else
         t->swept.len = 0; // from the beginning
     db_walk_end(&walk);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < *gone; i++)
         if (!db_delete(t->db, TABLE_SUPPRESSION, key_bytes(&over[i]), err)) return false;
     return true;
+}
+
+bool txn_sweep_suppressions(struct txn *t, int64_t now_ms, size_t *gone, bool *whole, struct err *err) {
+    bool good = sweep(t, SWEPT_MOST, now_ms, gone, err);
+    *whole = t->swept.len == 0;
+    return good;
 }
 
 static bool lasts(struct txn *t, struct bytes key, const struct suppression *s, int64_t now_ms, bool *as_long,
@@ -140,7 +146,8 @@ static bool lasts(struct txn *t, struct bytes key, const struct suppression *s, 
 
 bool txn_put_suppression(struct txn *t, const struct suppression *s, enum suppression_put how, int64_t now_ms,
                          struct err *err) {
-    if (!suppression_check(s, err) || !sweep(t, now_ms, err)) return false;
+    size_t gone;
+    if (!suppression_check(s, err) || !sweep(t, SWEPT_BY_A_PUT, now_ms, &gone, err)) return false;
     struct key key = key_suppression(s->address, s->scope);
     bool stays = false;
     if (how == SUPPRESSION_LENGTHEN && !lasts(t, key_bytes(&key), s, now_ms, &stays, err)) return false;

@@ -4,8 +4,8 @@
 // An address is given in the form by which lists know it (mail/address: address_listed); the store compares
 // bytes.
 // "@example.net" is an entry for everybody of that domain. Entries whose time is over are not seen by anyone,
-// and a put sweeps a few of them out on its way: the table never holds many. A look-up costs two point reads
-// for each scope asked for, however long the list is.
+// and swept out: a few by each put on its way, the others by the writer when it has nothing else to do. A
+// look-up costs two point reads for each scope asked for, however long the list is.
 #pragma once
 
 #include "store/store.h"
@@ -41,6 +41,10 @@ bool must_use txn_put_suppression(struct txn *t, const struct suppression *s, en
 // scope "": in every scope. *count: how many went.
 bool must_use txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scope, uint64_t *count,
                                    struct err *err);
+// Goes over the next entries of the table. *gone: how many were over; *whole: that was the last of it, the
+// next call begins anew.
+bool must_use txn_sweep_suppressions(struct txn *t, int64_t now_ms, size_t *gone, bool *whole,
+                                     struct err *err);
 
 // ---- reading: within reader_begin..reader_end; what is found points into the map
 

@@ -15,6 +15,8 @@
 // How often a sick database is tried and a missing reserve looked after; how often compaction may come
 // between groups.
 enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
+// How often a few suppressions are looked at, and how long it rests when all have been.
+enum { SWEEP_MS = 250, SWEPT_REST_MS = 60000 };
 // Patient ops go with the next one that is not, when so many are together, or after so long.
 enum { PATIENT_MOST = 32, PATIENCE_US = 4000 };
 
@@ -27,7 +29,7 @@ struct writer {
     struct queue_node *oldest, *newest; // taken from the queue, not yet in a group
     size_t waiting, patient;            // of them: all, and those that may wait
     int64_t since_us;                   // when the first of them was taken
-    int64_t upkeep_us, compact_us;
+    int64_t upkeep_us, compact_us, sweep_at_us;
     struct group group;
 };
 
@@ -80,11 +82,18 @@ static int compact_turn(struct writer *w, bool busy) {
     return idle_ms;
 }
 
+static int sweep_turn(struct writer *w) {
+    int64_t now = clock_monotonic_us();
+    if (now >= w->sweep_at_us)
+        w->sweep_at_us = now + (group_sweep(w->store) ? SWEPT_REST_MS : SWEEP_MS) * INT64_C(1000);
+    return (int)((w->sweep_at_us - now + 999) / 1000);
+}
+
 // Returns for how many ms there is nothing to do; -1: until somebody asks.
 static int upkeep(struct writer *w, bool busy) {
     struct store *s = w->store;
     bool sick = atomic_load(&s->told.sick);
-    int idle_ms = sick ? -1 : compact_turn(w, busy);
+    int idle_ms = sick ? -1 : sooner(compact_turn(w, busy), sweep_turn(w));
     if (!sick && s->space->has_reserve) return idle_ms;
     int64_t now = clock_monotonic_us();
     if (now - w->upkeep_us >= UPKEEP_MS * 1000) {

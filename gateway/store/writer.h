@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // writer: the one thread that writes: takes ops, forms groups, makes them durable, tells their owners.
 //
-// Between groups, and when nobody waits, it moves compaction on by one step, tries whether a sick database works again,
+// Between groups, and when nobody waits, it moves compaction on by one step, sweeps old suppressions out, tries whether a sick database works again,
 // and takes the disk reserve back. The order within a group is what the promise rests on: bodies, fdatasync of their
 // segments, fsync of the folder where a segment is new, commit, finish.
 #pragma once

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The wall: what each hook may say and what comes of it, faults, budgets, and which version decided."""
+import signal
+
 import pytest
 from lab import ground, mail, policies
 from lab.clients import Wire
@@ -292,7 +294,7 @@ def test_queued_mail_follows_the_new_policy(gateway, word):
 
 
 @pytest.mark.parametrize("broken,words", [("return {", "policy.lua:"), ("error('at load')", "at load"), ("return 5", "policy.lua"), ("return { rout = function() end }", "rout"),
-                                          ("while true do end", "policy.lua"), ("local x = require 'nowhere'\nreturn {}", "nowhere"),
+                                          ("local x = require 'nowhere'\nreturn {}", "nowhere"),
                                           ("identity = nil\nundefined_global.x = 1\nreturn {}", "policy.lua:"), (None, "policy.lua")])
 def test_broken_scripts_change_nothing(gateway, word, broken, words):
     g = gateway(policy=policies.capture())
@@ -307,6 +309,22 @@ def test_broken_scripts_change_nothing(gateway, word, broken, words):
     assert g.status()["policy"] == version
     g.submit(word)
     g.captured.wait(word)
+
+
+def test_a_script_that_loops_at_load_holds_up_nobody(gateway, word):
+    """It is refused when its budget is used up; until then the gateway answers and takes mail, and may even be stopped."""
+    g = gateway(policy=policies.capture())
+    g.write_scripts({"policy.lua": "while true do end\n"})
+    g.process.signal(signal.SIGHUP)
+    answers = 0
+    while "reload refused" not in g.said():
+        g.submit(f"{word}n{answers}")
+        assert g.status()["policy"]
+        answers += 1
+    assert answers >= 3
+    assert "steps" in g.said()
+    g.process.signal(signal.SIGHUP)
+    g.stop()
 
 
 def test_rollback(gateway, word):
@@ -344,7 +362,6 @@ def test_modules_of_the_scripts_folder(gateway, word):
 
 
 def test_hup_reloads(gateway, word):
-    import signal
     g = gateway(policy=policies.capture())
     before = g.status()["policy"]
     g.write_scripts({"policy.lua": policies.capture() + "-- changed\n"})

@@ -439,13 +439,14 @@ def test_a_listener_that_does_not_listen(gateway):
 @core
 @pytest.mark.threads
 def test_stopping_amid_requests(gateway):
-    """Lists that nobody reads, imports with and without something to write: none keeps the gateway from ending cleanly."""
+    """Lists that nobody reads, a log that is followed, imports with and without something to write: none keeps the gateway from ending cleanly."""
     g = gateway(policy=policies.capture())
     many(g.folder / "list.csv", 60000)
     g.cli("suppression", "import", "list.csv")
-    open_ones = [ask(g, verb="suppression", action="export"), ask(g, verb="queue", action="list", limit=0), open_feed(g), open_feed(g)]
+    open_ones = [ask(g, verb="suppression", action="export"), ask(g, verb="queue", action="list", limit=0), open_feed(g), open_feed(g),
+                 ask(g, verb="log", follow=True)]
     open_ones[2][0].sendall(b"some@example.net\n")
-    for _ in range(3):
+    for _ in range(2):
         busy = open_feed(g)
         busy[0].sendall(b"".join(b"b%06d@example.net\n" % i for i in range(60000)))
         open_ones.append(busy)
@@ -454,6 +455,21 @@ def test_stopping_amid_requests(gateway):
         s.close()
     assert g.control("suppression", action="count", filter={"address": "b*"})[1]["count"] <= 60000
     assert g.cli("suppression", "has", "u000000@d0.example").returncode == 0
+
+
+@core
+def test_few_imports_at_a_time(gateway):
+    """Each keeps some megabytes in memory: the fifth is told to come back."""
+    g = gateway(policy=policies.capture())
+    feeds = [open_feed(g) for _ in range(4)]
+    with pytest.raises(ControlError) as refused:
+        g.control("suppression", action="import")
+    assert refused.value.code == 75 and "4 are under way" in refused.value.text
+    feeds[0][0].sendall(b"a@b.example\n.\n")
+    assert until_done(feeds[0][1])["written"] == 1
+    feeds.append(open_feed(g))
+    for s, reader in feeds:
+        s.close()
 
 
 @core

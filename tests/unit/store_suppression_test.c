@@ -4,12 +4,15 @@
 #include "store/key.h"
 #include "store/suppression.h"
 
+#include <poll.h>
+
 static const int64_t now = 1763821804678;
 static const struct bytes all_only[] = {{"all", 3}};
 
 static int set_up(void **state) {
     struct kit *kit = malloc(sizeof *kit);
     kit_init(kit);
+    kit->clock.frozen_ms = now;
     kit_open(kit);
     *state = kit;
     return 0;
@@ -196,6 +199,21 @@ static void puts_sweep_out_what_is_over(void **state) {
         assert_true(put_many(kit, &s, 1, now + 2000));
     }
     assert_int_equal(entries_on_disk(kit), 50 + 200);
+}
+
+static void an_idle_writer_sweeps_too(void **state) {
+    struct kit *kit = *state;
+    char address[40];
+    for (int i = 0; i < 100; i++) {
+        snprintf(address, sizeof address, "u%03d@example.net", i);
+        put(kit, address, "all", "short", i % 4 ? now + 1000 : 0);
+    }
+    store_close(&kit->store);
+    clock_shift(&kit->clock, 2000);
+    kit_open(kit);
+    for (int turn = 0; turn < 1000 && entries_on_disk(kit) > 25; turn++)
+        poll(NULL, 0, 10);
+    assert_int_equal(entries_on_disk(kit), 25);
 }
 
 static void rules_never_shorten_an_entry(void **state) {
@@ -438,6 +456,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_domain_stands_for_all_of_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_over_is_not_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(puts_sweep_out_what_is_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_idle_writer_sweeps_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rules_never_shorten_an_entry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(walks_go_on_where_they_stopped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lengths_have_an_end, set_up, tear_down),
