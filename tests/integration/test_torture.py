@@ -11,3 +11,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
 def test_power_cut():
     import powercut
     powercut.run(cuts=ground.amount("CUTS", 16, 0), seconds=2.5)
+
+
+def test_hostile_load():
+    import hostile
+    few = ("slow senders", "half handshakes", "giant headers", "never read", "recipients")
+    hostile.run(scale=ground.amount("HOSTILE", 5, 0) / 100, seconds=0.3, quiet=True, only=few)
