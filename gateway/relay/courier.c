@@ -701,12 +701,15 @@ void courier_wake(struct courier *c) {
 
 void courier_dismiss(struct courier *c) {
     c->dismissed = true;
-    if (c->state == COURIER_TOKEN) { // nothing was tried
-        hand_back(c, ATTEMPT_BACK);
-        end(c);
-        return;
-    }
     if (c->state == COURIER_IDLE) on_idle(c);
+}
+
+void courier_stop(struct courier *c) {
+    c->dismissed = true;
+    if (c->state == COURIER_IDLE) return on_idle(c);
+    if (!c->attempt || c->begun) return;
+    hand_back(c, ATTEMPT_BACK);
+    end(c);
 }
 
 bool courier_is_idle(const struct courier *c) { return c->state == COURIER_IDLE; }

@@ -15,4 +15,5 @@ bool courier_is_idle(const struct courier *c);
 bool courier_stands(const struct courier *c); // a session is established
 uint64_t courier_same(const struct courier *c);
 void courier_dismiss(struct courier *c);     // ends after what it is doing; an idle one says QUIT now
+void courier_stop(struct courier *c);        // ends after a message the peer has begun to hear; at once where it has not
 void courier_free(struct courier **c);       // at once; what it carried goes back untried (lane_left is not called)

@@ -535,7 +535,7 @@ void lanes_stop(struct lanes *ls) {
         timer_stop(lane->timer);
         slots_forget(ls->slots, &lane->wish);
         empty_lines(lane, ATTEMPT_BACK);
-        for (size_t i = lane->courier_count; i-- > 0;) courier_dismiss(lane->couriers[i]);
+        for (size_t i = lane->courier_count; i-- > 0;) courier_stop(lane->couriers[i]);
     }
 }
 

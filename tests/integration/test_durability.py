@@ -63,6 +63,21 @@ def test_stopping_finishes_what_is_under_way(gateway, scripted, word):
     assert len(peer.accepted) == 1
 
 
+def test_stopping_does_not_wait_for_peers_that_say_nothing(gateway, scripted, word):
+    """What no peer has begun to hear goes back into the queue at once, not after the patience of a graceful end."""
+    from lab.scripted import Hang
+    greeting, ehlo = scripted(greeting=Hang()), scripted(ehlo=Hang())
+    g = gateway(policy=policies.PRELUDE + f"""return {{ route = function(m, r)
+        return route.send{{ tls = "none", via = route.relay{{ tls = "none", host = r.local_part == "a" and "{greeting.host}" or "{ehlo.host}", port = {ehlo.port} }} }} end }}""")
+    g.submit(f"{word}a", to="a@b.example")
+    g.submit(f"{word}b", to="b@b.example")
+    ehlo.until_line("EHLO")
+    ground.until("both are being talked to", lambda: g.status()["connections_out"] == 2, log=g.log)
+    g.stop(seconds=10)
+    g.start()
+    assert [r["attempts"] for r in g.queue()] == [0, 0]
+
+
 def test_two_gateways_never_share_a_store(gateway):
     g = gateway(policy=HOLD)
     second = gateway(policy=HOLD, start=False, listeners=[{"name": "relay", "kind": "relay", "address": f"{ground.address()}:2525"}])
