@@ -104,6 +104,12 @@ return {
         private_mx = false,        -- deliver to an MX on loopback or a private address (for a lab)
     },
 
+    -- What `tidegate doctor` may look at outside of this machine and DNS; default: nothing.
+    doctor = {
+        -- probe = "mx.example.net",  -- a mail server of yours elsewhere: is port 25 open on the way out?
+        -- blocklists = { "zen.example.org" }, -- are our addresses on these?
+    },
+
     -- What a client may take. Each has its own reply.
     limits = {
         message_size = "50MiB",

@@ -15,7 +15,9 @@ const char *exit_meaning(int code) {
     case EX_OK:
         return "done";
     case 1:
-        return "no: a story failed, or what was asked for is not there";
+        return "no: a story failed, what was asked for is not there, or something should be looked at";
+    case 2:
+        return "something is wrong with what was looked at";
     case EX_USAGE:
         return "the command line is wrong, or a confirmation is missing";
     case EX_DATAERR:

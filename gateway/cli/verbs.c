@@ -134,6 +134,28 @@ static const struct option_row passwd_rows[] = {
     {0},
 };
 
+static const struct option_row doctor_rows[] = {
+    {"identity", 'i', OPTION_TEXT, "NAME", "only this identity of the policy [all]", false},
+    {"from", 'f', OPTION_TEXT, "DOMAIN", "a domain of From: [those that the identity's keys sign for]", true},
+    {"source", 0, OPTION_TEXT, "ADDRESS", "the address as the world sees it, behind NAT [the identity's, else the system's]", true},
+    {"probe", 'p', OPTION_TEXT, "HOST[:PORT]", "try whether this mail server can be reached [doctor.probe]", false},
+    {"blocklist", 'b', OPTION_TEXT, "ZONE", "look into this blocklist too, beside doctor.blocklists", true},
+    {"offline", 0, OPTION_FLAG, NULL, "ask no DNS and connect to nobody but the gateway", false},
+    {0},
+};
+
+static const struct option_row key_rows[] = {
+    {"domain", 'd', OPTION_TEXT, "DOMAIN", "the domain that it signs for", false},
+    {"selector", 's', OPTION_TEXT, "NAME", "its name in DNS: NAME._domainkey.DOMAIN", false},
+    {0},
+};
+
+static const struct option_row key_new_rows[] = {
+    {"output", 'o', OPTION_FILE, "FILE", "where the private key goes; an existing file is left alone", false},
+    {"kind", 'k', OPTION_CHOICE, "rsa2048|rsa4096|ed25519", "not all receivers verify ed25519: give a domain an RSA key beside it [rsa2048]", false},
+    {0},
+};
+
 static const struct option_row help_rows[] = {
     {"manual", 'm', OPTION_FILE, "FOLDER", "write the manual's pages into this folder: tidegate.1, tidegate.conf.5, ...", false},
     {0},
@@ -154,6 +176,9 @@ static const struct option_row *const export_options[] = {export_rows, entries_r
 static const struct option_row *const log_options[] = {log_rows, NULL};
 static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
 
+static const struct option_row *const doctor_options[] = {doctor_rows, NULL};
+static const struct option_row *const key_options[] = {key_rows, NULL};
+static const struct option_row *const key_new_options[] = {key_rows, key_new_rows, NULL};
 static const struct option_row *const help_options[] = {help_rows, NULL};
 
 static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
@@ -162,6 +187,8 @@ static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
+static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
+static const int exits_key[] = {EX_DATAERR, EX_NOINPUT, EX_CANTCREAT, 0};
 static const int exits_help[] = {EX_CANTCREAT, 0};
 static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
 
@@ -287,6 +314,28 @@ static const struct verb suppression_verbs[] = {
     {0},
 };
 
+static const struct verb key_verbs[] = {
+    {.name = "new",
+     .summary = "make a key and print its record",
+     .arguments = "",
+     .options = key_new_options,
+     .run = verb_key_new,
+     .about = "Writes the private key, readable by the group of its folder, and prints the TXT record to publish on stdout.",
+     .examples = "  tidegate key new --domain example.org --selector s2026 --output /etc/tidegate/dkim/s2026.pem",
+     .exits = exits_key},
+    {.name = "show",
+     .summary = "print the record of a key that is there",
+     .arguments = "FILE",
+     .least = 1,
+     .most = 1,
+     .options = key_options,
+     .run = verb_key_show,
+     .about = "Prints the TXT record of the private key in FILE.",
+     .examples = "  tidegate key show --domain example.org --selector s2026 /etc/tidegate/dkim/s2026.pem",
+     .exits = exits_key},
+    {0},
+};
+
 static const struct verb table[] = {
     {.name = "run",
      .summary = "the gateway, in the foreground",
@@ -323,6 +372,27 @@ static const struct verb table[] = {
      .examples = "  tidegate test && tidegate reload\n  tidegate test --watch\n  tidegate test --only greylist --coverage\n"
                  "  tidegate test --junit results.xml scripts/policy.story.lua",
      .exits = exits_test},
+    {.name = "doctor",
+     .summary = "what would receivers say? looked at before any mail is sent",
+     .arguments = "",
+     .options = doctor_options,
+     .run = verb_doctor,
+     .about = "Looks at what receivers look at, for each identity that the policy defines: the address' name and back, the EHLO name, SPF, "
+              "DKIM keys, DMARC and whether the three fit, blocklists, port 25; and at the machine: clock, disk, resolver, certificates, the "
+              "running gateway, its queue and limits. Each finding says what follows from it, how to mend it, and the record to paste. Nothing "
+              "is changed and no mail is sent.\n\nThe exit code is 0 when all is well, 1 when something should be looked at, 2 when something is "
+              "wrong.",
+     .examples = "  tidegate doctor\n  tidegate doctor --identity acme --probe mx.example.net\n"
+                 "  tidegate doctor --source 203.0.113.7 --from example.org    # behind NAT\n"
+                 "  tidegate doctor --json | jq 'select(.level == \"fail\")'",
+     .exits = exits_doctor},
+    {.name = "key",
+     .summary = "DKIM keys: make one, show what to publish",
+     .arguments = "",
+     .verbs = key_verbs,
+     .about = "The private key stays in its file, which an identity of the policy names; the record goes to DNS.",
+     .examples = "  tidegate key new --domain example.org --selector s2026 --output /etc/tidegate/dkim/s2026.pem",
+     .exits = exits_key},
     {.name = "send",
      .summary = "send a message to a server: a small client, for trying things",
      .arguments = "",

@@ -168,6 +168,21 @@ struct sign_key *sign_key_load(const char *domain, const char *selector, struct 
     return NULL;
 }
 
+bool sign_key_make(int rsa_bits, struct buf *pem, struct err *err) {
+    ERR_clear_error();
+    EVP_PKEY *pkey = rsa_bits ? EVP_RSA_gen((unsigned)rsa_bits) : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    BIO *bio = BIO_new(BIO_s_secmem());
+    bug_if(!bio);
+    char *text;
+    bool good = pkey && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
+    size_t len = good ? (size_t)BIO_get_mem_data(bio, &text) : 0;
+    if (good) buf_add(pem, bytes_range(text, len));
+    else openssl_fault(err, "the key cannot be made");
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+    return good;
+}
+
 struct sign_key *sign_key_ref(struct sign_key *key) {
     atomic_fetch_add(&key->refs, 1);
     return key;

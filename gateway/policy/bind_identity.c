@@ -192,11 +192,28 @@ static int has_key(lua_State *l) {
     return 1;
 }
 
+// What is to be published, so that it can be compared with what is.
+static void note_key(struct jsonl *j, const struct sign_key *key) {
+    struct buf record = {0};
+    sign_public_record(key, &record);
+    jsonl_open(j, NULL, '{');
+    jsonl_textz(j, "domain", sign_key_domain(key));
+    jsonl_textz(j, "selector", sign_key_selector(key));
+    jsonl_int(j, "bits", sign_key_bits(key));
+    jsonl_bool(j, "weak", sign_key_is_weak(key));
+    jsonl_text(j, "record", buf_bytes(&record));
+    jsonl_close(j, '}');
+    buf_release(&record);
+}
+
 static void note(struct generation *g, const struct identity *id, const char *where) {
     struct jsonl j = jsonl_begin(&g->identities);
     jsonl_text(&j, "identity", id->name);
     jsonl_textz(&j, "where", where);
     plan_put_identity(&j, id);
+    if (id->key_count) jsonl_open(&j, "keys", '[');
+    for (size_t i = 0; i < id->key_count; i++) note_key(&j, id->keys[i]);
+    if (id->key_count) jsonl_close(&j, ']');
     jsonl_end(&j);
 }
 

@@ -86,6 +86,7 @@ struct conf {
     int64_t connect_timeout_s, smtp_timeout_s; // 30; 0 = RFC 5321's
     int lane_idle_s;           // connections kept for reuse: 5
     bool private_mx;           // deliver to MX on loopback and private addresses (a lab's setting; default false)
+    const char *doctor_probe, *doctor_blocklists; // NULL: none
     struct conf_limits limits;
 };
 

@@ -91,6 +91,11 @@ const struct conf_key conf_keys[] = {
     {"delivery.private_mx", CONF_BOOL, AT(private_mx), "false", NULL, 0, 0, NULL, false,
      "Whether to deliver directly to an MX on loopback or a private address. Anyone's DNS could point there: for a lab."},
 
+    {"doctor.probe", CONF_TEXT, AT(doctor_probe), NULL, "none: not tried", 0, 0, NULL, false,
+     "A mail server of your own elsewhere, as name or name:port, to which `tidegate doctor` connects to see that port 25 is open on the way out."},
+    {"doctor.blocklists", CONF_WEB_HOSTS, AT(doctor_blocklists), NULL, "none", 0, 0, NULL, false,
+     "Zones of blocklists, such as \"zen.spamhaus.org\", in which `tidegate doctor` looks for the addresses that mail leaves from. Mind each list's terms of use."},
+
     {"limits.message_size", CONF_SIZE, AT(limits.message_size), "50MiB", NULL, KIB, 2 * GIB, NULL, false,
      "Largest message, said to clients by SIZE. Beyond it: 552 5.3.4."},
     {"limits.header_size", CONF_SIZE, AT(limits.header_size), "256KiB", NULL, KIB, 16 * MIB, NULL, false,

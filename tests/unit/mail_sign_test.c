@@ -360,8 +360,32 @@ static void signs_in_several_threads(void **state) {
     }
 }
 
+static void keys_are_made(void **state) {
+    (void)state;
+    static const struct {
+        int bits;
+        const char *record;
+    } kinds[] = {{2048, "v=DKIM1; k=rsa; p="}, {0, "v=DKIM1; k=ed25519; p="}};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf pem = {0}, other = {0}, record = {0};
+        struct err err;
+        assert_true(sign_key_make(kinds[i].bits, &pem, &err) && sign_key_make(kinds[i].bits, &other, &err));
+        assert_false(bytes_equal(buf_bytes(&pem), buf_bytes(&other)));
+        struct sign_key *key = sign_key_load("example.org", "s1", buf_bytes(&pem), &err);
+        assert_non_null(key);
+        assert_false(sign_key_is_weak(key));
+        sign_public_record(key, &record);
+        assert_true(bytes_starts(buf_bytes(&record), bytes_of(kinds[i].record)));
+        sign_key_free(&key);
+        buf_release(&pem);
+        buf_release(&other);
+        buf_release(&record);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_made),
         cmocka_unit_test(signs_odd_messages),
         cmocka_unit_test(signs_large_messages),
         cmocka_unit_test(covers_no_more_than_it_can),

@@ -101,8 +101,8 @@ class PocketDns:
     "refused", "silence", "garbage", "truncate", "wrongid", "wrongquestion", "loop" (a CNAME to itself), "half" (cut packet) or a callable(query) -> bytes.
     ("*", type) and ("*", "*") catch the rest; nothing found: NXDOMAIN. Everything asked is in `asked`."""
 
-    def __init__(self, answer=None):
-        self.answer, self.asked, self.host, self.port = dict(answer or {}), [], ground.address(), 5353
+    def __init__(self, answer=None, host=None):
+        self.answer, self.asked, self.host, self.port = dict(answer or {}), [], host or ground.address(), 5353
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind((self.host, self.port))
         self.tcp = socket.create_server((self.host, self.port))
