@@ -5,6 +5,7 @@
 --   reply.retry(message, recipient, outcome)     the retry hook made of it
 --   reply.hook { elsewhere = true, ladder = { 300, 3600 }, suppress = suppression.bounces {} }      ... with other manners:
 --                                                another identity at once, where route has one; steps; what a bounce adds
+--   The lane reacts as shaping says (shaping.react): it rests or slows down for what the peer said. { react = false }: it does not.
 --   Limits that say what uses them up, { exhausted_by = "quota" } or "standing", are full from the refusal until it is time to try
 --   again, for all messages: route.first passes over that identity meanwhile (relays, warmup and shaping name theirs so).
 --
@@ -35,7 +36,9 @@
 --
 -- Unknown replies fall back to the enhanced status code (RFC 3463), then to the reply code and the stage it came at.
 local fact = require "fact"
+local provider = require "provider"
 local retry = require "retry"
+local shaping = require "shaping"
 
 local reply = {}
 
@@ -203,8 +206,8 @@ end
 
 local function is_over(outcome) return outcome.expires_at and outcome.expires_at - clock.now() < 60 end
 
-local function wait_uncounted(message, recipient, outcome, seconds, why)
-  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false)
+local function wait_uncounted(message, recipient, outcome, seconds, why, lane)
+  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false, nil, lane)
 end
 
 -- Seconds until a used-up quota is tried again with one message. A rolling window frees little by little, and the service has counted
@@ -229,35 +232,50 @@ local function jumped_lately(recipient)
   return last.reply ~= nil and (last.reply.code or 0) >= 400
 end
 
-local function not_theirs(options, message, recipient, outcome, v)
+local function not_theirs(options, message, recipient, outcome, v, lane)
   local why = v.fault .. ": " .. v.class .. " (" .. v.rule .. ")"
-  if is_over(outcome) then return retry.give_up("expired while waiting; " .. why) end
+  if is_over(outcome) then return retry.give_up("expired while waiting; " .. why, nil, nil, lane) end
   local exhaust = exhaust_of(outcome, v)
-  if exhaust then return retry.elsewhere(why, false, nil, exhaust) end
-  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false) end
+  if exhaust then return retry.elsewhere(why, false, nil, exhaust, lane) end
+  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false, nil, nil, lane) end
   local seconds = v.wait or MEND
   if v.fault == "quota" then seconds = math.min(v.wait or LOOK_AGAIN, LOOK_AGAIN) end
-  return wait_uncounted(message, recipient, outcome, seconds, why)
+  return wait_uncounted(message, recipient, outcome, seconds, why, lane)
+end
+
+-- What the lane is to do about it. A relay's customers are not the relay: for its words only the rules for everyone hold.
+-- A used-up quota is the account's, not the way's: limits see to it.
+local function lane_of(options, recipient, outcome, v)
+  if not options.react or outcome.from_peer == false or v.fault == "quota" then return nil end
+  local group
+  if outcome.via == "direct" then
+    -- The host that spoke says whose it is: no DNS is asked again.
+    group = provider.by_domain(recipient.domain) or provider.by_host((outcome.peer or ""):match("^[^%s%[]+") or "")
+  end
+  group = group or "default"
+  local reaction = shaping.reaction(group, outcome)
+  return reaction and reaction.lane
 end
 
 local function decide(options, message, recipient, outcome)
   local v = reply.classify(outcome)
+  local lane = lane_of(options, recipient, outcome, v)
   if v.fault == "quota" or v.fault == "configuration" or v.fault == "identity" then
-    return not_theirs(options, message, recipient, outcome, v)
+    return not_theirs(options, message, recipient, outcome, v, lane)
   end
   if v.permanent then
     local entry = options.suppress and reply.blames_recipient(v) and options.suppress(message, recipient, outcome) or nil
-    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry)
+    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane)
   end
   if v.wait and not is_over(outcome) then
-    return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class)
+    return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class, nil, nil, lane)
   end
-  return options.climb(message, recipient, outcome)
+  return options.climb(message, recipient, outcome, lane)
 end
 
 function reply.hook(options)
-  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function" }, 2, "reply.hook")
-  local own = { elsewhere = options.elsewhere, suppress = options.suppress, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
+  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function", react = "?boolean" }, 2, "reply.hook")
+  local own = { elsewhere = options.elsewhere, suppress = options.suppress, react = options.react ~= false, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
   return function(message, recipient, outcome) return decide(own, message, recipient, outcome) end
 end
 

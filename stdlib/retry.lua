@@ -8,6 +8,9 @@
 --
 --   retry.give_up("why", nil, { scope = "all", reason = "no such user" })      ... and put the recipient on the suppression list
 --
+--   retry.wait { seconds = 600, lane = { rest = "2h" } }       ... and the lane rests for all mail: { rest = time }, or slows down:
+--                                                 { connections = 1, rate = "10/minute", lasts = "30m" } (one of the two, or both)
+--
 --   retry.default(message, recipient, outcome)       the hook itself
 --   retry.ladder{ 60, 300, 3600 }                 the same hook with steps of your own
 --   retry.ladder{ suppress = suppression.bounces{} }      ... that lets a hard bounce add to the suppression list
@@ -31,9 +34,9 @@ local function jitter(message, recipient, step)
   return math.floor(step * (0.9 + 0.2 * share))
 end
 
-local function climb(steps, rule, message, recipient, outcome)
+local function climb(steps, rule, message, recipient, outcome, lane)
   if outcome.permanent then
-    return retry.give_up("a permanent refusal", nil, rule and rule(message, recipient, outcome))
+    return retry.give_up("a permanent refusal", nil, rule and rule(message, recipient, outcome), lane)
   end
   local attempt = math.max(outcome.attempt, 1)
   local step = steps[math.min(attempt, #steps)]
@@ -41,10 +44,10 @@ local function climb(steps, rule, message, recipient, outcome)
   if outcome.expires_at and clock.now() + wait >= outcome.expires_at then
     local left = math.floor(outcome.expires_at - clock.now())
     -- One last attempt near the end, if there is time for it.
-    if left < 60 then return retry.give_up("no success before it expired") end
+    if left < 60 then return retry.give_up("no success before it expired", nil, nil, lane) end
     wait = math.max(1, left - 30)
   end
-  return retry.wait(wait, "attempt " .. attempt .. " failed, next in " .. wait .. " s")
+  return retry.wait(wait, "attempt " .. attempt .. " failed, next in " .. wait .. " s", nil, nil, lane)
 end
 
 -- options: a list of seconds (none: the default's), and `suppress`, a rule as suppression.bounces makes it.
@@ -64,9 +67,9 @@ function retry.ladder(options)
   end
   for i, step in ipairs(options) do own[i] = step end
   local steps, rule = #own > 0 and own or STEPS, options.suppress
-  return function(message, recipient, outcome) return climb(steps, rule, message, recipient, outcome) end
+  return function(message, recipient, outcome, lane) return climb(steps, rule, message, recipient, outcome, lane) end
 end
 
-function retry.default(message, recipient, outcome) return climb(STEPS, nil, message, recipient, outcome) end
+function retry.default(message, recipient, outcome, lane) return climb(STEPS, nil, message, recipient, outcome, lane) end
 
 return retry

@@ -17,8 +17,9 @@
 -- group by the operator, the "default" group as shipped. A group that provider.lua does not know, an unknown field, and an
 -- entry without its source are refused with the line they stand on.
 --
--- A reaction says what to do with this identity at this provider: "pause" (nothing for so many seconds) or "slow" (at most
--- `rate` for so many seconds). It is a plain value: reply.retry and your own retry hook carry it out.
+-- A reaction says what the lane (this identity's way to this next hop) is to do: "pause" (nothing for so many seconds) or "slow" (at most
+-- `rate`, or so many `connections`, or both). It is a plain value; its `lane` is what a verdict takes: retry.wait { ..., lane =
+-- reaction.lane }. reply.hook does that by itself.
 local fact = require "fact"
 local provider = require "provider"
 
@@ -80,7 +81,7 @@ local function set(layer, entry, level)
 end
 
 local REACT = fact.shape { provider = "string", text = "?string", code = "?integer", status = "?string", action = "string",
-  seconds = "integer", rate = "?string" }
+  seconds = "integer", rate = "?string", connections = "?integer", stage = "?string" }
 
 local function react(layer, entry, level)
   fact.check_fields(entry, REACT, level + 1, "shaping.react")
@@ -90,8 +91,8 @@ local function react(layer, entry, level)
   if entry.action ~= "pause" and entry.action ~= "slow" then
     fact.refuse(level + 1, "%s: action: 'pause' or 'slow' is expected", what)
   end
-  if (entry.action == "slow") ~= (entry.rate ~= nil) then
-    fact.refuse(level + 1, "%s: 'slow' has a rate, and 'pause' has none", what)
+  if (entry.action == "slow") ~= (entry.rate ~= nil or entry.connections ~= nil) then
+    fact.refuse(level + 1, "%s: 'slow' has a rate or connections, and 'pause' has none", what)
   end
   if not (entry.text or entry.code or entry.status) then
     fact.refuse(level + 1, "%s: neither text, code nor status to know the reply by", what)
@@ -105,7 +106,7 @@ local function react(layer, entry, level)
   if entry.rate then read_rate(entry.rate, level + 1, what) end
   local list = reactions[layer]
   list[#list + 1] = { provider = entry.provider, pattern = pattern, text = entry.text, code = entry.code, status = entry.status,
-    action = entry.action, seconds = entry.seconds, rate = entry.rate, from = from }
+    stage = entry.stage, action = entry.action, seconds = entry.seconds, rate = entry.rate, connections = entry.connections, from = from }
 end
 
 function shaping.set(entry) set("operator", entry, 2) end
@@ -148,6 +149,7 @@ local function fits(r, group, outcome)
   if r.provider ~= group and r.provider ~= DEFAULT then return false end
   if r.code and r.code ~= outcome.code then return false end
   if r.status and r.status ~= outcome.status then return false end
+  if r.stage and r.stage ~= outcome.stage then return false end
   return not r.pattern or r.pattern:find(outcome.text) ~= nil
 end
 
@@ -167,7 +169,8 @@ function shaping.reaction(group, outcome)
 end
 
 function shaping.answer_of(r)
-  return { action = r.action, seconds = r.seconds, rate = r.rate, provider = r.provider, layer = r.from.layer, source = r.from.source,
+  local lane = r.action == "pause" and { rest = r.seconds } or { rate = r.rate, connections = r.connections, lasts = r.seconds }
+  return { action = r.action, seconds = r.seconds, rate = r.rate, connections = r.connections, lane = lane, provider = r.provider, layer = r.from.layer, source = r.from.source,
     date = r.from.date, grade = r.from.grade, where = r.from.where,
     because = ("%s for %d s: %s (%s)"):format(r.action, r.seconds, r.text or r.status or r.code, r.from.where) }
 end
@@ -190,6 +193,7 @@ function shaping.show(group)
       if r.provider == group or r.provider == DEFAULT then
         local on = "on " .. (r.text or r.status or tostring(r.code))
         local does = r.action .. " " .. r.seconds .. " s" .. (r.rate and " at " .. r.rate or "")
+          .. (r.connections and " on " .. r.connections .. (r.connections == 1 and " connection" or " connections") or "")
         rows[#rows + 1] = row(on, does, r.from, r.provider)
       end
     end

@@ -130,6 +130,18 @@ struct exhaust {
     int64_t seconds;
 };
 
+// What the plan's lane is asked to do, whatever becomes of the message: rest, or go on with fewer connections, or slower.
+struct pace {
+    unsigned n; // 0: as fast as it goes
+    uint32_t window_s;
+};
+struct reaction {
+    int64_t seconds; // 0: nothing is asked
+    bool rests;
+    size_t connections; // 0: as planned
+    struct pace pace;
+};
+
 // retry
 enum verdict_kind { VERDICT_WAIT, VERDICT_ELSEWHERE, VERDICT_GIVE_UP };
 struct verdict {
@@ -140,4 +152,5 @@ struct verdict {
     bool counts;         // the attempt counts (default true)
     struct suppress suppress; // ELSEWHERE, GIVE_UP
     struct exhaust exhaust;   // WAIT, ELSEWHERE
+    struct reaction lane;
 };

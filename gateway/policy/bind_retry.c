@@ -11,38 +11,90 @@ static const struct made_row exhaust_rows[] = {
 };
 static const struct made_shape exhaust_shape = {"exhaust", 0, false, exhaust_rows, NULL};
 
-enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST };
+enum { LANE_REST, LANE_CONNECTIONS, LANE_RATE, LANE_LASTS };
+static const struct made_row lane_rows[] = {
+    [LANE_REST] = {"rest", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
+    [LANE_CONNECTIONS] = {"connections", MADE_INT, .min = 1, .max = 1000},
+    [LANE_RATE] = {"rate", MADE_TEXT},
+    [LANE_LASTS] = {"lasts", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
+    {0},
+};
+static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
+
+enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE };
 static const struct made_row wait_rows[] = {
     [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
     [WAIT_BECAUSE] = {"because", MADE_TEXT},
     [WAIT_COUNTS] = {"counts", MADE_BOOL},
     [WAIT_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
+    [WAIT_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     {0},
 };
 
-enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST };
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE };
 static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
     [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
     [ELSEWHERE_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     [ELSEWHERE_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
+    [ELSEWHERE_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     {0},
 };
 
-enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS };
+enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE };
 static const char *const permanent[] = {"5", NULL};
 static const struct made_row give_up_rows[] = {
     [GIVE_UP_BECAUSE] = {"because", MADE_TEXT},
     [GIVE_UP_REPLY] = {"reply", MADE_REPLY, .choices = permanent},
     [GIVE_UP_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
+    [GIVE_UP_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     {0},
 };
 
+static void check_verdict(lua_State *l, int i);
+
 static const struct made_shape shapes[] = {
-    [VERDICT_WAIT] = {"retry.wait", MADE_VERDICT, true, wait_rows},
-    [VERDICT_ELSEWHERE] = {"retry.elsewhere", MADE_VERDICT, true, elsewhere_rows},
-    [VERDICT_GIVE_UP] = {"retry.give_up", MADE_VERDICT, true, give_up_rows},
+    [VERDICT_WAIT] = {"retry.wait", MADE_VERDICT, true, wait_rows, check_verdict},
+    [VERDICT_ELSEWHERE] = {"retry.elsewhere", MADE_VERDICT, true, elsewhere_rows, check_verdict},
+    [VERDICT_GIVE_UP] = {"retry.give_up", MADE_VERDICT, true, give_up_rows, check_verdict},
 };
+
+// "10/minute"
+static bool read_pace(struct bytes text, struct pace *out) {
+    static const struct {
+        const char *name;
+        uint32_t seconds;
+    } units[] = {{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}};
+    uint64_t n;
+    if (!bytes_to_u64(bytes_cut(&text, '/'), &n) || n < 1 || n > 1000) return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (bytes_equal(text, bytes_of(units[i].name))) {
+            *out = (struct pace){(unsigned)n, units[i].seconds};
+            return true;
+        }
+    return false;
+}
+
+static struct reaction reaction_read(lua_State *l, int i) {
+    static const int rows[] = {[VERDICT_WAIT] = WAIT_LANE, [VERDICT_ELSEWHERE] = ELSEWHERE_LANE, [VERDICT_GIVE_UP] = GIVE_UP_LANE};
+    struct reaction r = {.seconds = 0};
+    if (!made_push(l, i, rows[made_shape_at(l, i) - shapes])) return r;
+    int lane = lua_gettop(l);
+    r.rests = made_has(l, lane, LANE_REST);
+    r.connections = (size_t)made_int(l, lane, LANE_CONNECTIONS, 0);
+    r.seconds = made_int(l, lane, r.rests ? LANE_REST : LANE_LASTS, 0);
+    struct bytes rate = made_text(l, lane, LANE_RATE);
+    if (rate.len && !read_pace(rate, &r.pace))
+        made_refuse(l, i, "lane.rate: '10/second', '10/minute', '10/hour' or '10/day' (up to 1000) is expected, not '%s'", rate.at);
+    bool slows = r.connections || r.pace.n;
+    if (r.rests == slows) made_refuse(l, i, "lane: either rest, or connections and rate (one or both) are expected");
+    if (r.rests && made_has(l, lane, LANE_LASTS)) made_refuse(l, i, "lane: rest says how long; lasts is for connections and rate");
+    if (slows && !r.seconds) made_refuse(l, i, "lane: how long? lasts = \"10m\" is expected beside connections and rate");
+    lua_pop(l, 1);
+    return r;
+}
+
+static void check_verdict(lua_State *l, int i) { reaction_read(l, i); }
 
 int open_retry(lua_State *l) {
     lua_newtable(l);
@@ -88,5 +140,6 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     }
     if (v.kind == VERDICT_WAIT) v.exhaust = exhaust_read(l, &t->arena, i, WAIT_EXHAUST);
     if (v.kind == VERDICT_ELSEWHERE) v.exhaust = exhaust_read(l, &t->arena, i, ELSEWHERE_EXHAUST);
+    v.lane = reaction_read(l, i);
     t->verdict = v;
 }

@@ -76,6 +76,29 @@ void decision_plan(struct jsonl *j, const struct plan *p) {
     put_origin(j, &p->origin);
 }
 
+void pace_text(const struct pace *p, char out[PACE_TEXT]) {
+    static const struct {
+        uint32_t seconds;
+        const char *name;
+    } units[] = {{1, "second"}, {60, "minute"}, {3600, "hour"}, {86400, "day"}};
+    size_t i = 0;
+    while (i < 3 && units[i].seconds != p->window_s) i++;
+    snprintf(out, PACE_TEXT, "%u/%s", p->n, units[i].name);
+}
+
+void reaction_put(struct jsonl *j, const struct reaction *r) {
+    char rate[PACE_TEXT];
+    if (!r->seconds) return;
+    jsonl_open(j, "lane", '{');
+    jsonl_int(j, r->rests ? "rest" : "lasts", r->seconds);
+    if (r->connections) jsonl_int(j, "connections", (int64_t)r->connections);
+    if (r->pace.n) {
+        pace_text(&r->pace, rate);
+        jsonl_textz(j, "rate", rate);
+    }
+    jsonl_close(j, '}');
+}
+
 void decision_verdict(struct jsonl *j, const struct verdict *v) {
     put_head(j, "retry", verdict_kind_name[v->kind]);
     if (v->kind == VERDICT_WAIT) jsonl_int(j, "wait", v->wait_s);
@@ -88,5 +111,6 @@ void decision_verdict(struct jsonl *j, const struct verdict *v) {
         jsonl_int(j, "seconds", v->exhaust.seconds);
         jsonl_close(j, '}');
     }
+    reaction_put(j, &v->lane);
     put_origin(j, &v->origin);
 }

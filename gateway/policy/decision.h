@@ -8,7 +8,8 @@
 // `fault` only where it is true, `reply` only where there is one. Besides: an accept its `tags`, `facts`,
 // `headers` (a list of
 // {"add"|"set"|"remove": name, "value"}), `expires` (seconds), `spend` (limits as in a plan); a plan its `plan` (as stored, secrets
-// replaced), `lane` (its key) and `wait` (seconds); a verdict `wait`, `counts` and `suppress`.
+// replaced), `lane` (its key) and `wait` (seconds); a verdict `wait`, `counts`, `suppress` and
+// `lane` ({"rest": seconds}, or {"lasts": seconds, "connections", "rate": "10/minute"}).
 #pragma once
 
 #include "base/jsonl.h"
@@ -21,3 +22,7 @@ extern const char *const verdict_kind_name[]; // "wait", "elsewhere", "give_up"
 void decision_answer(struct jsonl *j, const char *hook, const struct answer *a);
 void decision_plan(struct jsonl *j, const struct plan *p);
 void decision_verdict(struct jsonl *j, const struct verdict *v);
+
+enum { PACE_TEXT = 40 };
+void pace_text(const struct pace *p, char out[PACE_TEXT]);              // "10/minute"
+void reaction_put(struct jsonl *j, const struct reaction *r);           // as the field `lane`; nothing where nothing is asked

@@ -305,10 +305,18 @@ void made_check(lua_State *l, const struct made_shape *shape, int i) {
     check_fields(l, &s, shape, lua_absindex(l, i));
 }
 
+// One table where the first argument could be none: fields by name there too, retry.wait { seconds = 5, lane = {...} }.
+static bool is_named(lua_State *l, const struct made_shape *shape) {
+    static const bool is_plain[] = {[MADE_TEXT] = true, [MADE_INT] = true, [MADE_SECONDS] = true, [MADE_REPLY] = true};
+    enum made_kind first = shape->rows[0].kind;
+    bool plain = (size_t)first < sizeof is_plain && is_plain[first];
+    return plain && lua_gettop(l) == 1 && lua_istable(l, 1);
+}
+
 static int construct(lua_State *l) {
     const struct made_shape *shape = lua_touserdata(l, lua_upvalueindex(1));
     struct spot s = {.shape = shape};
-    if (shape->positional) {
+    if (shape->positional && !is_named(l, shape)) {
         check_arguments(l, &s, shape);
         if (shape->check) shape->check(l, lua_gettop(l));
         return 1;

@@ -47,7 +47,7 @@ struct made_row {
 struct made_shape {
     const char *name; // "route.send"
     enum made_group group;
-    bool positional; // called with arguments in the rows' order
+    bool positional; // called with arguments in the rows' order; with one table of named fields too, where the first is no table
     const struct made_row *rows;
     void (*check)(lua_State *l, int i); // of the value as a whole, may be NULL; refuses with made_refuse
 };

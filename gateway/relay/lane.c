@@ -2,6 +2,8 @@
 #include "relay/lane.h"
 
 #include "base/map.h"
+#include "policy/decision.h"
+#include "relay/brake.h"
 #include "relay/courier.h"
 #include "relay/grant.h"
 #include "relay/job.h"
@@ -13,16 +15,10 @@
 #include <stdlib.h>
 
 enum {
-    REST_FIRST_MS = 30 * 1000,    // doubles with each failure in a row
-    REST_LONGEST_MS = 15 * 60 * 1000,
-    NARROW_MS = 60 * 1000,        // after a refused extra connection: no more than stand now, for so long
     PAUSE_MS = 500,               // while the store can take no outcome
     LINE_MIN = 4,                 // attempts in line for each connection, however little room there is
-    UNPROVEN_MAX = 2,             // connections while none has ever stood: each that fails costs its message an attempt
+    LOOK_MS = 60 * 1000,          // a lane that is kept for what is known of it is looked at
 };
-
-enum lane_state { LANE_OPEN, LANE_RESTING, LANE_PROBING };
-static const char *const lane_state_name[] = {"open", "resting", "probing"};
 
 struct fifo {
     struct attempt *first, *last;
@@ -34,7 +30,7 @@ struct lane {
     bool dirty;
     char *key;
     const struct plan *plan; // the latest one offered; NULL while it only calls back what is parked
-    enum lane_state state;
+    struct brake brake;
     struct order order;        // who waits, in order
     struct fifo asking;      // chosen, and asks for a grant first
     struct fifo ready;       // chosen: may go
@@ -42,13 +38,7 @@ struct lane {
     size_t chosen;           // recipients in both
     struct courier **couriers;
     size_t courier_count, courier_room;
-    int failures;            // in a row
-    int64_t rest_until_ms;
-    size_t narrow;           // connections at most until narrow_until_ms; 0: as planned
-    int64_t narrow_until_ms;
     int64_t recalled_ms;     // when those in the store were looked at last
-    struct reply why;        // of the last failure
-    bool proven;             // a session has stood since the last rest
     uint64_t taken;          // attempts given to couriers, ever
     struct timer *timer;
     struct slot_wish wish;   // for a connection, where all are taken
@@ -183,8 +173,10 @@ static void send_back(struct attempt *a, enum attempt_end end) {
     attempt_return(a);
 }
 
+static int64_t closed_until(struct lane *lane) { return brake_closed_until(&lane->brake, now_ms(lane)); }
+
 static void park(struct lane *lane, struct attempt *a) {
-    a->rest_until_ms = lane->state == LANE_RESTING ? lane->rest_until_ms : 0;
+    a->rest_until_ms = closed_until(lane);
     send_back(a, ATTEMPT_PARK);
 }
 
@@ -220,8 +212,7 @@ void lanes_offer(struct lanes *ls, struct attempt *a) {
     struct lane *lane = lane_get(ls, a->plan->lane);
     plan_free(&lane->plan);
     lane->plan = plan_ref(a->plan);
-    bool resting = lane->state == LANE_RESTING && now_ms(lane) < lane->rest_until_ms;
-    if (!has_place(lane, a) || resting || !put_into_line(lane, a, false)) park(lane, a);
+    if (!has_place(lane, a) || closed_until(lane) || !put_into_line(lane, a, false)) park(lane, a);
     touch(lane);
 }
 
@@ -229,7 +220,7 @@ void lanes_offer(struct lanes *ls, struct attempt *a) {
 
 static void maybe_recall(struct lane *lane) {
     struct worker *w = lane->lanes->worker;
-    if (lane->state == LANE_RESTING || !order_is_parked(&lane->order)) return;
+    if (!order_is_parked(&lane->order)) return;
     int64_t now = now_ms(lane), since = now - lane->recalled_ms;
     if (since >= 0 && since < RECALL_PAUSE_MS) return timer_set(lane->timer, RECALL_PAUSE_MS - since);
     lane->recalled_ms = now;
@@ -277,12 +268,8 @@ void lanes_recover(struct lanes *ls) {
 }
 
 static size_t connections_allowed(struct lane *lane) {
-    if (lane->state == LANE_PROBING) return 1;
     const struct plan *plan = lane->ready.first ? lane->ready.first->plan : lane->plan; // plans of one lane may differ in it
-    size_t planned = plan && plan->connections > 0 ? (size_t)plan->connections : 1;
-    if (!lane->proven && planned > UNPROVEN_MAX) planned = UNPROVEN_MAX;
-    if (lane->narrow && now_ms(lane) >= lane->narrow_until_ms) lane->narrow = 0;
-    return lane->narrow && lane->narrow < planned ? lane->narrow : planned;
+    return brake_width(&lane->brake, plan && plan->connections > 0 ? (size_t)plan->connections : 1, now_ms(lane));
 }
 
 // ---- grants: asked for as many attempts as can start now, and no more -----------------------------------------------------------
@@ -309,7 +296,7 @@ static void on_grant(void *arg, const struct refusal *why) {
     touch(lane);
     if (why) return refused(lane, a, why);
     if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK);
-    if (lane->state == LANE_RESTING) return park(lane, a);
+    if (closed_until(lane)) return park(lane, a);
     fifo_add(&lane->ready, a);
     lane->granted++;
     count_in(lane, a);
@@ -353,13 +340,26 @@ static struct attempt *take_ready(struct lane *lane) {
 
 // ---- connections ----------------------------------------------------------------------------------------------------------------
 
+// False: not yet, it comes again by itself.
+static bool is_in_pace(struct lane *lane) {
+    int64_t left = brake_pace_left(&lane->brake, now_ms(lane));
+    if (left) timer_set(lane->timer, left);
+    return !left;
+}
+
+static struct attempt *start_one(struct lane *lane) {
+    lane->taken++;
+    brake_went(&lane->brake, now_ms(lane));
+    return take_ready(lane);
+}
+
 struct attempt *lane_take(struct lane *lane, uint64_t same) {
+    if (closed_until(lane)) return NULL;
     choose(lane);
-    if (!lane->ready.first || lane->ready.first->plan->same != same || lane->state == LANE_RESTING) return NULL;
+    if (!lane->ready.first || lane->ready.first->plan->same != same || !is_in_pace(lane)) return NULL;
     if (!gateway_may_send(lane->lanes->worker->gateway)) return NULL;
     touch(lane);
-    lane->taken++;
-    return take_ready(lane);
+    return start_one(lane);
 }
 
 static struct courier *idle_courier(struct lane *lane, uint64_t same, struct courier **other) {
@@ -377,11 +377,12 @@ static void add_courier(struct lane *lane) {
         lane->courier_room = lane->courier_room ? lane->courier_room * 2 : 2;
         lane->couriers = must_realloc(lane->couriers, lane->courier_room * sizeof *lane->couriers);
     }
-    lane->taken++;
-    lane->couriers[lane->courier_count++] = courier_new(lane, take_ready(lane));
+    lane->couriers[lane->courier_count++] = courier_new(lane, start_one(lane));
 }
 
-static bool wants_connection(struct lane *lane) { return lane->ready.first && lane->courier_count < connections_allowed(lane); }
+static bool wants_connection(struct lane *lane) {
+    return lane->ready.first && lane->courier_count < connections_allowed(lane) && is_in_pace(lane);
+}
 
 // Stands in line where it has none at all; who has some goes on with them.
 static bool get_slot(struct lane *lane) {
@@ -405,7 +406,7 @@ static size_t idle_count(const struct lane *lane) {
 static void start_work(struct lane *lane) {
     size_t budget = idle_count(lane);
     struct courier *other = NULL;
-    while (lane->ready.first && budget-- > 0) {
+    while (lane->ready.first && budget-- > 0 && is_in_pace(lane)) {
         struct courier *idle = idle_courier(lane, lane->ready.first->plan->same, &other);
         if (!idle) break;
         courier_wake(idle);
@@ -422,11 +423,29 @@ void lane_left(struct lane *lane, struct courier *c) {
     touch(lane);
 }
 
+// An event of its own kind: what a lane does, and why.
+static struct jsonl *tell_begin(struct lane *lane, const char *state) {
+    struct jsonl *j = event_begin(lane->lanes->worker->events, "lane");
+    jsonl_textz(j, "lane", lane->key);
+    jsonl_textz(j, "state", state);
+    return j;
+}
+
+static void tell_why(struct lane *lane, struct jsonl *j, const struct reply *why, struct bytes because) {
+    jsonl_open(j, "reply", '{');
+    jsonl_int(j, "code", why->code);
+    jsonl_textz(j, "text", why->text);
+    jsonl_close(j, '}');
+    jsonl_text(j, "because", because);
+    event_end(lane->lanes->worker->events);
+}
+
 void lane_succeeded(struct lane *lane) {
-    if (lane->state != LANE_OPEN) log_info(&lane->lanes->worker->gateway->log, "lane %s: works again", lane->key);
-    lane->state = LANE_OPEN;
-    lane->proven = true;
-    lane->failures = 0;
+    if (brake_succeeded(&lane->brake)) {
+        log_info(&lane->lanes->worker->gateway->log, "lane %s: works again", lane->key);
+        tell_begin(lane, "open");
+        event_end(lane->lanes->worker->events);
+    }
     touch(lane);
 }
 
@@ -437,46 +456,81 @@ static size_t standing(const struct lane *lane) {
 }
 
 void lane_failed(struct lane *lane, const struct reply *why) {
-    size_t stand = standing(lane);
-    lane->why = *why;
-    if (stand) { // the way works, just not for one more
-        lane->narrow = stand;
-        lane->narrow_until_ms = now_ms(lane) + NARROW_MS;
-        return touch(lane);
-    }
-    if (lane->state == LANE_RESTING) return; // one of several that were under way together
-    int64_t rest = REST_FIRST_MS;
-    for (int i = 0; i < lane->failures && rest < REST_LONGEST_MS; i++) rest *= 2;
-    if (rest > REST_LONGEST_MS) rest = REST_LONGEST_MS;
-    lane->failures++;
-    lane->state = LANE_RESTING;
-    lane->proven = false;
-    lane->rest_until_ms = now_ms(lane) + rest;
+    int64_t rest = brake_failed(&lane->brake, why, standing(lane), now_ms(lane));
+    touch(lane);
+    if (!rest) return;
     log_note(&lane->lanes->worker->gateway->log, "lane %s: rests for %lld s: %d %s", lane->key, (long long)rest / 1000,
              why->code, why->text);
+    struct jsonl *j = tell_begin(lane, "resting");
+    jsonl_time(j, "until", lane->brake.rest_until_ms);
+    tell_why(lane, j, why, BYTES(""));
     empty_lines(lane, ATTEMPT_PARK);
+}
+
+// ---- what the policy asks for ------------------------------------------------------------------------------------------------------
+
+struct asked_for {
+    struct reaction reaction;
+    struct reply why;
+    char key[512], because[200];
+};
+
+static void hear_reaction(struct worker *w, void *arg) {
+    struct asked_for *asked = arg;
+    const struct reaction *r = &asked->reaction;
+    struct lane *lane = w->lanes && !w->lanes->stopped ? lane_get(w->lanes, bytes_of(asked->key)) : NULL;
+    if (!lane) return free(asked);
+    brake_react(&lane->brake, r, &asked->why, bytes_of(asked->because), now_ms(lane));
+    struct jsonl *j = tell_begin(lane, r->rests ? "resting" : "slow");
+    char rate[PACE_TEXT];
+    if (r->connections) jsonl_int(j, "connections", (int64_t)r->connections);
+    if (r->pace.n) {
+        pace_text(&r->pace, rate);
+        jsonl_textz(j, "rate", rate);
+    }
+    jsonl_time(j, "until", now_ms(lane) + r->seconds * 1000);
+    tell_why(lane, j, &asked->why, bytes_of(asked->because));
+    if (r->rests) empty_lines(lane, ATTEMPT_PARK);
     touch(lane);
+    free(asked);
+}
+
+void lane_react(struct gateway *g, struct bytes key, const struct reaction *r, const struct reply *why, struct bytes because) {
+    struct asked_for *asked = must_alloc(sizeof *asked);
+    asked->reaction = *r;
+    asked->why = *why;
+    copy_text(asked->key, sizeof asked->key, key);
+    copy_text(asked->because, sizeof asked->because, because);
+    worker_post(gateway_worker_of_lane(g, key), hear_reaction, asked);
 }
 
 static bool has_work(const struct lane *lane) { return lane->ready.first || lane->order.attempts || lane->asking.first; }
 
 // ---- one step --------------------------------------------------------------------------------------------------------------------
 
+static void dismiss_idle(struct lane *lane) {
+    for (size_t i = lane->courier_count; i-- > 0;)
+        if (courier_is_idle(lane->couriers[i])) courier_dismiss(lane->couriers[i]);
+}
+
+// Nothing starts: it waits until it may.
+static void stay_closed(struct lane *lane, int64_t until_ms) {
+    int64_t left = until_ms - now_ms(lane);
+    stop_waiting(lane);
+    dismiss_idle(lane);
+    timer_set(lane->timer, left < LOOK_MS ? left : LOOK_MS);
+}
+
 static void step(struct lane *lane) {
     if (lane->lanes->stopped) return;
+    int64_t until = closed_until(lane);
+    if (until) return stay_closed(lane, until);
     if (!gateway_may_send(lane->lanes->worker->gateway)) return timer_set(lane->timer, PAUSE_MS);
-    if (lane->state == LANE_RESTING) {
-        int64_t left = lane->rest_until_ms - now_ms(lane);
-        if (left > 0) {
-            stop_waiting(lane);
-            return timer_set(lane->timer, left);
-        }
-        lane->state = LANE_PROBING;
-    }
     choose(lane);
     start_work(lane);
     maybe_recall(lane);
-    if (has_work(lane) || lane->courier_count || order_is_parked(&lane->order) || lane->state == LANE_RESTING) return;
+    if (has_work(lane) || lane->courier_count || order_is_parked(&lane->order)) return;
+    if (!brake_is_loose(&lane->brake, now_ms(lane))) return timer_set(lane->timer, LOOK_MS);
     lane_drop(lane);
 }
 
@@ -544,8 +598,7 @@ void lanes_look_again(struct lanes *ls, bool end_rests) {
     void *value;
     while (map_next(&ls->by_key, &at, NULL, &value)) {
         struct lane *lane = value;
-        if (end_rests && lane->state == LANE_RESTING) lane->rest_until_ms = 0;
-        if (end_rests) lane->narrow = 0;
+        if (end_rests) brake_end_rest(&lane->brake, false);
         touch(lane);
     }
 }
@@ -557,7 +610,7 @@ void lanes_login_back(struct lanes *ls, struct bytes user) {
         struct lane *lane = value;
         const struct via *via = lane->plan ? &lane->plan->via : NULL;
         if (!via || !via->oauth.token_url.len || !bytes_equal(via->user, user)) continue;
-        if (lane->state == LANE_RESTING) lane->rest_until_ms = 0;
+        brake_end_rest(&lane->brake, false);
         touch(lane);
     }
 }
@@ -581,7 +634,7 @@ void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), voi
         buf_reset(&out);
         struct jsonl j = jsonl_begin(&out);
         jsonl_textz(&j, "lane", lane->key);
-        jsonl_textz(&j, "state", lane_state_name[lane->state]);
+        brake_show(&lane->brake, now_ms(lane), &j);
         jsonl_int(&j, "waiting", (int64_t)waiting(lane));
         jsonl_bool(&j, "parked", order_is_parked(&lane->order));
         jsonl_int(&j, "connections", (int64_t)lane->courier_count);
@@ -589,9 +642,6 @@ void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), voi
         jsonl_int(&j, "attempts", (int64_t)lane->taken);
         jsonl_int(&j, "worker", lane->lanes->worker->index);
         order_show(&lane->order, &j);
-        if (lane->state == LANE_RESTING) jsonl_time(&j, "rests_until", lane->rest_until_ms);
-        if (lane->failures) jsonl_int(&j, "failures", lane->failures);
-        if (lane->failures) jsonl_textz(&j, "why", lane->why.text);
         jsonl_end(&j);
         row(arg, buf_bytes(&out));
     }

@@ -6,10 +6,8 @@
 // when there is room (relay/recall).
 // Plans with limits are granted (relay/grant) just before a connection can take them, so that little is held in vain.
 //
-//     open     attempts start as connections allow (plan.connections)
-//     resting  the way out as such failed (nothing answers, no TLS, login refused): nothing starts until rest_until, all that
-//              comes is parked, nothing is counted against the messages that wait
-//     probing  after a rest: one connection, until it succeeds (-> open) or fails (-> a longer rest)
+// What holds it back (rests, narrowness, pace, a pause) is relay/brake's. While it may start nothing, all that comes is parked, and nothing
+// is counted against the messages that wait.
 #pragma once
 
 #include "base/jsonl.h"
@@ -17,6 +15,7 @@
 
 struct attempt;
 struct plan;
+struct reaction;
 struct lanes;
 struct lane;
 
@@ -33,6 +32,8 @@ void lanes_show(struct lanes *lanes, void (*row)(void *arg, struct bytes json), 
 
 // Any thread: recipients now wait in the store under this plan's lane, in its class, in this turn.
 void lane_tell_parked(struct gateway *g, const struct plan *plan, struct bytes turn);
+// Any thread: a verdict asks this lane to rest or to slow down, for what a peer said.
+void lane_react(struct gateway *g, struct bytes key, const struct reaction *r, const struct reply *why, struct bytes because);
 
 // For the courier: --------------------------------------------------------------------------------------------------
 struct courier;

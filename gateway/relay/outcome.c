@@ -347,12 +347,18 @@ static void exhaust(struct writing *w, const struct verdict *v) {
     }
 }
 
+static void react(struct writing *w, size_t at, const struct verdict *v) {
+    if (!v->lane.seconds) return;
+    lane_react(w->job->owner->gateway, w->attempt->plan->lane, &v->lane, &w->attempt->results[at].reply, v->origin.because);
+}
+
 static void decide(struct writing *w, size_t at, const struct verdict *v, const struct journal_retry *retry) {
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
     struct story st = {.attempt = a, .result = &a->results[at], .plan = a->plan, .verdict = v, .retry = retry, .because = v->origin.because,
                        .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress};
     struct reply final = v->reply.code ? v->reply : st.result->reply;
+    react(w, at, v);
     if (v->kind == VERDICT_GIVE_UP) {
         st.type = "bounced";
         gone_for_good(w, r, &st, &final);

@@ -51,6 +51,11 @@ return function(set, react)
     source = "Google Help, answer 81126: an unusual rate of mail; the figures are ours", date = "2026-11", grade = "cited" }
   react { provider = "outlook", text = [[4\.7\.650|S77(5|8)]], action = "pause", seconds = 3600,
     source = "Microsoft sender support lists the codes; the pause is ours", date = "2026-11", grade = "cited" }
+  -- "I close the channel now": whoever says that to a mail that was under way has had too much at once.
+  react { provider = "default", code = 421, stage = "mail", action = "slow", connections = 1, seconds = 600,
+    source = "RFC 5321 section 3.8 has the code; the figures are ours", date = "2026-11", grade = "cited" }
+  react { provider = "default", code = 421, stage = "rcpt", action = "slow", connections = 1, seconds = 600,
+    source = "RFC 5321 section 3.8 has the code; the figures are ours", date = "2026-11", grade = "cited" }
   react { provider = "default", text = "temporarily deferred|rate limit|server busy|too many (messages|connections)", action = "slow",
     rate = "1/minute", seconds = 5400, source = COMMUNITY, date = "2026-11", grade = "second-hand" }
 end

@@ -105,3 +105,63 @@ def test_it_also_comes_out_of_the_store(gateway, scripted, word):
     for i in range(5):
         assert max(arrived(peer, f"app@shop{i}.example")) < 160
     g.until_empty()
+
+
+# ---- what the policy asks of a lane
+
+def lane_of(g):
+    rows = g.control("lane")[0]
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def reacting(peer, lane):
+    return policies.relay(peer.host, peer.port, tls="none",
+                          retry=f"return retry.wait{{ seconds = 60, because = 'they said so', lane = {lane} }}")
+
+
+def test_a_lane_rests_when_the_policy_says_so(gateway, scripted, word):
+    peer = scripted(mail=["421 4.7.0 [TSS04] try again later", "250 ok"])
+    g = gateway(policy=reacting(peer, '{ rest = "2h" }'))
+    g.submit(word + "one")
+    event = g.until_event("lane", state="resting")
+    assert event["because"] == "they said so" and "[TSS04]" in event["reply"]["text"] and event["lane"] == lane_of(g)["lane"]
+    assert lane_of(g)["state"] == "resting" and lane_of(g)["because"] == "they said so" and "TSS04" in lane_of(g)["why"]
+    g.submit(word + "two")
+    g.until_queue(1, state="parked")
+    g.reload()  # ends rests that came of failures, and not this one
+    g.change("retry")
+    g.advance_clock(7000)
+    time.sleep(0.3)
+    assert not peer.accepted and all(r["attempts"] <= 1 for r in g.queue())
+    g.advance_clock(400)
+    ground.until("both arrive", lambda: len(peer.accepted) == 2, log=g.log)
+    g.until_event("lane", state="open")
+
+
+def test_a_lane_slows_down_when_the_policy_says_so(gateway, scripted, word):
+    peer = scripted(rcpt=["450 4.7.28 unusual rate", "250 ok"])
+    g = gateway(policy=reacting(peer, '{ connections = 1, rate = "10/hour", lasts = "1h" }'))
+    g.submit(word + "one")
+    g.until_event("lane", state="slow", rate="10/hour", connections=1)
+    for i in range(20):
+        g.submit(f"{word}n{i}")
+    time.sleep(0.5)
+    assert len(peer.accepted) == 0
+    for step in range(1, 4):
+        g.advance_clock(361)
+        ground.until("one more", lambda: len(peer.accepted) == step, log=g.log)
+        assert lane_of(g)["rate"] == "10/hour" and lane_of(g)["connections_allowed"] == 1
+    g.advance_clock(3600)
+    ground.until("all arrive", lambda: len(peer.accepted) == 21, log=g.log)
+
+
+@pytest.mark.parametrize("lane, words", [
+    ("{}", "either rest, or connections and rate"), ('{ rest = "1h", connections = 1 }', "either rest, or connections"),
+    ("{ connections = 1 }", "how long?"), ('{ rate = "often", lasts = 5 }', "'10/minute'"), ('{ rest = "1h", lasts = 5 }', "lasts is for"),
+    ("{ conections = 1 }", "did you mean 'connections'?")])
+def test_what_is_no_reaction_is_a_fault(gateway, scripted, word, lane, words):
+    g = gateway(policy=reacting(scripted(mail="450 4.2.0 later"), lane))
+    g.submit(word)
+    g.until_event("deferred")
+    assert words in g.said()

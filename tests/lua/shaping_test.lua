@@ -64,6 +64,12 @@ function t.reactions()
   r = shaping.reaction("kpn", said(451, "Server busy, come back"))
   expect.equal(r.action, "slow")
   expect.equal(r.rate, "1/minute")
+  expect.same(r.lane, { rate = "1/minute", lasts = 5400 })
+  expect.same(shaping.reaction("yahoo", said(421, "[TSS04]")).lane, { rest = 7200 })
+  r = said(421, "4.3.2 bye")
+  expect.equal(shaping.reaction("kpn", r), nil)
+  r.stage = "rcpt"
+  expect.same(shaping.reaction("kpn", r).lane, { connections = 1, lasts = 600 })
   expect.equal(shaping.reaction("kpn", said(450, "no such luck")), nil)
   expect.equal(shaping.reaction("kpn", { code = 451, text = "server busy", status = "", from_peer = false }), nil)
   expect.equal(shaping.reaction("google", { code = 421, text = "4.7.28", status = "4.7.28" }).because,
@@ -75,7 +81,7 @@ function t.reactions()
 end
 
 function t.what_is_refused()
-  expect.refused("shaping_test.lua:79: shaping.set: 'gmail': there is no provider 'gmail' (known: ", function()
+  expect.refused("shaping_test.lua:85: shaping.set: 'gmail': there is no provider 'gmail' (known: ", function()
     shaping.set { provider = "gmail", connections = 1, source = "us" }
   end)
   expect.refused("shaping.set: 'google': source is missing", function() shaping.set { provider = "google", connections = 1 } end)
