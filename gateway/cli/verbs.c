@@ -35,6 +35,18 @@ static const struct option_row test_rows[] = {
     {0},
 };
 
+static const struct option_row simulate_rows[] = {
+    {"days", 'd', OPTION_NUMBER, "N", "so many days [30]", false},
+    {"traffic", 't', OPTION_FILE, "FILE", "the mail that comes in: streams (Lua), or a recorded day (.jsonl)", false},
+    {"peers", 0, OPTION_FILE, "FILE", "what the other servers do [they take everything]", false},
+    {"scripts", 's', OPTION_FILE, "FOLDER", "the policy to play [what the configuration says]", false},
+    {"start", 0, OPTION_TEXT, "TIME", "when the first day begins, UTC: 2026-11-24, 2026-11-24T08:00Z [the coming midnight]", false},
+    {"seed", 0, OPTION_NUMBER, "N", "another seed, another month of the same kind [1]", false},
+    {"csv", 0, OPTION_FILE, "FILE", "write a line for each day, identity and provider there", false},
+    {"svg", 0, OPTION_FILE, "FILE", "draw what each identity sent a day there", false},
+    {0},
+};
+
 static const struct option_row send_rows[] = {
     {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
      false},
@@ -165,6 +177,7 @@ static const struct option_row *const tool_options[] = {tool_rows, NULL};
 static const struct option_row *const run_options[] = {run_rows, NULL};
 static const struct option_row *const check_options[] = {check_rows, NULL};
 static const struct option_row *const test_options[] = {test_rows, NULL};
+static const struct option_row *const simulate_options[] = {simulate_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
 static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
@@ -185,6 +198,7 @@ static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_C
 static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
+static const int exits_simulate[] = {1, EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
 static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
@@ -393,6 +407,22 @@ static const struct verb table[] = {
      .about = "The private key stays in its file, which an identity of the policy names; the record goes to DNS.",
      .examples = "  tidegate key new --domain example.org --selector s2026 --output /etc/tidegate/dkim/s2026.pem",
      .exits = exits_key},
+    {.name = "simulate",
+     .summary = "play days of traffic through the policy, by a clock that does not wait",
+     .arguments = "",
+     .options = simulate_options,
+     .run = verb_simulate,
+     .about = "Runs the gateway's own rooms (hooks, runner, lanes, limits, outcomes) in this process, on a clock that goes from one thing to "
+              "the next: a month takes a minute. The mail comes from --traffic, the other servers behave as --peers says, nothing leaves this "
+              "machine and no running gateway is touched. Prints what was received, sent, put off, bounced and left waiting each day, and what "
+              "each identity sent to each provider; 'waited' had to wait for a limit, 'elsewhere' went by an alternative. Every limit is "
+              "counted again from the other servers' side; the exit code is 1 if one was ever over its cap.\n\n"
+              "The same files, start and seed give the same result. scripts/README.md describes both files, scripts/examples/simulate/ has one "
+              "of each.",
+     .examples = "  tidegate simulate --traffic scripts/examples/simulate/traffic.lua --days 7\n"
+                 "  tidegate simulate --traffic traffic.lua --peers peers.lua --start 2026-12-01 --csv month.csv --svg month.svg\n"
+                 "  tidegate log --type received --lines 100000 --json > day.jsonl && tidegate simulate --traffic day.jsonl --scripts candidate",
+     .exits = exits_simulate},
     {.name = "send",
      .summary = "send a message to a server: a small client, for trying things",
      .arguments = "",

@@ -448,6 +448,8 @@ static void park_in_lane(struct writing *w) {
         c->record.priority = st.plan->priority;
         c->record.turn = plan_turn(st.plan, &w->job->message);
         c->record.decision = decision_json(w, &st);
+        st.type = "parked"; // in life it is no event: there may be hundreds of thousands
+        if (w->job->owner->gateway->rehearsal) tell(w, r, c, &st);
     }
 }
 

@@ -123,10 +123,10 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
 
 void rehearsal_close(struct rehearsal **at) {
     struct rehearsal *r = *at;
-    *at = NULL;
     if (!r) return;
     struct gateway *g = &r->gateway;
-    if (r->stop) wind_down(r);
+    if (r->stop) wind_down(r); // those who are called back may still ask what time it is
+    *at = NULL;
     timer_free(&r->stop);
     worker_free(&r->worker);
     peers_free(&r->peers);
