@@ -119,7 +119,7 @@ def test_sigint_twice_ends_at_once(gateway, scripted, word):
     peer.until_line("DATA")
     g.disconnect()
     g.process.signal(signal.SIGINT)
-    time.sleep(0.3)
+    ground.until("the first has been heard", lambda: "stopping" in g.said())  # two that wait together would be one
     g.process.signal(signal.SIGINT)
     assert g.process.wait(10) is not None
     g.process = None
