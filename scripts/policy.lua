@@ -13,7 +13,7 @@ local users = require "users"
 
 -- 1. Who we are, by the sender's domain. An identity may also have source addresses, a HELO name and a return path
 --    (stdlib/README.md). The key of this one is made by the first `make run`; for a domain of your own:
---    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out conf/dkim/acme.pem
+--    build/tidegate key new --domain acme.example --selector s1 --output conf/dkim/acme.pem    (prints what to publish)
 local KEY = "var/dkim/demo.pem" -- relative to the folder that holds conf/
 
 local identities = {

@@ -72,7 +72,7 @@ static void judge_store(struct doctor *d, const struct said *r) {
             "clients hear 452 4.3.1; what is queued goes on leaving", "make room, or raise store.ceiling");
     else
         doctor_well(d, "store", "",
-                    doctor_words(d, "the queue is well: %lld messages for %lld recipients",
+                    doctor_words(d, "the queue is well; messages in it: %lld, recipients: %lld",
                                  (long long)r->messages, (long long)r->recipients));
 }
 
@@ -100,12 +100,12 @@ static void check_lists(struct doctor *d) {
     if (ask(d, "{\"verb\":\"suppression\",\"action\":\"count\"}\n", on_any, &limits, &done) &&
         json_int(json_get(done, "count"), &count))
         doctor_well(d, "suppressed", "",
-                    doctor_words(d, "%lld addresses are not written to", (long long)count));
+                    doctor_words(d, "addresses on the suppression list: %lld", (long long)count));
     json_free(&done);
     limits.rows = 0;
     if (!ask(d, "{\"verb\":\"limit\"}\n", on_any, &limits, NULL)) return;
     if (limits.rows)
-        doctor_well(d, "limits", "", doctor_words(d, "%lld limits are in use", (long long)limits.rows));
+        doctor_well(d, "limits", "", doctor_words(d, "limits in use: %lld", (long long)limits.rows));
     else
         add(d, FINDING_WARN, "limits", "nothing that was sent has counted against a limit",
             "a stolen password or a program gone wild sends until blocklists notice",

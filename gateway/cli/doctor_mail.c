@@ -216,17 +216,28 @@ static const struct bytes *find_policy(struct doctor *d, const char *domain, con
     return NULL;
 }
 
-// Relaxed alignment is one organisation. Public suffixes are not known here; that one is below the other, or
-// that both are below the domain which publishes the policy, says the same wherever a policy is published (as
-// in the tree walk of DMARCbis).
 static bool is_below(const char *domain, const char *top) {
     size_t n = strlen(domain), m = strlen(top);
     return n >= m && strcasecmp(domain + n - m, top) == 0 && (n == m || domain[n - m - 1] == '.');
 }
 
-static bool aligned(const char *from, const char *other, const char *organisation, bool strict) {
-    return strict ? strcasecmp(from, other) == 0
-                  : is_below(from, organisation) && is_below(other, organisation);
+// The highest domain above that publishes a policy is the organisation's, as in the tree walk of DMARCbis:
+// public suffixes are not known here, and they publish none.
+static const char *organisation(struct doctor *d, const char *domain) {
+    const char *top = domain, *at, *trouble = NULL;
+    for (int i = 0; i < PARENTS_MAX && strchr(domain, '.'); i++, domain = strchr(at, '.') + 1) {
+        if (!find_policy(d, domain, &at, &trouble)) break;
+        top = at;
+    }
+    return top;
+}
+
+// Relaxed alignment is one organisation, strict the very domain.
+static bool aligned(struct doctor *d, const char *from, const char *other, bool strict) {
+    if (strict) return strcasecmp(from, other) == 0;
+    if (is_below(from, other) || is_below(other, from)) return true;
+    const char *top = organisation(d, from);
+    return is_below(from, top) && is_below(other, top);
 }
 
 struct alignment {
@@ -282,9 +293,9 @@ static void check_dmarc(struct doctor *d, const struct doctor_identity *who, con
                    "receivers act as if there were no policy", "mend the record", wanted);
     struct alignment is = {false, false};
     for (size_t i = 0; i < who->key_count; i++)
-        if (who->keys[i].good && aligned(from, who->keys[i].domain, at, policy.strict_dkim)) is.dkim = true;
+        if (who->keys[i].good && aligned(d, from, who->keys[i].domain, policy.strict_dkim)) is.dkim = true;
     for (size_t i = 0; i < count; i++)
-        if (passed[i] && aligned(from, envelopes[i], at, policy.strict_spf)) is.spf = true;
+        if (passed[i] && aligned(d, from, envelopes[i], policy.strict_spf)) is.spf = true;
     judge_alignment(d, from, at, &policy, is);
 }
 

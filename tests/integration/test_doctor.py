@@ -165,8 +165,10 @@ def test_alignment_within_an_organisation(patient):
     """Relaxed alignment reaches subdomains, strict does not; sp= is theirs; another domain is not vouched for."""
     p = patient().publish()
     p.knot.add(f'strict.{p.domain} A 192.0.2.1', f'_dmarc.strict.{p.domain} TXT "v=DMARC1; p=reject; adkim=s; aspf=s"', f'_dmarc.else-{p.domain} TXT "v=DMARC1; p=quarantine"')
-    p.visit("--from", f"news.{p.domain}", "--from", f"strict.{p.domain}", "--from", f"else-{p.domain}")
+    p.knot.add(f'_dmarc.own.{p.domain} TXT "v=DMARC1; p=reject"')
+    p.visit("--from", f"a.own.{p.domain}", "--from", f"news.{p.domain}", "--from", f"strict.{p.domain}", "--from", f"else-{p.domain}")
     p.says("dmarc", "ok", f"From: news.{p.domain} is vouched for by DKIM")
+    p.says("dmarc", "ok", f"From: a.own.{p.domain} is vouched for by DKIM and SPF; own.{p.domain} says p=reject")
     p.says("dmarc", "fail", f"From: strict.{p.domain}")
     p.says("dmarc", "fail", f"From: else-{p.domain}")
 
@@ -329,9 +331,9 @@ end }
     assert first["gateway"][0] == first["store"][0] == first["queue"][0] == first["suppressed"][0] == "ok" and first["limits"][0] == "warn"
     g.submit("one", to="now@b.example")
     g.until_event("delivered")
-    assert visit()["limits"] == ("ok", "1 limits are in use")
+    assert visit()["limits"] == ("ok", "limits in use: 1")
     g.cli("suppression", "add", "x@y.example")
-    assert visit()["suppressed"] == ("ok", "1 addresses are not written to")
+    assert visit()["suppressed"] == ("ok", "addresses on the suppression list: 1")
     # Received by a clock that is behind by so long.
     g.advance_clock(-6 * 3600)
     g.submit("two", to="later@b.example")

@@ -44,6 +44,9 @@ def test_life(installed, word):
     installed.start()
     assert installed.run("tidegate", "check").stdout.startswith("/etc/tidegate/tidegate.lua: good")
     assert "passed, 0 failed" in installed.run("tidegate", "test").stdout, "the installed policy keeps its stories"
+    looked = installed.run("tidegate", "doctor", "--offline", check=False)
+    assert looked.returncode == 1 and "self-signed" in looked.stdout, "nothing is wrong with what is installed, but much is still to do"
+    installed.run("bash", "-n", "/usr/share/bash-completion/completions/tidegate")
     fields = dict(l.split(":\t", 1) for l in pathlib.Path(f"/proc/{installed.pid()}/status").read_text().splitlines() if ":\t" in l)
     assert int(fields["CapEff"], 16) == 1 << 10 and int(fields["CapBnd"], 16) == 1 << 10, "the right to bind low ports, and no other"
     assert fields["Uid"].split()[0] != "0"
