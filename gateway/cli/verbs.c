@@ -47,6 +47,15 @@ static const struct option_row simulate_rows[] = {
     {0},
 };
 
+static const struct option_row replay_rows[] = {
+    {"scripts", 's', OPTION_FILE, "FOLDER", "the candidate policy [what the configuration says]", false},
+    {"since", 0, OPTION_DURATION, "TIME", "messages received so long ago at most [24h]", false},
+    {"sample", 0, OPTION_TEXT, "N|P%", "so many of them, or that share, spread over all [all]", false},
+    {"fail-if", 0, OPTION_TEXT, "CONDITION", "end with exit code 1 where it holds: 'fault > 0 or changed > 2%'", false},
+    {"examples", 'e', OPTION_NUMBER, "N", "print so many of each class, up to 20 [3]", false},
+    {0},
+};
+
 static const struct option_row send_rows[] = {
     {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
      false},
@@ -178,6 +187,7 @@ static const struct option_row *const run_options[] = {run_rows, NULL};
 static const struct option_row *const check_options[] = {check_rows, NULL};
 static const struct option_row *const test_options[] = {test_rows, NULL};
 static const struct option_row *const simulate_options[] = {simulate_rows, NULL};
+static const struct option_row *const replay_options[] = {replay_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
 static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
@@ -199,6 +209,7 @@ static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM
 static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_simulate[] = {1, EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
+static const int exits_replay[] = {1, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
 static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
@@ -423,6 +434,25 @@ static const struct verb table[] = {
                  "  tidegate simulate --traffic traffic.lua --peers peers.lua --start 2026-12-01 --csv month.csv --svg month.svg\n"
                  "  tidegate log --type received --lines 100000 --json > day.jsonl && tidegate simulate --traffic day.jsonl --scripts candidate",
      .exits = exits_simulate},
+    {.name = "replay",
+     .summary = "what would these scripts have decided?",
+     .arguments = "",
+     .options = replay_options,
+     .run = verb_replay,
+     .about = "Takes the decisions that the journal keeps and asks the candidate's hooks the same again: at the same time, with the same facts, "
+              "and with what was looked up then for an answer (DNS, limits, suppression list, web). Says how many would differ, by class, with "
+              "examples. A decision that looks up what was not looked up then, or a header field that was not kept, is not guessed: it is "
+              "`unknown`. Reads the store beside the running gateway and changes nothing.\n\n"
+              "Classes: route (another way, host or TLS demand), identity, limit, refusal (refused, held or given up, or the other way round), "
+              "fault (the hook fails), other (tags, headers, waiting times, sizes of a lane). Where several differ, the first of identity, "
+              "route, limit counts.\n\n"
+              "CONDITION has these figures: decisions, messages, changed (all classes but unknown), unknown, incomplete, route, identity, "
+              "limit, refusal, fault, other, mean_us and longest_us (microseconds a decision); compared by > >= < <= = != with a number or, "
+              "with %, a share of all decisions; joined by and, or, and brackets. Exit code 1: it holds.",
+     .examples = "  tidegate replay --scripts ~/new-policy\n"
+                 "  tidegate replay --scripts new --since 1h --fail-if 'fault > 0 or changed > 2%'\n"
+                 "  tidegate replay --sample 10% --json",
+     .exits = exits_replay},
     {.name = "send",
      .summary = "send a message to a server: a small client, for trying things",
      .arguments = "",

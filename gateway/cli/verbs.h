@@ -12,6 +12,7 @@ int verb_run(const struct call *call);
 int verb_check(const struct call *call);
 int verb_test(const struct call *call);
 int verb_simulate(const struct call *call);
+int verb_replay(const struct call *call);
 int verb_send(const struct call *call);
 int verb_status(const struct call *call);
 int verb_lane(const struct call *call);

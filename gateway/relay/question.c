@@ -26,7 +26,8 @@ void question_drop(struct session *s) {
     s->asking = false;
     if (s->refused && !s->submitted) keep_refusal(s);
     s->refused = false;
-    s->sender = s->told_head = BYTES("");
+    s->sender = BYTES("");
+    s->told_head = (struct bytes){0};
     buf_release(&s->calls);
     if (s->accept && s->submitted) accept_forget(s->accept);
     else accept_free(&s->accept);
@@ -237,7 +238,8 @@ static void stored(void *arg, bool good, const struct err *why) {
 static struct bytes trail_of(struct session *s, struct arena *arena) {
     struct buf trail = {0};
     if (!s->site->conf->journal_decisions) return BYTES("");
-    journal_trail(&trail, &(struct journal_trail){.size = s->told_size, .size_said = s->size_said, .flags = s->smtputf8 ? JOURNAL_SMTPUTF8 : 0,
+    journal_trail(&trail, &(struct journal_trail){.size = s->told_size, .size_said = s->size_said,
+                                                  .flags = (s->smtputf8 ? JOURNAL_SMTPUTF8 : 0) | (s->told_head.at ? JOURNAL_EDITED : 0),
                                                   .head = s->told_head, .calls = buf_bytes(&s->calls)});
     struct bytes kept = arena_copy(arena, buf_bytes(&trail));
     buf_release(&trail);
