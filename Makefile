@@ -177,12 +177,28 @@ integration-sanitized: build/.deps-test
 
 ## test         everything that must hold, on a machine with git and make; about a quarter of an hour
 test: build build/.deps-test
-	@$(MAKE) --no-print-directory lint stories
+	@$(MAKE) --no-print-directory lint stories model
 	@$(MAKE) --no-print-directory -j2 unit
 	@$(MAKE) --no-print-directory -j2 VARIANT=asan unit replay
 	@$(MAKE) --no-print-directory -j2 VARIANT=tsan unit-threads
 	@$(MAKE) --no-print-directory integration
 	@$(MAKE) --no-print-directory integration-sanitized
+
+## model        the state machines of a recipient and of the ledger, all their states (Spin; tests/model/README.md)
+.PHONY: model
+model:
+	@tests/setup/packages spin gcc libc6-dev
+	@tests/model/run
+
+## torture      nothing acknowledged is lost: power cuts, kills, failing calls, a full disk, a wrong clock; about an hour and a half
+torture: build build/.deps-test interpose $(OUT)/unit/store_full_test
+	tests/torture/powercut.py --cuts 500 --seconds 20
+	tests/torture/faults.py --kinds kill
+	tests/torture/faults.py --kinds write sync name read socket memory --most 150
+	tests/torture/kill.py --kills 1000
+	tests/torture/cap.py --messages 20000 --cap 5000
+	tests/torture/clock.py --jumps 100
+	@tests/setup/run-units $(OUT)/unit/store_full_test
 
 # Those whose rooms are used by several threads.
 THREADED := $(filter %/net_loop_test %/store_store_test %/store_patience_test %/store_compact_test %/store_full_test %/relay_ledger_test %/relay_password_test %/relay_token_test %/relay_gateway_test,$(UNIT_BINARIES))

@@ -206,6 +206,8 @@ static void write_row(struct entry *e) {
     if (account_taken(&e->account)) account_encode(&e->account, &e->row);
     e->row_bucket = e->account.bucket;
     e->row_lease = account_current(&e->account) + e->account.held;
+    // It may allow for less than the one before (refunds): what is granted while it is being written must be in it (tests/model, BUG=7).
+    if (e->lease > e->row_lease) e->lease = e->row_lease;
     e->leased = e->leasing;
     e->leasing = (struct legs){0};
     e->carry = e->spare = false;

@@ -68,6 +68,13 @@ static bool sync_folder(const char *path, struct err *err) {
     return good;
 }
 
+// Where tmp was made and new was not, by a start that was cut short say, the rest is made up for.
+static bool move(const char *dir, const char *from, const char *to, struct err *err) {
+    if (rename(from, to) == 0) return true;
+    if (errno == ENOENT && !make_folders(dir, err)) return false;
+    return rename(from, to) == 0 || err_errno(err, "cannot move captured mail to %s", to);
+}
+
 bool maildir_deliver(const char *dir, const char *unique, struct bytes prefix, struct body *body, struct err *err) {
     char from[4096], to[4096], folder[4096];
     snprintf(from, sizeof from, "%s/tmp/%s", dir, unique);
@@ -81,7 +88,7 @@ bool maildir_deliver(const char *dir, const char *unique, struct bytes prefix, s
     if (fd < 0) return err_errno(err, "cannot write %s", from);
     bool good = write_message(fd, prefix, body, err);
     close(fd);
-    if (good && rename(from, to) < 0) good = err_errno(err, "cannot move captured mail to %s", to);
+    if (good && !move(dir, from, to, err)) good = false;
     if (!good) unlink(from);
     return good && sync_folder(folder, err);
 }

@@ -352,6 +352,11 @@ static void react(struct writing *w, size_t at, const struct verdict *v) {
     lane_react(w->job->owner->gateway, w->attempt->plan->lane, &v->lane, &w->attempt->results[at].reply, v->origin.because);
 }
 
+// Its last attempt came after its end (relay/runner): "give up" then means that time has run out, which the next pick-up says.
+static bool has_expired(const struct writing *w, const struct reply *said) {
+    return said->code / 100 == 4 && clock_ms(&w->job->owner->gateway->clock) >= w->job->message.expires_ms;
+}
+
 static void decide(struct writing *w, size_t at, const struct verdict *v, const struct journal_retry *retry) {
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
@@ -359,7 +364,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v, const 
                        .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress};
     struct reply final = v->reply.code ? v->reply : st.result->reply;
     react(w, at, v);
-    if (v->kind == VERDICT_GIVE_UP) {
+    if (v->kind == VERDICT_GIVE_UP && !has_expired(w, &final)) {
         st.type = "bounced";
         gone_for_good(w, r, &st, &final);
     } else {

@@ -119,9 +119,17 @@ static void on_plan(void *arg, const struct plan *plan) {
     if (--job->routing == 0) dispatch(job);
 }
 
+// Due before its end, and picked up only after it: we were away, or the clock has jumped. What came of that is not the recipient's
+// fault: it gets its attempt, and if that does not settle it, the time it is due next is its end.
+static bool has_missed_its_turn(const struct job *job) {
+    for (size_t i = 0; i < job->count; i++)
+        if (job->recipients[i].record.due_ms < job->message.expires_ms) return true;
+    return false;
+}
+
 static void route(struct job *job) {
     int64_t now = clock_ms(&job->owner->gateway->clock);
-    if (now >= job->message.expires_ms) {
+    if (now >= job->message.expires_ms && !has_missed_its_turn(job)) {
         for (size_t i = 0, n = job->count; i < n; i++) outcome_expired(job, i);
         return;
     }

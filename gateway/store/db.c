@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 static const char *const table_name[TABLE_COUNT] = {
@@ -74,12 +75,20 @@ static bool is_full(int rc) {
     return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG;
 }
 
+// After a failed write of its meta page LMDB takes nothing more in this process, read or write, though what it has
+// committed is sound. To end here is no worse than kill -9, and whoever keeps us running starts a process that can go on.
+static _Noreturn void end_dead(const struct db *db) {
+    log_fault(db->log, "database: its meta page could not be written. Ending, as only a restart can go on; "
+                       "nothing that was acknowledged is lost");
+    _exit(EX_IOERR);
+}
+
 // A key LMDB does not take (empty, above 511 bytes) is the asker's mistake and leaves the transaction whole.
 static bool trouble(struct db_txn *txn, int rc, const char *what, struct err *err) {
     if (rc == MDB_BAD_VALSIZE) return err_set(err, "database: %s: a key must have 1 to 511 bytes", what);
+    if (rc == MDB_PANIC) end_dead(txn->db);
     if (txn->trouble == DB_NO_TROUBLE) txn->trouble = is_full(rc) ? DB_FULL : DB_BROKEN;
-    return err_set(err, "database: %s: %s%s", what, mdb_strerror(rc),
-                   rc == MDB_PANIC ? "; a restart is needed" : "");
+    return err_set(err, "database: %s: %s", what, mdb_strerror(rc));
 }
 
 // ---- memory
@@ -326,6 +335,7 @@ struct db_txn *db_reader_new(struct db *db, struct err *err) {
     struct db_txn *t = must_alloc(sizeof *t);
     t->db = db;
     int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &t->mdb);
+    if (rc == MDB_PANIC) end_dead(db);
     if (!rc) {
         mdb_txn_reset(t->mdb);
         return t;
@@ -348,7 +358,9 @@ void db_reader_free(struct db_txn **txn) {
 void db_reader_begin(struct db_txn *t) {
     for (int i = 0; i < TABLE_COUNT; i++)
         t->cached[i].fresh = false;
-    bug_if(mdb_txn_renew(t->mdb) != 0); // fails only for a transaction that is not at rest
+    int rc = mdb_txn_renew(t->mdb);
+    if (rc == MDB_PANIC) end_dead(t->db);
+    bug_if(rc != 0); // else it fails only for a transaction that is not at rest
 }
 
 void db_reader_end(struct db_txn *t) {

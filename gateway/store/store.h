@@ -18,7 +18,8 @@
 //
 // FULL. store_has_room says whether new mail may be taken (452 4.3.1 otherwise): below a free-space mark or above the
 // ceiling it turns false, and turns true again by itself. Deletes and outcomes are still committed then, out of a reserve.
-// A store that cannot commit at all says so (store_is_sick): delivery pauses too, until a commit works again.
+// A store that cannot commit at all says so (store_is_sick): delivery pauses too, until a commit works again. Where LMDB gives up
+// for good (a failed write of its meta page), the process ends with EX_IOERR, to be started again.
 #pragma once
 
 #include "base/clock.h"

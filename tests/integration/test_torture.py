@@ -17,3 +17,26 @@ def test_hostile_load():
     import hostile
     few = ("slow senders", "half handshakes", "giant headers", "never read", "recipients")
     hostile.run(scale=ground.amount("HOSTILE", 5, 0) / 100, seconds=0.3, quiet=True, only=few)
+
+
+def test_killed_at_any_change_of_the_store():
+    import faults
+    faults.walk(kinds=("kill",), seconds=ground.amount("FAULTS", 20, 0))
+
+
+def test_any_call_fails():
+    import faults
+    faults.walk(kinds=("write", "sync", "name", "read", "socket", "memory"), seconds=ground.amount("FAULTS", 25, 0))
+
+
+def test_meta_page_cannot_be_written():
+    """LMDB gives up for good then: the gateway ends, says so, and the next start goes on."""
+    import faults
+    for k in range(60, 68):  # one of three in a row is the meta page's
+        faults.one(f"w:{k}:EIO")
+
+
+def test_clock_jumps():
+    import clock
+    clock.leap()
+    clock.run(jumps=ground.amount("JUMPS", 12, 0))

@@ -15,6 +15,7 @@
 //       WHAT     kill (before the call), half (a write does its first half, then kill), short (it does half
 //       and says so),
 //                or the name of an error: EIO ENOSPC EINTR EMFILE ENOMEM ECONNRESET EAGAIN
+//   TIDEGATE_CLOCK=FILE       is mapped: by how many seconds (int64_t) the wall clock is wrong, from now on
 //   TIDEGATE_FAULT_TOLD=FILE  is mapped: how many calls there were, and which one met the fault (struct told)
 //
 // Everything is done below one lock, so that the log's order is the order of events. Only a program called
@@ -35,6 +36,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DESCRIPTORS = 1 << 16, PATH_BYTES = 4096 };
@@ -63,6 +65,7 @@ static struct {
     enum { NOTHING, KILL, HALF, SHORT, ERROR } what;
     int error;
     struct told *told;
+    const volatile int64_t *clock;
     uint8_t of[DESCRIPTORS];
     pthread_mutex_t lock;
 } g = {.log = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -458,6 +461,22 @@ int accept4(int fd, struct sockaddr *from, socklen_t *len, int flags) {
                                                         : (int)syscall(SYS_accept4, fd, from, len, flags);
 }
 
+// ---- time
+// ----------------------------------------------------------------------------------------------------
+
+int clock_gettime(clockid_t which, struct timespec *out) {
+    int done = (int)syscall(SYS_clock_gettime, which, out);
+    if (done == 0 && g.clock && which == CLOCK_REALTIME) out->tv_sec += *g.clock;
+    return done;
+}
+
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) *out = now.tv_sec;
+    return now.tv_sec;
+}
+
 // ---- memory
 // ------------------------------------------------------------------------------------------------------
 
@@ -493,6 +512,12 @@ __attribute__((constructor)) static void begin(void) {
         if (fd < 0 || syscall(SYS_ftruncate, fd, sizeof *g.told) != 0) abort();
         g.told = mmap(NULL, sizeof *g.told, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (g.told == MAP_FAILED) abort();
+    }
+    const char *clock = getenv("TIDEGATE_CLOCK");
+    if (clock) {
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, clock, O_RDONLY | O_CLOEXEC);
+        g.clock = mmap(NULL, sizeof *g.clock, PROT_READ, MAP_SHARED, fd, 0);
+        if (fd < 0 || g.clock == MAP_FAILED) abort();
     }
     read_fault(getenv("TIDEGATE_FAULT"));
     struct stat stat;
