@@ -197,7 +197,8 @@ static bool take_word(struct parse *p, char *word) {
 static bool take_one(struct parse *p) {
     char *word = p->argv[p->at++];
     if (!p->only_arguments && strcmp(word, "--") == 0) return p->only_arguments = true;
-    if (p->only_arguments || word[0] != '-' || word[1] == 0) return take_word(p, word);
+    // "-" alone is an argument, and so is what cannot be letters: a lane's key "-|direct:...".
+    if (p->only_arguments || word[0] != '-' || word[1] == 0 || word[1] == '|') return take_word(p, word);
     return word[1] == '-' ? take_long(p, word + 2) : take_letters(p, word + 1);
 }
 

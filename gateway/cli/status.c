@@ -39,6 +39,7 @@ static const struct line lines[] = {
       {"parked", "", " parked"},
       {"held", "", " held"},
       {"lanes", "", " lanes"},
+      {"pauses", "", " paused"},
       {"in_memory", "", " in memory"}}},
     {"connections",
      {{"connections", "", " in"},

@@ -267,6 +267,62 @@ static const struct verb queue_verbs[] = {
     {0},
 };
 
+static const struct option_row which_rows[] = {
+    {"identity", 'i', OPTION_TEXT, "NAME", "all lanes of this identity", false},
+    {"domain", 'd', OPTION_TEXT, "DOMAIN", "all lanes to this domain of recipients, or this relay host", false},
+    {0},
+};
+static const struct option_row pause_rows[] = {
+    {"for", 'f', OPTION_DURATION, "TIME", "ends by itself after so long: 30m, 2h [until `lane resume`]", false},
+    {"because", 'b', OPTION_TEXT, "TEXT", "why, for people: shown in lists and events", false},
+    {0},
+};
+static const struct option_row *const pause_options[] = {which_rows, pause_rows, NULL};
+static const struct option_row *const resume_options[] = {which_rows, NULL};
+
+static const struct verb lane_verbs[] = {
+    {.name = "list",
+     .summary = "the lanes in use, one a line, and what is paused",
+     .arguments = "",
+     .run = verb_lane_list,
+     .about = "IN MEMORY is how many recipients stand in line, PARKED whether more wait in the store. STATE: open; resting until ENDS; "
+              "probing: one connection tries whether it works again; narrow: fewer connections than planned; a rate: no faster than that; "
+              "paused. WHY is what an operator or the policy said, and what the peer said.",
+     .examples = "  tidegate lane list\n  tidegate queue list --lane KEY",
+     .exits = exits_control},
+    {.name = "show",
+     .summary = "all that is known of a lane: what holds it back, and who waits",
+     .arguments = "LANE",
+     .least = 1,
+     .most = 1,
+     .run = verb_lane_show,
+     .about = "LANE is a lane's key, or a part of some. Below it stand those whose turn it is, class by class, with how many of each wait in "
+              "memory; PARKED says whether more of them wait in the store. Exit code 1 where there is none.",
+     .examples = "  tidegate lane show example.net",
+     .exits = (const int[]){1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0}},
+    {.name = "pause",
+     .summary = "send nothing there for a while",
+     .arguments = "[LANE]",
+     .most = 1,
+     .options = pause_options,
+     .run = verb_lane_change,
+     .about = "Messages under way are finished; what else there is waits in the queue, with no attempt counted, until it is resumed or "
+              "expires. A plan with an alternative (route.first) takes that meanwhile. It holds for lanes that come up later, and over restarts.",
+     .examples = "  tidegate lane pause --domain example.net --for 2h --because 'their server moves'\n"
+                 "  tidegate lane pause --identity acme",
+     .exits = exits_control},
+    {.name = "resume",
+     .summary = "end a pause, and whatever else holds it back",
+     .arguments = "[LANE]",
+     .most = 1,
+     .options = resume_options,
+     .run = verb_lane_change,
+     .about = "Takes back the pause of the same name, and ends rests, narrowness and slower rates of the lanes it names: they try now.",
+     .examples = "  tidegate lane resume --domain example.net",
+     .exits = exits_control},
+    {0},
+};
+
 static const int exits_has[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_import[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_export[] = {EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
@@ -485,13 +541,13 @@ static const struct verb table[] = {
          "example.net",
      .exits = exits_control},
     {.name = "lane",
-     .summary = "the ways out that have work just now",
+     .summary = "the ways out that have work just now: look, pause, resume",
      .arguments = "",
-     .run = verb_lane,
+     .verbs = lane_verbs,
      .about =
-         "Lists the lanes in use: one for each identity, next hop and demand for TLS. A lane rests after "
-         "its peer could not be reached or pushed back; why is what was said.",
-     .examples = "  tidegate lane\n  tidegate queue list --lane KEY",
+         "A lane is one way out: an identity, a next hop, a demand for TLS. It rests after its peer could not be reached or pushed "
+         "back, goes on slower where the policy says so, and stops where you do.",
+     .examples = "  tidegate lane list\n  tidegate lane pause --domain example.net --for 2h --because 'their server moves'",
      .exits = exits_control},
     {.name = "limit",
      .summary = "what is used of each limit",

@@ -7,6 +7,7 @@
 #include "net/listener.h"
 #include "relay/asker.h"
 #include "relay/lane.h"
+#include "relay/lane_control.h"
 #include "relay/ledger.h"
 #include "relay/log_control.h"
 #include "relay/login.h"
@@ -134,7 +135,7 @@ struct round {
     void (*part)(struct worker *w, struct round *round);
     void (*then)(struct round *round);
     struct buf rows, identities; // lines of JSON
-    uint64_t lanes, in_memory, script_memory, hooks, faults;
+    uint64_t lanes, pauses, in_memory, script_memory, hooks, faults;
 };
 
 static void round_step(struct worker *w, void *arg) {
@@ -168,6 +169,7 @@ static void status_part(struct worker *w, struct round *round) {
     struct generation_stats stats;
     generation_get_stats(w->generation, &stats);
     round->lanes += lanes_count(w->lanes);
+    round->pauses = lanes_pauses(w->lanes); // all have the same
     round->in_memory += runner_in_memory(w->runner);
     round->script_memory += stats.memory;
     round->hooks += stats.hooks;
@@ -240,6 +242,7 @@ static void status_then(struct round *round) {
     jsonl_int(&j, "connections_out", (int64_t)atomic_load(&c->connections_out.taken));
     put_store(&j, g);
     jsonl_int(&j, "lanes", (int64_t)round->lanes);
+    jsonl_int(&j, "pauses", (int64_t)round->pauses);
     jsonl_int(&j, "in_memory", (int64_t)round->in_memory);
     jsonl_int(&j, "accepted", (int64_t)atomic_load(&c->accepted));
     jsonl_int(&j, "refused", (int64_t)atomic_load(&c->refused));
@@ -277,7 +280,8 @@ static void rows_then(struct round *round) {
 }
 
 static void do_lane(struct asker *a, const struct json *request) {
-    (void)request;
+    struct bytes action;
+    if (json_text(json_get(request, "action"), &action) && !bytes_equal(action, BYTES("list"))) return lane_control(a, request);
     start_round(a, lane_part, rows_then);
 }
 
@@ -392,7 +396,7 @@ static const struct verb_row {
     const char *fields; // besides "verb", separated by spaces
 } verbs[] = {
     {"status", do_status, ""},
-    {"lane", do_lane, ""},
+    {"lane", do_lane, "action lane identity domain for_s because"},
     {"identity", do_identity, ""},
     {"limit", do_limit, ""},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},

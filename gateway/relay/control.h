@@ -11,6 +11,7 @@
 // queue actions: list, show (id), hold, release, retry, bounce, delete. Filters: id, sender, recipient, domain, identity,
 //   lane, state, older_than (seconds), tag {k:v}; all given ones must hold; "count_only": say how many, do nothing.
 //   `sender` and `recipient` match a whole address, or "@domain", or with * as wildcard.
+// lane actions: list (the default), pauses, pause, resume (lane_control.h).
 // suppression actions: add, remove (address, scope, reason, expires_s), has (address), list, export, count (filter: address, domain,
 //   scope, reason; * as wildcard), import (suppression_import.h).
 #pragma once

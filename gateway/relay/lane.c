@@ -7,6 +7,7 @@
 #include "relay/courier.h"
 #include "relay/grant.h"
 #include "relay/job.h"
+#include "relay/pause.h"
 #include "relay/recall.h"
 #include "relay/runner.h"
 #include "relay/slots.h"
@@ -47,6 +48,7 @@ struct lane {
 struct lanes {
     struct worker *worker;
     struct slots *slots;
+    struct pauses pauses;
     struct map by_key;
     size_t waiting;          // recipients in all lines
     struct lane *dirty;
@@ -75,6 +77,13 @@ static void touch(struct lane *lane) {
 
 static void on_timer(void *arg) { touch(arg); }
 
+// The brake as the pauses have it.
+static void look_for_pause(struct lane *lane) {
+    const struct pause *p = pauses_find(&lane->lanes->pauses, bytes_of(lane->key));
+    if (p) brake_pause(&lane->brake, true, p->until_ms, p->because);
+    else brake_pause(&lane->brake, false, 0, BYTES(""));
+}
+
 static struct lane *lane_get(struct lanes *ls, struct bytes key) {
     struct lane *lane = map_get(&ls->by_key, key);
     if (lane) return lane;
@@ -83,6 +92,7 @@ static struct lane *lane_get(struct lanes *ls, struct bytes key) {
     lane->key = bytes_dupz(key);
     lane->timer = timer_new(ls->worker->loop, on_timer, lane);
     lane->wish.owner = lane;
+    look_for_pause(lane);
     map_put(&ls->by_key, key, lane);
     return lane;
 }
@@ -262,6 +272,7 @@ static bool note_lane(void *arg, struct bytes key) {
 }
 
 void lanes_recover(struct lanes *ls) {
+    lanes_read_pauses(ls);
     reader_begin(ls->worker->reader);
     reader_parked_lanes(ls->worker->reader, note_lane, ls);
     reader_end(ls->worker->reader);
@@ -467,6 +478,36 @@ void lane_failed(struct lane *lane, const struct reply *why) {
     empty_lines(lane, ATTEMPT_PARK);
 }
 
+// ---- what an operator asks for ---------------------------------------------------------------------------------------------------
+
+void lanes_read_pauses(struct lanes *ls) {
+    size_t at = 0;
+    void *value;
+    pauses_release(&ls->pauses);
+    reader_begin(ls->worker->reader);
+    pauses_read(ls->worker->reader, clock_ms(&ls->worker->gateway->clock), &ls->pauses);
+    reader_end(ls->worker->reader);
+    while (map_next(&ls->by_key, &at, NULL, &value)) {
+        struct lane *lane = value;
+        look_for_pause(lane);
+        if (closed_until(lane)) empty_lines(lane, ATTEMPT_PARK);
+        touch(lane);
+    }
+}
+
+size_t lanes_resume(struct lanes *ls, const struct pause *p) {
+    size_t at = 0, count = 0;
+    void *value;
+    while (map_next(&ls->by_key, &at, NULL, &value)) {
+        struct lane *lane = value;
+        if (!pause_fits(p, bytes_of(lane->key))) continue;
+        count += !brake_is_loose(&lane->brake, now_ms(lane));
+        brake_end_rest(&lane->brake, true);
+        touch(lane);
+    }
+    return count;
+}
+
 // ---- what the policy asks for ------------------------------------------------------------------------------------------------------
 
 struct asked_for {
@@ -625,6 +666,13 @@ bool lanes_is_idle(const struct lanes *ls) {
 
 size_t lanes_count(const struct lanes *ls) { return ls->by_key.count; }
 
+size_t lanes_pauses(struct lanes *ls) {
+    int64_t now = clock_ms(&ls->worker->gateway->clock);
+    size_t n = 0;
+    for (size_t i = 0; i < ls->pauses.count; i++) n += !ls->pauses.at[i].until_ms || ls->pauses.at[i].until_ms > now;
+    return n;
+}
+
 void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), void *arg) {
     size_t at = 0;
     void *value;
@@ -662,6 +710,7 @@ void lanes_free(struct lanes **at) {
     }
     map_release(&ls->by_key);
     slots_free(&ls->slots);
+    pauses_release(&ls->pauses);
     if (ls->scheduled) ls->freed = true;
     else free(ls);
 }

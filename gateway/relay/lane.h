@@ -16,6 +16,7 @@
 struct attempt;
 struct plan;
 struct reaction;
+struct pause;
 struct lanes;
 struct lane;
 
@@ -26,8 +27,11 @@ void lanes_recover(struct lanes *lanes);                         // at start: fi
 void lanes_stop(struct lanes *lanes);                            // start nothing more, give back what waits
 void lanes_look_again(struct lanes *lanes, bool end_rests);     // time has jumped; or the policy changed: rests end now
 void lanes_login_back(struct lanes *lanes, struct bytes user); // there is an access token again: those that rest for it go on
+void lanes_read_pauses(struct lanes *lanes);                    // they have changed in the store
+size_t lanes_resume(struct lanes *lanes, const struct pause *p); // those that it names rest no longer; how many did
 bool lanes_is_idle(const struct lanes *lanes);
 size_t lanes_count(const struct lanes *lanes);
+size_t lanes_pauses(struct lanes *lanes); // in force
 void lanes_show(struct lanes *lanes, void (*row)(void *arg, struct bytes json), void *arg); // a JSON object a lane
 
 // Any thread: recipients now wait in the store under this plan's lane, in its class, in this turn.

@@ -165,3 +165,82 @@ def test_what_is_no_reaction_is_a_fault(gateway, scripted, word, lane, words):
     g.submit(word)
     g.until_event("deferred")
     assert words in g.said()
+
+
+# ---- what an operator asks of lanes
+
+def test_pause_and_resume(gateway, scripted, word):
+    peers = [scripted(), scripted()]
+    g = gateway(policy=by_domain(peers), delivery={"idle": "1m"})
+    g.submit(word + "before", to=["a@p0.example"])
+    peers[0].wait(word + "before")
+    lane = g.control("lane")[0][0]["lane"]
+    g.cli("lane", "pause", lane, "--because", "their server moves")
+    g.until_event("lane", state="paused", lane=lane, because="their server moves")
+    g.submit(word + "later", to=["a@p0.example"])
+    g.submit(word + "other", to=["a@p1.example"])
+    peers[1].wait(word + "other")
+    row = g.until_queue(1, state="parked")[0]
+    assert row["attempts"] == 0
+    assert "their server moves" in g.cli("lane", "list").stdout
+    shown = g.cli("lane", "show", lane).stdout
+    assert "paused" in shown and "sender.example" in shown, shown
+    g.restart()  # it is kept
+    g.change("retry")
+    g.advance_clock(1000)
+    time.sleep(0.5)
+    assert not peers[0].find(word + "later") and g.queue()[0]["attempts"] == 0 and g.status()["pauses"] == 1
+    g.cli("lane", "resume", lane)
+    peers[0].wait(word + "later")
+    g.until_event("lane", state="resumed", lane=lane)
+    assert g.cli("lane", "resume", lane).stdout.startswith("nothing of that name")
+    assert g.status()["pauses"] == 0
+
+
+def test_pauses_by_identity_and_domain_end_by_themselves(gateway, scripted, word):
+    peers = [scripted(), scripted()]
+    g = gateway(policy=by_domain(peers, " identity = acme", "local acme = identity.define{ name = 'acme' }"))
+    g.cli("lane", "pause", "--domain", peers[0].host, "--for", "1h")
+    g.submit(word + "one", to=["a@p0.example"])
+    g.submit(word + "two", to=["a@p1.example"])
+    peers[1].wait(word + "two")
+    g.cli("lane", "pause", "--identity", "acme", "--for", "2h")
+    g.submit(word + "three", to=["a@p1.example"])
+    g.until_queue(2, state="parked")
+    g.advance_clock(3700)
+    time.sleep(0.3)
+    assert not peers[0].accepted and len(peers[1].accepted) == 1
+    g.advance_clock(3600)
+    peers[0].wait(word + "one")
+    peers[1].wait(word + "three")
+    assert g.control("lane", action="pauses")[0] == []
+
+
+def test_what_waits_in_a_paused_lane_expires(gateway, scripted, word):
+    g = gateway(policy=by_domain([scripted()]), delivery={"expire": "1h"})
+    g.control("lane", action="pause", domain="nowhere.example")
+    g.control("lane", action="pause", identity="-")
+    g.submit(word, to=["a@p0.example"], sender="")
+    g.until_queue(1, state="parked")
+    g.advance_clock(3700)
+    g.until_event("expired")
+    g.until_empty()
+
+
+def test_a_paused_lane_is_passed_over(gateway, scripted, word):
+    peers = [scripted(), scripted()]
+    first, second = (f'route.send {{ via = route.relay{{ host = "{p.host}", port = {p.port}, tls = "none" }} }}' for p in peers)
+    g = gateway(policy=policies.policy(f"--\nroute = function() return route.first {{ {first}, {second} }} end,"))
+    g.control("lane", action="pause", domain=peers[0].host)
+    g.submit(word)
+    peers[1].wait(word)
+
+
+def test_what_is_no_pause_is_refused(gateway, scripted):
+    g = gateway()
+    assert g.cli("lane", "pause", check=False).returncode == 64
+    assert g.cli("lane", "pause", "x", "--identity", "acme", check=False).returncode == 64
+    assert g.cli("lane", "show", "nothing", check=False).returncode == 1
+    for wrong in ({"action": "pause"}, {"action": "stop"}, {"action": "pause", "lane": "x", "for_s": 0}):
+        with pytest.raises(Exception, match="lane"):
+            g.control("lane", **wrong)

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#include "relay/lane_control.h"
+
+#include "relay/lane.h"
+#include "relay/pause.h"
+#include "relay/worker.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+enum { FOR_MOST_S = 366 * 86400 };
+
+// A pause or its end on its way: into the store, to each worker in turn, and home.
+struct change {
+    struct store_op op; // first
+    struct task task;
+    struct asker *asker;
+    struct gateway *gateway;
+    struct arena arena;
+    struct pause pause;
+    bool resume, found, stored;
+    int next;     // worker
+    size_t lanes; // whose rest ended
+    struct err why;
+};
+
+static struct change *of_task(struct task *task) { return (struct change *)((char *)task - offsetof(struct change, task)); }
+
+static void end(struct change *c) {
+    arena_release(&c->arena);
+    free(c);
+}
+
+static void tell(struct change *c) {
+    struct jsonl *j = event_begin(c->gateway->event_writer, "lane");
+    jsonl_textz(j, "state", c->resume ? "resumed" : "paused");
+    jsonl_text(j, pause_kind_name[c->pause.kind], c->pause.name);
+    if (c->pause.until_ms) jsonl_time(j, "until", c->pause.until_ms);
+    if (c->pause.because.len) jsonl_text(j, "because", c->pause.because);
+    event_end(c->gateway->event_writer);
+}
+
+static void come_home(struct task *task) {
+    struct change *c = of_task(task);
+    tell(c);
+    struct jsonl *j = asker_done_begin(c->asker);
+    jsonl_bool(j, "paused", !c->resume);
+    if (c->resume) jsonl_bool(j, "was_paused", c->found);
+    if (c->resume) jsonl_int(j, "lanes", (int64_t)c->lanes);
+    if (c->pause.until_ms) jsonl_time(j, "until", c->pause.until_ms);
+    asker_done_end(c->asker);
+    end(c);
+}
+
+static void at_worker(struct worker *w, void *arg) {
+    struct change *c = arg;
+    lanes_read_pauses(w->lanes);
+    if (c->resume) c->lanes += lanes_resume(w->lanes, &c->pause);
+    if (++c->next < c->gateway->worker_count) return worker_post(c->gateway->workers[c->next], at_worker, c);
+    c->task.run = come_home;
+    loop_post(c->gateway->loop, &c->task);
+}
+
+static void written(struct task *task) {
+    struct change *c = of_task(task);
+    if (c->stored) return worker_post(c->gateway->workers[0], at_worker, c);
+    asker_error(c->asker, EX_IOERR, "lane: %s", c->why.text);
+    end(c);
+}
+
+static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
+    struct change *c = (struct change *)op;
+    return c->resume ? txn_drop_pause(txn, &c->pause, &c->found, err) : txn_put_pause(txn, &c->pause, err);
+}
+
+static void finish(struct store_op *op, bool stored, const struct err *why) {
+    struct change *c = (struct change *)op;
+    c->stored = stored;
+    if (why) c->why = *why;
+    c->task.run = written;
+    loop_post(c->gateway->loop, &c->task);
+}
+
+// ---- requests
+
+static bool read_pause(const struct json *request, int64_t now_ms, struct arena *arena, struct pause *out, struct err *err) {
+    struct bytes text;
+    int64_t for_s = 0;
+    int named = 0;
+    *out = (struct pause){.because = BYTES(""), .since_ms = now_ms};
+    for (size_t i = 0; i < PAUSE_KINDS; i++) {
+        if (!json_text(json_get(request, pause_kind_name[i]), &text) || !text.len) continue;
+        out->kind = (enum pause_kind)i;
+        out->name = arena_copy(arena, text);
+        named++;
+    }
+    if (named != 1) return err_set(err, "one of lane (its whole key), identity and domain is expected");
+    if (out->name.len > PAUSE_NAME) return err_set(err, "a name of more than %d bytes is no lane's", PAUSE_NAME);
+    if (json_text(json_get(request, "because"), &text)) out->because = arena_copy(arena, bytes_first(text, PAUSE_BECAUSE));
+    if (!json_get(request, "for_s")) return true;
+    if (!json_int(json_get(request, "for_s"), &for_s) || for_s < 1 || for_s > FOR_MOST_S)
+        return err_set(err, "for_s is a number of seconds, a year at the most");
+    out->until_ms = now_ms + for_s * 1000;
+    return true;
+}
+
+static void change(struct asker *a, const struct json *request, bool resume) {
+    struct err err;
+    struct change *c = must_alloc(sizeof *c);
+    c->asker = a;
+    c->gateway = asker_gateway(a);
+    c->resume = resume;
+    c->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
+    if (!read_pause(request, clock_ms(&c->gateway->clock), &c->arena, &c->pause, &err)) {
+        end(c);
+        return asker_error(a, EX_USAGE, "lane: %s", err.text);
+    }
+    store_submit(c->gateway->store, &c->op);
+}
+
+static void list_pauses(struct asker *a) {
+    struct gateway *g = asker_gateway(a);
+    struct pauses all;
+    struct err err;
+    struct buf row = {0};
+    struct reader *reader = reader_new(g->store, &err);
+    if (!reader) return asker_error(a, EX_UNAVAILABLE, "lane: %s", err.text);
+    reader_begin(reader);
+    pauses_read(reader, clock_ms(&g->clock), &all);
+    reader_end(reader);
+    reader_free(&reader);
+    for (size_t i = 0; i < all.count; i++) {
+        struct jsonl j = jsonl_begin(&row);
+        pause_show(&all.at[i], &j);
+        jsonl_end(&j);
+        asker_row(a, buf_bytes(&row));
+        buf_reset(&row);
+    }
+    buf_release(&row);
+    pauses_release(&all);
+    asker_done_begin(a);
+    asker_done_end(a);
+}
+
+void lane_control(struct asker *a, const struct json *request) {
+    struct bytes action = BYTES("");
+    json_text(json_get(request, "action"), &action);
+    if (bytes_equal(action, BYTES("pause"))) change(a, request, false);
+    else if (bytes_equal(action, BYTES("resume"))) change(a, request, true);
+    else if (bytes_equal(action, BYTES("pauses"))) list_pauses(a);
+    else asker_error(a, EX_USAGE, "lane: action is list, pauses, pause or resume");
+}
