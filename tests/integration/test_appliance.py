@@ -291,3 +291,20 @@ def test_the_scripts_please_shellcheck():
     assert len(scripts) > 20
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_machines_own_certificate_follows_its_name_and_a_given_one_stays(place, tmp_path):
+    def subject():
+        return subprocess.run(["openssl", "x509", "-in", place.conf / "tls/cert.pem", "-noout", "-subject"], capture_output=True, text=True).stdout.strip()
+
+    for name in ("first.example", "second.example"):
+        place.run("settings", "set", "hostname", name)
+        assert place.run("keys").returncode == 0
+        assert subject().endswith(name)
+    kept = sorted(path.read_bytes() for path in (place.conf / "dkim").iterdir())
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=given.example", "-keyout",
+                    tmp_path / "key", "-out", tmp_path / "cert"], check=True, capture_output=True)
+    assert place.run("certificate", tmp_path / "cert", tmp_path / "key").returncode == 0
+    assert place.run("keys").returncode == 0
+    assert subject().endswith("given.example")
+    assert sorted(path.read_bytes() for path in (place.conf / "dkim").iterdir()) == kept, "DKIM's key is made once"

@@ -10,9 +10,14 @@ version=$(cat "$here/version" 2>/dev/null || echo unknown)
 fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
 say() { echo "$*"; }
 
-# The value of a setting, or what is given as second argument.
+# The value of a setting, or what is given as second argument. In the shell alone: it is asked for often while the machine starts.
 setting() {
-    found=$(sed -n "s/^$1 = //p" "$state/settings" 2>/dev/null | tail -n 1)
+    found=
+    if [ -r "$state/settings" ]; then
+        while IFS= read -r row; do
+            case $row in "$1 = "*) found=${row#"$1 = "} ;; esac
+        done <"$state/settings"
+    fi
     printf '%s\n' "${found:-${2:-}}"
 }
 
