@@ -97,6 +97,8 @@ class Machine:
 
     def said(self, since=None):
         """What came over the serial line since this start, without what only moves the cursor."""
+        if not self.log.exists():
+            return ""
         with open(self.log, "rb") as file:
             file.seek(self.log_at if since is None else since)
             return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\x1bc", "", file.read().decode(errors="replace"))
