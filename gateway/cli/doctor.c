@@ -123,7 +123,7 @@ static void read_identity(struct doctor *d, const struct json *row, struct docto
     if (!who->helo) who->helo = d->conf->hostname;
     const char *path = keep(d, json_get(row, "return_path"));
     if (path && strrchr(path, '@')) who->return_domain = strrchr(path, '@') + 1;
-    find_sources(d, row, who);
+    if (!call_has(d->call, "relayed")) find_sources(d, row, who);
     read_keys(d, json_get(row, "keys"), who);
     for (int i = 0; call_nth(d->call, "from", i); i++)
         add_domain(who, call_nth(d->call, "from", i));

@@ -211,7 +211,7 @@ static void check_lists(struct doctor *d, const char *source) {
 }
 
 void doctor_names(struct doctor *d, const struct doctor_identity *who) {
-    if (!d->lookup) return;
+    if (!d->lookup || call_has(d->call, "relayed")) return;
     if (!who->source_count)
         findings_add(&d->findings, &(struct finding){FINDING_WARN, "source", who->name,
                                                      "there is no address that mail would leave from",

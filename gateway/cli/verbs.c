@@ -159,6 +159,7 @@ static const struct option_row doctor_rows[] = {
     {"identity", 'i', OPTION_TEXT, "NAME", "only this identity of the policy [all]", false},
     {"from", 'f', OPTION_TEXT, "DOMAIN", "a domain of From: [those that the identity's keys sign for]", true},
     {"source", 0, OPTION_TEXT, "ADDRESS", "the address as the world sees it, behind NAT [the identity's, else the system's]", true},
+    {"relayed", 'r', OPTION_FLAG, NULL, "mail leaves through a relay: names, SPF and lists of our own address do not matter", false},
     {"probe", 'p', OPTION_TEXT, "HOST[:PORT]", "try whether this mail server can be reached [doctor.probe]", false},
     {"blocklist", 'b', OPTION_TEXT, "ZONE", "look into this blocklist too, beside doctor.blocklists", true},
     {"offline", 0, OPTION_FLAG, NULL, "ask no DNS and connect to nobody but the gateway", false},

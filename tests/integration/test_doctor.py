@@ -208,6 +208,14 @@ def test_behind_nat(patient):
         p.says(check, "ok", outside)
 
 
+def test_through_a_relay(patient):
+    """What the relay's address is called and may do is not ours to publish; our signature is."""
+    p = patient().publish(ptr=[], helo=[], spf=[]).visit("--relayed")
+    assert not [f for f in p.findings if f["check"] in ("ptr", "helo", "spf", "source")]
+    p.says("dkim", "ok")
+    p.says("dmarc", "ok", "vouched for by DKIM;")
+
+
 @core
 def test_blocklists(patient):
     p = patient(doctor={"blocklists": ["listed.example", "clean.example"]}).publish()
