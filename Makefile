@@ -198,6 +198,7 @@ torture: build build/.deps-test interpose $(OUT)/unit/store_full_test
 	tests/torture/kill.py --kills 1000
 	tests/torture/cap.py --messages 20000 --cap 5000
 	tests/torture/clock.py --jumps 100
+	tests/torture/upgrade.py
 	@tests/setup/run-units $(OUT)/unit/store_full_test
 
 # Those whose rooms are used by several threads.

@@ -40,3 +40,8 @@ def test_clock_jumps():
     import clock
     clock.leap()
     clock.run(jumps=ground.amount("JUMPS", 12, 0))
+
+
+def test_store_of_another_version():
+    import upgrade
+    upgrade.run()
