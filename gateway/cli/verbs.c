@@ -268,6 +268,12 @@ static const struct verb queue_verbs[] = {
     {0},
 };
 
+static const struct option_row top_rows[] = {
+    {"once", '1', OPTION_FLAG, NULL, "print one picture and stop", false},
+    {0},
+};
+static const struct option_row *const top_options[] = {top_rows, NULL};
+
 static const struct option_row which_rows[] = {
     {"identity", 'i', OPTION_TEXT, "NAME", "all lanes of this identity", false},
     {"domain", 'd', OPTION_TEXT, "DOMAIN", "all lanes to this domain of recipients, or this relay host", false},
@@ -540,6 +546,16 @@ static const struct verb table[] = {
      .examples =
          "  tidegate queue list\n  tidegate queue show 0065a4f81c008003\n  tidegate queue hold --domain "
          "example.net",
+     .exits = exits_control},
+    {.name = "top",
+     .summary = "what goes on, live",
+     .arguments = "",
+     .options = top_options,
+     .run = verb_top,
+     .about = "Redraws every second until q or Ctrl-C: how much comes in and goes out, the queue, the lanes that send most and those where most "
+              "waits, limits that are nearly used up, and the last faults of scripts. Where stdout is no terminal, or with --once, one picture "
+              "is printed: its rates are those of a second.",
+     .examples = "  tidegate top\n  tidegate top --once | mail -s 'the gateway at noon' ops@example.org",
      .exits = exits_control},
     {.name = "lane",
      .summary = "the ways out that have work just now: look, pause, resume",

@@ -15,6 +15,7 @@ int verb_simulate(const struct call *call);
 int verb_replay(const struct call *call);
 int verb_send(const struct call *call);
 int verb_status(const struct call *call);
+int verb_top(const struct call *call);
 int verb_lane_list(const struct call *call);
 int verb_lane_show(const struct call *call);
 int verb_lane_change(const struct call *call);

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Lanes: who may connect, whose turn it is, what slows them and what stops them."""
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import termios
 import time
 
 import pytest
@@ -244,3 +250,72 @@ def test_what_is_no_pause_is_refused(gateway, scripted):
     for wrong in ({"action": "pause"}, {"action": "stop"}, {"action": "pause", "lane": "x", "for_s": 0}):
         with pytest.raises(Exception, match="lane"):
             g.control("lane", **wrong)
+
+
+# ---- top
+
+def test_top_once(gateway, scripted, word):
+    peer = scripted(dot=Hang())
+    g = gateway(policy=by_domain([peer], ' spend = { limit.per_day("acme", 2) }'))
+    for i in range(3):
+        g.submit(f"{word}{i}", to=["a@p0.example"])
+    peer.until_line("DATA", 2)
+    said = g.cli("top", "--once").stdout
+    for expected in ("tidegate gateway.example", "in 0/s", "queue 3: ", peer.host, "acme", "100"):
+        assert expected in said, said
+    assert "\x1b" not in said
+    assert g.cli("top").stdout.startswith("tidegate gateway.example")  # no terminal: once
+
+
+class Terminal:
+    """`tidegate top` on a terminal of its own."""
+
+    def __init__(self, g, rows, columns):
+        self.master, slave = os.openpty()
+        self.resize(rows, columns)
+        self.process = subprocess.Popen([ground.BINARY, "top"], stdin=slave, stdout=slave, stderr=slave, env=g.environ(), start_new_session=True,
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        self.was, self.slave, self.seen = termios.tcgetattr(slave), slave, b""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def until(self, what, check):
+        def look():
+            while select.select([self.master], [], [], 0.02)[0]:
+                self.seen += os.read(self.master, 65536)
+            return check(self.seen)
+        return ground.until(f"{what} on the terminal; seen: {self.seen[-300:]}", look)
+
+    def leave(self, key):
+        os.write(self.master, key)
+        self.until("the first screen again", lambda seen: b"\x1b[?1049l" in seen)
+        assert self.process.wait(10) == 0
+        assert termios.tcgetattr(self.slave)[3] & termios.ECHO
+        os.close(self.master)
+        os.close(self.slave)
+
+
+def fits(picture, rows, columns):
+    lines = picture.decode(errors="replace").replace("\x1b[K", "").replace("\x1b[J", "").rstrip().split("\r\n")
+    return len(lines) < rows and all(len(line) <= columns for line in lines)
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+def test_top_on_a_terminal(gateway, word, key):
+    g = gateway()
+    t = Terminal(g, 24, 100)
+    t.until("the head", lambda seen: b"tidegate gateway.example" in seen and b"queue 0" in seen)
+    g.submit(word)  # held: there is no policy that sends
+    t.until("what has come since", lambda seen: b"queue 1" in seen)
+    t.resize(10, 41)
+    size = len(t.seen)
+    t.until("a picture that fits", lambda seen: any(b"tidegate gateway.example" in p and p.endswith(b"\x1b[J") and fits(p, 10, 41)
+                                                    for p in seen[size:].split(b"\x1b[H")))
+    t.leave(key)
+
+
+def test_top_without_a_gateway(gateway):
+    g = gateway()
+    g.stop()
+    assert g.cli("top", "--once", check=False).returncode == 69
