@@ -70,6 +70,30 @@ static void print_line(const struct json *row, const struct line *line) {
     buf_release(&out);
 }
 
+// The two sides of a trial below each other.
+static void print_canary(const struct json *canary) {
+    static const char *const sides[] = {"on_trial", "in_force"}, *const words[] = {"on trial", "in force"};
+    if (!canary) return;
+    struct buf line = {0};
+    buf_format(&line, "%-12s ", "canary");
+    show_value(&line, "policy", json_get(canary, "policy"));
+    buf_addz(&line, " has ");
+    show_value(&line, "share", json_get(canary, "share"));
+    buf_addz(&line, "% of new messages until ");
+    show_value(&line, "until", json_get(canary, "until"));
+    for (int i = 0; i < 2; i++) {
+        static const char *const counts[] = {"decided", "faults", "refused", "delivered", "deferred", "bounced"};
+        buf_format(&line, "\n%-12s %s:", "", words[i]);
+        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+            buf_addz(&line, k ? ", " : " ");
+            show_value(&line, counts[k], json_get(json_get(canary, sides[i]), counts[k]));
+            buf_format(&line, " %s", counts[k]);
+        }
+    }
+    printf("%s\n", buf_z(&line));
+    buf_release(&line);
+}
+
 static void print_listeners(const struct json *listeners) {
     for (size_t i = 0; i < json_count(listeners); i++) {
         const struct json *one = json_item(listeners, i);
@@ -87,7 +111,7 @@ static bool is_shown(struct bytes name) {
     for (int i = 0; i < LINES; i++)
         for (const struct field *f = lines[i].fields; f->name; f++)
             if (bytes_equal(bytes_of(f->name), name)) return true;
-    return bytes_equal(name, BYTES("listeners"));
+    return bytes_equal(name, BYTES("listeners")) || bytes_equal(name, BYTES("canary"));
 }
 
 // What this version of the tool does not know by name is shown all the same.
@@ -117,6 +141,7 @@ static bool print_status(void *arg, const struct json *row, struct bytes text) {
         print_line(row, &lines[i]);
         if (i == 0) print_listeners(json_get(row, "listeners"));
     }
+    print_canary(json_get(row, "canary"));
     print_rest(row);
     return true;
 }

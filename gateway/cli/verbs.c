@@ -56,6 +56,21 @@ static const struct option_row replay_rows[] = {
     {0},
 };
 
+static const struct option_row reload_rows[] = {
+    {"test", 0, OPTION_FLAG, NULL, "only if the policy's stories hold", false},
+    {"replay", 0, OPTION_DURATION, "TIME", "only if what was decided in that time is decided the same, nearly", false},
+    {"sample", 0, OPTION_TEXT, "N|P%", "of so many messages, or that share, spread over all [all]", false},
+    {"fail-if", 0, OPTION_TEXT, "CONDITION",
+     "what 'nearly' is not, see replay [fault > 0 or changed > 5% or mean_us > 5000]", false},
+    {"canary", 0, OPTION_TEXT, "P%", "try them on that share of new messages first", false},
+    {"for", 0, OPTION_DURATION, "TIME", "for so long [10m]", false},
+    {"margin", 0, OPTION_TEXT, "P%", "take them back when a rate is more than that above the other's [5%]", false},
+    {"least", 0, OPTION_NUMBER, "N", "judge them by no fewer decisions [50]", false},
+    {"promote", 0, OPTION_FLAG, NULL, "end the trial: what is on trial is in force", false},
+    {"withdraw", 0, OPTION_FLAG, NULL, "end the trial: take it back", false},
+    {0},
+};
+
 static const struct option_row send_rows[] = {
     {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
      false},
@@ -189,6 +204,7 @@ static const struct option_row *const check_options[] = {check_rows, NULL};
 static const struct option_row *const test_options[] = {test_rows, NULL};
 static const struct option_row *const simulate_options[] = {simulate_rows, NULL};
 static const struct option_row *const replay_options[] = {replay_rows, NULL};
+static const struct option_row *const reload_options[] = {reload_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
 static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
@@ -211,6 +227,7 @@ static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_simulate[] = {1, EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_replay[] = {1, EX_UNAVAILABLE, EX_CONFIG, 0};
+static const int exits_reload[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
 static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
@@ -602,13 +619,26 @@ static const struct verb table[] = {
     {.name = "reload",
      .summary = "bring in changed scripts, configuration, users and certificates",
      .arguments = "",
+     .options = reload_options,
      .run = verb_reload,
      .about =
          "All of it or nothing: a fault changes nothing and is printed with file and line. No connection is "
          "dropped; what has begun "
-         "ends on the version it began on. Says which version runs now, what changed and how long it took.",
-     .examples = "  tidegate reload",
-     .exits = exits_control},
+         "ends on the version it began on. Says which version runs now, what changed and how long it took.\n\n"
+         "With --test, --replay or --canary the scripts pass gates first, in this order: check (everything loads), test (the stories), replay "
+         "(what was decided of late, decided again). The first that refuses is named, and nothing was reloaded; what passed is what is "
+         "reloaded, or nothing.\n\n"
+         "With --canary the scripts are on trial: a share of new messages, by their id, has all its hooks from `sender` on answered by "
+         "them. They are taken back by themselves when they fail, refuse, defer or bounce more often than the policy in force does, "
+         "by more than --margin; and else are in force when the time is over. While on trial they end nothing for good: what they would "
+         "refuse is put off (451), what they would bounce or drop waits until the trial is over. A restart meanwhile runs the policy in "
+         "force. Configuration, users and certificates are not part of a trial.\n\n"
+         "Exit code 1: stories or replay refused; 78: the scripts or the configuration are wrong.",
+     .examples = "  tidegate reload\n"
+                 "  tidegate reload --test --replay 1h --canary 5% --for 10m\n"
+                 "  tidegate reload --replay 24h --fail-if 'fault > 0 or identity > 1%'\n"
+                 "  tidegate reload --promote",
+     .exits = exits_reload},
     {.name = "rollback",
      .summary = "go back to the scripts that ran before",
      .arguments = "",

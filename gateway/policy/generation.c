@@ -271,6 +271,13 @@ void generation_path(const struct generation *g, const char *file, char path[]) 
     snprintf(path, PATH_MAX, "%s%s%s", whole ? "" : g->options.key_dir, whole ? "" : "/", file);
 }
 
+void generation_try(struct generation *g) {
+    g->on_trial = true;
+}
+bool generation_is_on_trial(const struct generation *g) {
+    return g->on_trial;
+}
+
 const char *generation_version(const struct generation *g) {
     return bundle_version(g->bundle);
 }

@@ -73,6 +73,10 @@ const char *generation_version(const struct generation *g);
 // The identities the scripts have defined: {"identity":"acme","where":"policy.lua:3","helo":...}, a line each.
 struct bytes generation_identities(const struct generation *g);
 
+// A candidate beside the policy in force (relay/canary): set once, before anything is asked of it.
+void generation_try(struct generation *g);
+bool generation_is_on_trial(const struct generation *g);
+
 struct generation_stats {
     uint64_t hooks, faults, memory, waiting; // asked, failed, bytes in the Lua state, suspended now
 };

@@ -22,6 +22,7 @@ struct generation {
     struct vm *vm;
     int hooks[HOOKS];            // registry references of the functions, LUA_NOREF where there is none
     bool defined[HOOKS];         // by the policy itself
+    bool on_trial;
     bool loading;                // identities may be defined
     struct buf identities;       // as generation_identities tells
     struct hook_ticket *idle;    // tickets are used again

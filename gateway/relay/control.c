@@ -6,6 +6,7 @@
 #include "net/conn.h"
 #include "net/listener.h"
 #include "relay/asker.h"
+#include "relay/canary.h"
 #include "relay/lane.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
@@ -234,6 +235,7 @@ static void status_then(struct round *round) {
     jsonl_textz(&j, "hostname", g->site->conf->hostname);
     jsonl_textz(&j, "policy", bundle_version(g->bundle));
     jsonl_textz(&j, "previous_policy", g->previous ? bundle_version(g->previous) : "");
+    canary_show(g->canary, &j);
     jsonl_int(&j, "workers", g->worker_count);
     jsonl_bool(&j, "draining", g->draining);
     jsonl_bool(&j, "stopping", g->stopping);
@@ -327,25 +329,58 @@ static void put_lines(struct jsonl *j, const char *name, const struct buf *lines
 static void reload_done(void *arg, const struct reload_result *r) {
     struct asker *a = arg;
     struct gateway *g = asker_gateway(a);
-    struct jsonl *e = event_begin(g->event_writer, r->done ? "reloaded" : "fault");
-    jsonl_textz(e, "policy", bundle_version(g->bundle));
-    jsonl_textz(e, "was", r->was);
-    if (!r->done) jsonl_textz(e, "because", r->why.text);
-    event_end(g->event_writer);
+    if (!r->canary) { // that has events of its own
+        struct jsonl *e = event_begin(g->event_writer, r->done ? "reloaded" : "fault");
+        jsonl_textz(e, "policy", bundle_version(g->bundle));
+        jsonl_textz(e, "was", r->was);
+        if (!r->done) jsonl_textz(e, "because", r->why.text);
+        event_end(g->event_writer);
+    }
     if (!r->done) return asker_error(a, EX_CONFIG, "%s", r->why.text);
     struct jsonl *j = asker_done_begin(a);
     jsonl_textz(j, "version", r->version);
     jsonl_textz(j, "was", r->was);
+    if (r->canary) jsonl_bool(j, "canary", true);
     put_lines(j, "changed", &r->changes);
     put_lines(j, "warnings", &r->warnings);
     jsonl_int(j, "took_ms", r->took_ms);
     asker_done_end(a);
 }
 
+// canary (percent), for_s, margin (points), least; version.
+static bool read_wish(const struct json *request, struct reload_wish *wish, struct err *err) {
+    double share = 0, margin = 5;
+    int64_t for_s = 600, least = 50;
+    const struct json *canary = json_get(request, "canary"), *m = json_get(request, "margin");
+    json_text(json_get(request, "version"), &wish->version);
+    if (!canary) return true;
+    if (!json_number(canary, &share) || share < 0.01 || share > 100) return err_set(err, "canary: a share from 0.01 to 100 percent is expected");
+    if (m && (!json_number(m, &margin) || margin < 0 || margin > 100)) return err_set(err, "margin: 0 to 100 points are possible");
+    json_int(json_get(request, "for_s"), &for_s);
+    json_int(json_get(request, "least"), &least);
+    if (for_s < 1 || for_s > 30 * 86400) return err_set(err, "for: 1 second to 30 days are possible");
+    if (least < 1 || least > 1000000) return err_set(err, "least: 1 to 1,000,000 are possible");
+    wish->canary = (struct canary_wish){(uint32_t)(share * 100 + 0.5), for_s, margin / 100, (uint32_t)least};
+    return true;
+}
+
+static void do_canary(struct asker *a, const struct json *request) {
+    struct canary *c = asker_gateway(a)->canary;
+    struct bytes action = BYTES("");
+    struct err err = {{0}};
+    json_text(json_get(request, "action"), &action);
+    bool good = bytes_equal(action, BYTES("promote")) ? canary_promote(c, &err)
+                : bytes_equal(action, BYTES("withdraw")) ? canary_withdraw(c, "by hand", &err)
+                                                        : err_set(&err, "canary: action is promote or withdraw");
+    if (!good) return asker_error(a, EX_UNAVAILABLE, "%s", err.text);
+    plain_done(a);
+}
+
 static void do_reload(struct asker *a, const struct json *request) {
     struct err err;
-    (void)request;
-    if (!reload_start(asker_gateway(a), reload_done, a, &err)) asker_error(a, EX_CONFIG, "%s", err.text);
+    struct reload_wish wish = {.version = BYTES("")};
+    if (!read_wish(request, &wish, &err)) return asker_error(a, EX_USAGE, "reload: %s", err.text);
+    if (!reload_start(asker_gateway(a), &wish, reload_done, a, &err)) asker_error(a, EX_CONFIG, "%s", err.text);
 }
 
 static void do_rollback(struct asker *a, const struct json *request) {
@@ -401,7 +436,8 @@ static const struct verb_row {
     {"limit", do_limit, ""},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
     {"queue", queue_control, "action id filter limit count_only"},
-    {"reload", do_reload, ""},
+    {"reload", do_reload, "version canary for_s margin least"},
+    {"canary", do_canary, "action"},
     {"rollback", do_rollback, ""},
     {"drain", do_drain, ""},
     {"resume", do_resume, ""},

@@ -3,6 +3,7 @@
 
 #include "base/folder.h"
 #include "net/listener.h"
+#include "relay/canary.h"
 #include "relay/control.h"
 #include "relay/intake.h"
 #include "relay/journal.h"
@@ -129,7 +130,7 @@ static void reloaded(void *arg, const struct reload_result *result) {
 static void hang_up(struct gateway *g) {
     struct err err;
     service_reloading();
-    if (!reload_start(g, reloaded, NULL, &err)) service_ready("running; the last reload was refused");
+    if (!reload_start(g, NULL, reloaded, NULL, &err)) service_ready("running; the last reload was refused");
 }
 
 static void on_signal(void *arg, int what) {
@@ -237,6 +238,7 @@ static int open_gateway(struct gateway *g, struct err *err) {
         return EX_CANTCREAT;
     g->loop = loop_new(err);
     if (!g->loop) return EX_OSERR;
+    g->canary = canary_new(g);
     g->events = events_open(conf->events, &g->log, err);
     if (!g->events) return EX_CANTCREAT;
     g->event_writer = event_writer_new(g->events, g->loop, &g->clock);
@@ -266,6 +268,7 @@ static void close_gateway(struct gateway *g) {
     if (g->control) control_free(&g->control);
     if (g->patience) timer_free(&g->patience);
     journal_broom_free(&g->journal_broom);
+    canary_free(&g->canary);
     if (g->passwords) password_pool_free(&g->passwords);
     reload_end(g);
     hear_out(g);

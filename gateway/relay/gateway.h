@@ -19,6 +19,7 @@
 struct worker;
 struct control;
 struct password_pool;
+struct canary;
 struct reload;
 struct rehearsal;
 struct journal_broom;
@@ -51,6 +52,7 @@ struct gateway {
     struct password_pool *passwords;
     struct control *control;
     struct journal_broom *journal_broom;
+    struct canary *canary;     // for life
     struct reload *reload;     // the one under way, NULL
     const struct rehearsal *rehearsal; // NULL: this is no play (relay/rehearsal.h)
     struct worker **workers;

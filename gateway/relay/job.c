@@ -2,6 +2,7 @@
 #include "relay/job.h"
 
 #include "base/bug.h"
+#include "relay/canary.h"
 #include "relay/grant.h"
 #include "relay/lane.h"
 #include "relay/outcome.h"
@@ -14,7 +15,7 @@ struct job *job_new(struct worker *owner, const struct message *m) {
     job->owner = owner;
     message_copy(&job->arena, m, &job->message);
     job->picked_ms = clock_ms(&owner->gateway->clock);
-    job->generation = generation_ref(owner->generation);
+    job->generation = generation_ref(canary_generation(owner, m->id));
     id_text(m->id, job->id_text);
     job->facts = (struct message_facts){
         .id = m->id, .id_text = bytes_of(job->id_text), .sender = job->message.sender, .user = job->message.user,

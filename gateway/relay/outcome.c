@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "base/utf8.h"
 #include "mail/address.h"
+#include "relay/canary.h"
 #include "relay/journal.h"
 #include "relay/lane.h"
 #include "relay/ledger.h"
@@ -237,8 +238,14 @@ static _Atomic uint64_t *counter_of(struct counters *c, const char *type) {
     return &c->bounced;
 }
 
+static void tell_canary(struct writing *w, enum canary_count what) {
+    canary_tell(w->job->owner, w->job->message.id, w->job->generation, what);
+}
+
 static void count(struct writing *w, const char *type) {
     atomic_fetch_add(counter_of(&w->job->owner->gateway->counters, type), 1);
+    if (strcmp(type, "expired") == 0) return; // no version's doing
+    tell_canary(w, strcmp(type, "delivered") == 0 ? CANARY_DELIVERED : strcmp(type, "deferred") == 0 ? CANARY_DEFERRED : CANARY_BOUNCED);
 }
 
 static void delivered(struct writing *w, struct job_recipient *r, struct story *st) {
@@ -282,6 +289,20 @@ static void deferred(struct writing *w, struct job_recipient *r, struct story *s
     if (st->attempt) c->record.last_ms = now;
     if (counts) c->record.attempts++;
     maybe_report_delay(w, c, r, st);
+}
+
+// What a version on trial would end for good: it waits until the trial is over (relay/canary), and nothing is counted.
+static void put_off(struct writing *w, struct job_recipient *r, struct story *st) {
+    int64_t now = clock_ms(&w->job->owner->gateway->clock), due = now + canary_patience_s(w->job->owner) * 1000;
+    st->type = "deferred";
+    st->suppress = NULL;
+    st->because = arena_format(settle_arena(w->settle), "decided when the trial is over: %.*s", BYTES_FMT(st->because));
+    st->due_ms = due < w->job->message.expires_ms ? due : w->job->message.expires_ms;
+    tell_canary(w, CANARY_BOUNCED);
+    struct change *c = add(w, r, st, FATE_STAYS);
+    c->record.state = RECIPIENT_DUE;
+    c->record.due_ms = st->due_ms;
+    if (st->attempt) c->record.last_ms = now;
 }
 
 // ---- into the store ---------------------------------------------------------------------------------------------------
@@ -364,7 +385,13 @@ static void decide(struct writing *w, size_t at, const struct verdict *v, const 
                        .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress};
     struct reply final = v->reply.code ? v->reply : st.result->reply;
     react(w, at, v);
-    if (v->kind == VERDICT_GIVE_UP && !has_expired(w, &final)) {
+    bool trial = generation_is_on_trial(w->job->generation), gives_up = v->kind == VERDICT_GIVE_UP && !has_expired(w, &final);
+    tell_canary(w, CANARY_DECIDED);
+    if (v->origin.fault) tell_canary(w, CANARY_FAULTS);
+    if (trial) st.suppress = NULL;
+    if (gives_up && trial) {
+        put_off(w, r, &st);
+    } else if (gives_up) {
         st.type = "bounced";
         gone_for_good(w, r, &st, &final);
     } else {
@@ -572,6 +599,11 @@ void outcome_of_plan(struct job *job, size_t i) {
     struct job_recipient *r = &job->recipients[i];
     const struct plan *p = r->plan;
     struct story st = {.plan = p, .because = p->origin.because, .where = p->origin.where, .policy = p->origin.version};
+    bool ends = p->kind == PLAN_DISCARD || p->kind == PLAN_SUPPRESS || p->kind == PLAN_FAIL;
+    if (ends && generation_is_on_trial(job->generation)) {
+        put_off(w, r, &st);
+        return submit(w);
+    }
     switch (p->kind) {
     case PLAN_SEND: bug_if(true); break;
     case PLAN_WAIT: wait(w, r, &st); break;

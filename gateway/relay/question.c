@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/question.h"
 
+#include "relay/canary.h"
 #include "relay/session_inside.h"
 #include "relay/trace.h"
 
@@ -75,6 +76,21 @@ static void note_call(struct session *s, const struct answer *a) {
     journal_call(s->asked.hook == JOURNAL_CONNECT ? &s->connect_call : &s->calls, s->asked.hook, &trace, s->asked.subject, a);
 }
 
+static void tell_canary(struct session *s, const struct answer *a) {
+    bool refused = a->kind == ANSWER_REJECT || a->kind == ANSWER_DEFER || a->kind == ANSWER_DISCARD;
+    canary_tell(s->worker, s->id, s->generation, CANARY_ANSWERED);
+    canary_tell(s->worker, s->id, s->generation, CANARY_DECIDED);
+    if (refused) canary_tell(s->worker, s->id, s->generation, CANARY_REFUSED);
+    if (a->origin.fault) canary_tell(s->worker, s->id, s->generation, CANARY_FAULTS);
+}
+
+// What cannot be undone is not done on the word of a version on trial (relay/canary).
+static struct reply refusal_of(const struct session *s, const struct answer *a) {
+    bool trial = s->generation && generation_is_on_trial(s->generation);
+    if (trial && (a->kind == ANSWER_DISCARD || reply_is_permanent(&a->reply))) return reply_make(451, "4.7.1", "Please try again later");
+    return a->reply;
+}
+
 // What connect, sender and recipient have in common: accept goes on with the machine's own words.
 static void answered(void *arg, const struct answer *a) {
     struct session *s = arg;
@@ -82,7 +98,9 @@ static void answered(void *arg, const struct answer *a) {
     s->hook = NULL;
     if (a->origin.fault) tell_fault(s, &a->origin, "session");
     bool good = a->kind == ANSWER_ACCEPT || a->kind == ANSWER_HOLD || a->kind == ANSWER_DISCARD;
-    say(s, good ? NULL : &a->reply);
+    struct reply refusal = refusal_of(s, a);
+    if (s->asked.hook != JOURNAL_CONNECT) tell_canary(s, a);
+    say(s, good ? NULL : &refusal);
 }
 
 static void current_generation(struct session *s) {
@@ -98,7 +116,8 @@ static struct address_facts address_facts(struct session *s, const struct server
 static void ask_sender(struct session *s, const struct server_path *path) {
     struct gateway *g = s->worker->gateway;
     question_drop(s);
-    current_generation(s);
+    s->id = worker_next_id(s->worker); // which says by which version its hooks are answered
+    s->generation = generation_ref(canary_generation(s->worker, s->id));
     if (g->draining || s->worker->stopping) {
         struct reply r = reply_make(421, "4.3.2", "%s is being drained, try again later", s->site->conf->hostname);
         return say(s, &r);
@@ -298,8 +317,10 @@ static void message_decided(void *arg, const struct answer *a) {
     note_call(s, a);
     s->hook = NULL;
     if (a->origin.fault) tell_fault(s, &a->origin, "message");
-    if (a->kind == ANSWER_REJECT || a->kind == ANSWER_DEFER) {
-        struct reply r = a->reply;
+    tell_canary(s, a);
+    bool trial = generation_is_on_trial(s->generation);
+    if (a->kind == ANSWER_REJECT || a->kind == ANSWER_DEFER || (trial && a->kind == ANSWER_DISCARD)) {
+        struct reply r = refusal_of(s, a);
         question_drop(s);
         return say(s, &r);
     }
@@ -333,7 +354,7 @@ static void message_decided(void *arg, const struct answer *a) {
 static void fill_message(struct session *s, struct message *m) {
     struct arena *arena = accept_arena(s->accept);
     const struct server_path *sender = server_sender(s->server);
-    m->id = worker_next_id(s->worker);
+    m->id = s->id;
     m->received_ms = clock_ms(&s->worker->gateway->clock);
     m->sender = arena_copy(arena, sender->address);
     m->envid = arena_copy(arena, sender->envid);

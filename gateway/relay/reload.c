@@ -13,10 +13,15 @@
 
 enum phase { PHASE_BUILD, PHASE_KEEP, PHASE_SWITCH };
 
+// In TABLE_POLICY: the version that is on trial, or was taken back. While the scripts folder holds it a start does not run it.
+static const char trial_key[] = "trial";
+
 struct reload {
     struct gateway *gateway;
     struct site *site;
     struct bundle *bundle;
+    struct canary_wish canary; // share 0: none
+    char wanted[16];           // the version that was checked; "": any
     enum phase phase;
     pthread_t builder;
     bool joined;            // it has ended, waited for by reload_end
@@ -60,6 +65,12 @@ static void heard(struct task *task) {
     if (--r->waiting == 0) next_phase(r);
 }
 
+static void answer(struct reload *r) {
+    struct switched *a = must_alloc(sizeof *a);
+    *a = (struct switched){.task = {.run = heard}, .reload = r};
+    loop_post(r->gateway->loop, &a->task);
+}
+
 static void switch_there(struct worker *w, void *arg) {
     struct reload *r = arg;
     generation_free(&w->generation);
@@ -70,9 +81,16 @@ static void switch_there(struct worker *w, void *arg) {
     tokens_look_again(w->tokens, true); // first: lanes ask for them
     lanes_look_again(w->lanes, true); // what waited for a way out may now have another
     ledger_look_again(w->ledger);     // and what waited for a limit a higher one
-    struct switched *a = must_alloc(sizeof *a);
-    *a = (struct switched){.task = {.run = heard}, .reload = r};
-    loop_post(r->gateway->loop, &a->task);
+    answer(r);
+}
+
+static void try_there(struct worker *w, void *arg) {
+    struct reload *r = arg;
+    generation_free(&w->canary);
+    w->canary = r->candidates[w->index];
+    r->candidates[w->index] = NULL;
+    generation_try(w->canary);
+    answer(r);
 }
 
 // ---- on the main loop ---------------------------------------------------------------------------------------------------------
@@ -83,6 +101,9 @@ static void finish(struct reload *r) {
     r->result.took_ms = (clock_monotonic_us() - r->started_us) / 1000;
     if (r->failed) {
         log_fault(&g->log, "reload refused, %s stays in force: %s", bundle_version(g->bundle), r->result.why.text);
+    } else if (r->canary.share) {
+        r->result.canary = true;
+        canary_start(g->canary, r->bundle, &r->canary);
     } else {
         log_note(&g->log, "policy %s is in force (was %s), %lld ms", r->result.version, r->result.was,
                  (long long)r->result.took_ms);
@@ -102,7 +123,9 @@ static void finish(struct reload *r) {
 
 static bool keep_bundle(struct store_op *op, struct txn *txn, struct err *err) {
     struct reload *r = (struct reload *)((char *)op - offsetof(struct reload, keep));
-    return txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&r->encoded), err) &&
+    if (r->canary.share) return txn_put(txn, TABLE_POLICY, bytes_of(trial_key), bytes_of(r->result.version), err);
+    return txn_delete(txn, TABLE_POLICY, bytes_of(trial_key), err) &&
+           txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&r->encoded), err) &&
            txn_put(txn, TABLE_POLICY, BYTES("previous"), buf_bytes(&r->encoded_before), err);
 }
 
@@ -123,9 +146,20 @@ static void start_keeping(struct reload *r) {
     store_submit(r->gateway->store, &r->keep);
 }
 
+static void ask_workers(struct reload *r, void (*fn)(struct worker *w, void *arg)) {
+    r->waiting = r->count;
+    for (int i = 0; i < r->count; i++) worker_post(r->gateway->workers[i], fn, r);
+}
+
 static void switch_over(struct reload *r) {
     struct gateway *g = r->gateway;
     r->phase = PHASE_SWITCH;
+    if (r->canary.share) {
+        canary_end(g->canary, "replaced", "another is tried"); // first: workers forget that one before they take this one
+        return ask_workers(r, try_there);
+    }
+    bool promotion = canary_is(g->canary, r->bundle);
+    canary_end(g->canary, promotion ? "promoted" : "replaced", promotion ? "its trial is over" : "by a reload");
     bundle_free(&g->previous);
     g->previous = g->bundle;
     g->bundle = bundle_ref(r->bundle);
@@ -133,8 +167,7 @@ static void switch_over(struct reload *r) {
     g->site = site_ref(r->site);
     g->log.level = g->site->conf->log_level;
     events_reopen(g->events);
-    r->waiting = r->count;
-    for (int i = 0; i < r->count; i++) worker_post(g->workers[i], switch_there, r);
+    ask_workers(r, switch_there);
 }
 
 static void note_line(void *arg, const char *text) { buf_format(arg, "%s\n", text); }
@@ -186,13 +219,19 @@ static bool build_generations(struct reload *r, struct err *err) {
     return true;
 }
 
+static bool is_wanted(const struct reload *r, struct err *err) {
+    const char *version = bundle_version(r->bundle);
+    return !*r->wanted || strcmp(r->wanted, version) == 0 ||
+           err_set(err, "the scripts have changed since they were checked (%s was, %s is there now): check them again", r->wanted, version);
+}
+
 // What is read of the gateway here changes only by a reload, and there is but one.
 static void build(struct reload *r) {
     struct gateway *g = r->gateway;
     struct err err;
     bool good = r->bundle || // rollback
                 (read_site(g, r, &err) && (r->bundle = bundle_read(r->site->conf->scripts, r->site->conf->stdlib, &err)) != NULL);
-    if (!good || !build_generations(r, &err)) fail(r, &err);
+    if (!good || !is_wanted(r, &err) || !build_generations(r, &err)) fail(r, &err);
 }
 
 static void *builder_main(void *arg) {
@@ -233,7 +272,7 @@ static bool start_builder(struct reload *r, struct err *err) {
     return true;
 }
 
-static bool begin(struct gateway *g, struct bundle *bundle, reload_fn done, void *arg, struct err *err) {
+static bool begin(struct gateway *g, struct bundle *bundle, const struct reload_wish *wish, reload_fn done, void *arg, struct err *err) {
     struct reload *r = must_alloc(sizeof *r);
     r->gateway = g;
     r->started_us = clock_monotonic_us();
@@ -241,6 +280,8 @@ static bool begin(struct gateway *g, struct bundle *bundle, reload_fn done, void
     r->arg = arg;
     r->bundle = bundle;
     if (bundle) r->site = site_ref(g->site); // rollback
+    if (wish) r->canary = wish->canary;
+    if (wish) snprintf(r->wanted, sizeof r->wanted, "%.*s", BYTES_FMT(wish->version));
     r->count = g->worker_count;
     r->candidates = must_alloc((size_t)r->count * sizeof(struct generation *));
     snprintf(r->result.was, sizeof r->result.was, "%s", bundle_version(g->bundle));
@@ -260,14 +301,18 @@ static bool may_start(struct gateway *g, struct err *err) {
     return !g->reload || err_set(err, "another reload is under way, try again in a moment");
 }
 
-bool reload_start(struct gateway *g, reload_fn done, void *arg, struct err *err) {
-    return may_start(g, err) && begin(g, NULL, done, arg, err);
+bool reload_start(struct gateway *g, const struct reload_wish *wish, reload_fn done, void *arg, struct err *err) {
+    return may_start(g, err) && begin(g, NULL, wish, done, arg, err);
+}
+
+bool reload_to(struct gateway *g, struct bundle *bundle, reload_fn done, void *arg, struct err *err) {
+    return may_start(g, err) && begin(g, bundle_ref(bundle), NULL, done, arg, err);
 }
 
 bool reload_rollback(struct gateway *g, reload_fn done, void *arg, struct err *err) {
     if (!may_start(g, err)) return false;
     if (!g->previous) return err_set(err, "there is no earlier policy to go back to");
-    return begin(g, bundle_ref(g->previous), done, arg, err);
+    return begin(g, bundle_ref(g->previous), NULL, done, arg, err);
 }
 
 void reload_end(struct gateway *g) {
@@ -299,12 +344,34 @@ static bool loads(struct gateway *g, struct bundle *b, struct err *err) {
     return good;
 }
 
+static bool was_on_trial(struct gateway *g, const struct bundle *b) {
+    struct bytes version;
+    struct err err;
+    struct reader *reader = reader_new(g->store, &err);
+    if (!reader) return false;
+    reader_begin(reader);
+    bool was = reader_get(reader, TABLE_POLICY, bytes_of(trial_key), &version) && bytes_equal(version, bytes_of(bundle_version(b)));
+    reader_end(reader);
+    reader_free(&reader);
+    return was;
+}
+
 struct bundle *reload_first_bundle(struct gateway *g, struct err *err) {
     g->previous = stored_bundle(g, "previous", NULL);
     struct bundle *b = bundle_read(g->site->conf->scripts, g->site->conf->stdlib, err);
+    struct err older;
+    if (b && was_on_trial(g, b)) {
+        struct bundle *good = stored_bundle(g, "good", &older);
+        if (loads(g, good, &older)) {
+            log_fault(&g->log, "THE SCRIPTS FOLDER HOLDS %s, WHICH WAS ON TRIAL OR TAKEN BACK: running the policy that was in force, %s; "
+                      "`tidegate reload` takes the folder's", bundle_version(b), bundle_version(good));
+            bundle_free(&b);
+            return good;
+        }
+        bundle_free(&good);
+    }
     if (loads(g, b, err)) return b;
     bundle_free(&b);
-    struct err older;
     b = stored_bundle(g, "good", &older);
     if (!loads(g, b, &older)) {
         struct err scripts = *err;

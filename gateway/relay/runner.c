@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/map.h"
+#include "relay/canary.h"
 #include "relay/job.h"
 #include "relay/outcome.h"
 
@@ -113,6 +114,8 @@ static void on_plan(void *arg, const struct plan *plan) {
         r->trace = hook_trace(r->hook);
         r->trace.looked = arena_copy(&job->arena, r->trace.looked);
     }
+    canary_tell(job->owner, job->message.id, job->generation, CANARY_DECIDED);
+    if (plan->origin.fault) canary_tell(job->owner, job->message.id, job->generation, CANARY_FAULTS);
     r->hook = NULL;
     r->plan = plan_ref(plan);
     tell_plan(job, r);

@@ -33,6 +33,7 @@ struct session {
         enum journal_hook hook;
         struct bytes subject;
     } asked;
+    uint64_t id;                    // of the transaction, and of the message it becomes
     struct bytes sender;            // of the transaction
     uint64_t size_said;
     struct bytes told_head;         // as the message hook saw it, where that was edited

@@ -13,6 +13,7 @@
 #include "relay/token.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { TICK_MS = 1000 };
@@ -57,7 +58,14 @@ void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void
 
 static void tell_settle(void *arg, struct bytes event) {
     struct worker *w = arg;
-    if (hook_is_defined(w->generation, "settle")) hook_settle(w->generation, event);
+    struct generation *g = w->generation;
+    // The version on trial hears of what it decided itself.
+    if (w->canary) {
+        char policy[40];
+        int len = snprintf(policy, sizeof policy, "\"policy\":\"%s\"", generation_version(w->canary));
+        if (bytes_search(event, bytes_range(policy, (size_t)len)) >= 0) g = w->canary;
+    }
+    if (hook_is_defined(g, "settle")) hook_settle(g, event);
 }
 
 static void settle_there(struct worker *w, void *arg) {
@@ -207,6 +215,7 @@ void worker_free(struct worker **at) {
     if (w->runner) runner_free(&w->runner);
     if (w->tick) timer_free(&w->tick);
     generation_free(&w->generation);
+    generation_free(&w->canary);
     if (w->events) event_writer_free(&w->events);
     if (w->reader) reader_free(&w->reader);
     if (w->script_reader) reader_free(&w->script_reader);

@@ -35,6 +35,7 @@ struct worker {
     struct reader *script_reader;    // for look-ups of scripts: a hook may run while `reader` is in use
     struct site *site;               // the current one
     struct generation *generation;   // the current one
+    struct generation *canary;       // on trial beside it (relay/canary), NULL
     struct event_writer *events;
     struct intake *intake;
     struct runner *runner;

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+// canary: who is on trial, and when it is taken back.
+#include "relay/canary.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char root[64];
+static struct err err;
+static struct gateway g;
+static struct worker w;
+static struct bundle *bundle;
+static const struct canary_wish half = {.share = 5000, .for_s = 60, .margin = 0.1, .least = 10};
+
+static void stop(void *arg) { loop_stop(arg); }
+
+static struct generation *load(void) {
+    struct generation *made = generation_new(bundle, &(struct generation_options){.clock = &g.clock, .log = &g.log}, &err);
+    if (!made) fail_msg("%s", err.text);
+    return made;
+}
+
+static void write_policy(void) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/policy.lua", root);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("return {}", f);
+    fclose(f);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    char path[128];
+    memset(&g, 0, sizeof g);
+    memset(&w, 0, sizeof w);
+    snprintf(root, sizeof root, "/tmp/tidegate-canary-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    write_policy();
+    g.loop = loop_new(&err);
+    g.log = (struct log){.fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .level = LOG_TRACE, .clock = &g.clock};
+    bundle = bundle_read(root, "stdlib", &err);
+    assert_non_null(bundle);
+    g.bundle = bundle;
+    snprintf(path, sizeof path, "%s/events", root);
+    g.events = events_open(path, &g.log, &err);
+    assert_non_null(g.events);
+    g.event_writer = event_writer_new(g.events, g.loop, &g.clock);
+    g.canary = canary_new(&g);
+    w.gateway = &g;
+    w.generation = load();
+    w.canary = load();
+    generation_try(w.canary);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    char command[100];
+    canary_free(&g.canary);
+    event_writer_free(&g.event_writer);
+    events_close(&g.events);
+    generation_free(&w.generation);
+    generation_free(&w.canary);
+    bundle_free(&bundle);
+    loop_free(&g.loop);
+    close(g.log.fd);
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    return system(command);
+}
+
+static void turn(int ms) {
+    struct timer *timer = timer_new(g.loop, stop, g.loop);
+    timer_set(timer, ms);
+    loop_run(g.loop);
+    timer_free(&timer);
+}
+
+// So many decisions of new messages on each side, that many of them faults.
+static void decide(int count, int old_faults, int new_faults) {
+    uint64_t id = id_make(clock_ms(&g.clock) + 1000, 0, 0);
+    for (int i = 0; i < count; i++) {
+        canary_tell(&w, id, w.generation, CANARY_DECIDED);
+        canary_tell(&w, id, w.canary, CANARY_DECIDED);
+        if (i < old_faults) canary_tell(&w, id, w.generation, CANARY_FAULTS);
+        if (i < new_faults) canary_tell(&w, id, w.canary, CANARY_FAULTS);
+    }
+}
+
+static void half_of_what_is_new(void **state) {
+    (void)state;
+    int64_t now = clock_ms(&g.clock);
+    assert_ptr_equal(canary_generation(&w, id_make(now + 1000, 0, 1)), w.generation); // no trial
+    canary_start(g.canary, bundle, &half);
+    int chosen = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        uint64_t id = id_make(now + 1000 + i, 3, i);
+        assert_ptr_equal(canary_generation(&w, id), canary_generation(&w, id));
+        chosen += canary_generation(&w, id) == w.canary;
+        assert_ptr_equal(canary_generation(&w, id_make(now - 1, 3, i)), w.generation); // came before
+    }
+    assert_in_range(chosen, 430, 570);
+    assert_in_range(canary_patience_s(&w), 60, 66);
+    canary_end(g.canary, "withdrawn", "by hand");
+    assert_ptr_equal(canary_generation(&w, id_make(now + 1000, 3, 7)), w.generation);
+    assert_false(canary_withdraw(g.canary, "again", &err));
+}
+
+static void as_good_stays(void **state) {
+    (void)state;
+    canary_start(g.canary, bundle, &half);
+    decide(100, 5, 14); // within the margin
+    turn(700);
+    assert_true(canary_is(g.canary, bundle));
+}
+
+static void few_do_not_count(void **state) {
+    (void)state;
+    canary_start(g.canary, bundle, &half);
+    decide(9, 0, 9);
+    turn(700);
+    assert_true(canary_is(g.canary, bundle));
+}
+
+static void worse_is_taken_back(void **state) {
+    (void)state;
+    canary_start(g.canary, bundle, &half);
+    decide(100, 5, 16);
+    turn(700);
+    assert_false(canary_is(g.canary, bundle));
+    struct buf shown = {0};
+    struct jsonl j = jsonl_begin(&shown);
+    canary_show(g.canary, &j);
+    assert_int_equal(shown.len, 1);
+    buf_release(&shown);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(half_of_what_is_new, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(as_good_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(few_do_not_count, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(worse_is_taken_back, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
