@@ -71,7 +71,7 @@ static int change_version(const struct call *call, const char *request) {
 // ---- reload, with its gates
 
 enum { FAILED = 1, TRIAL_S = 600, LEAST = 50, EXAMPLES = 2 };
-static const char replay_unless[] = "fault > 0 or changed > 5% or mean_us > 5000";
+static const char replay_unless[] = "fault > 0 or changed > 5% or mean_us > 2000";
 
 // "5%" or "5": percent.
 static bool read_percent(const char *text, double *out) {

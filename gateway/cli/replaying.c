@@ -308,7 +308,7 @@ static void print_example(const struct replay_example *e) {
 void replaying_print(const struct replaying *r, bool json) {
     const struct replay_tally *t = r->tally;
     if (json) return print_json(r);
-    printf("%" PRIu64 " decisions of %" PRIu64 " messages, decided again by %s in %.1f s (%.0f us each, %" PRId64 " us at most)\n\n",
+    printf("%" PRIu64 " decisions of %" PRIu64 " messages, decided again by %s in %.1f s (%.0f us of CPU each, %" PRId64 " us at most)\n\n",
            t->decisions, t->messages, r->version, (double)r->took_ms / 1000,
            t->decisions ? (double)t->took_us / (double)t->decisions : 0, t->longest_us);
     print_table(r);

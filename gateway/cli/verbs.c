@@ -61,7 +61,7 @@ static const struct option_row reload_rows[] = {
     {"replay", 0, OPTION_DURATION, "TIME", "only if what was decided in that time is decided the same, nearly", false},
     {"sample", 0, OPTION_TEXT, "N|P%", "of so many messages, or that share, spread over all [all]", false},
     {"fail-if", 0, OPTION_TEXT, "CONDITION",
-     "what 'nearly' is not, see replay [fault > 0 or changed > 5% or mean_us > 5000]", false},
+     "what 'nearly' is not, see replay [fault > 0 or changed > 5% or mean_us > 2000]", false},
     {"canary", 0, OPTION_TEXT, "P%", "try them on that share of new messages first", false},
     {"for", 0, OPTION_DURATION, "TIME", "for so long [10m]", false},
     {"margin", 0, OPTION_TEXT, "P%", "take them back when a rate is more than that above the other's [5%]", false},
@@ -527,7 +527,7 @@ static const struct verb table[] = {
               "fault (the hook fails), other (tags, headers, waiting times, sizes of a lane). Where several differ, the first of identity, "
               "route, limit counts.\n\n"
               "CONDITION has these figures: decisions, messages, changed (all classes but unknown), unknown, incomplete, route, identity, "
-              "limit, refusal, fault, other, mean_us and longest_us (microseconds a decision); compared by > >= < <= = != with a number or, "
+              "limit, refusal, fault, other, mean_us and longest_us (microseconds of CPU a decision); compared by > >= < <= = != with a number or, "
               "with %, a share of all decisions; joined by and, or, and brackets. Exit code 1: it holds.",
      .examples = "  tidegate replay --scripts ~/new-policy\n"
                  "  tidegate replay --scripts new --since 1h --fail-if 'fault > 0 or changed > 2%'\n"

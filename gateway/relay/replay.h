@@ -25,7 +25,7 @@ struct replay_tally {
     uint64_t incomplete;           // messages whose transaction the journal has lost
     uint64_t unkept;               // transactions too large to be kept whole: their session is left out
     uint64_t counts[CONTRASTS];    // of decisions
-    int64_t took_us, longest_us;   // of the candidate, in all and at most for one
+    int64_t took_us, longest_us;   // CPU of the candidate, in all and at most for one
     struct replay_example examples[CONTRASTS][REPLAY_EXAMPLES]; // the first ones of each class
 };
 void replay_add(struct replay_tally *to, const struct replay_tally *from);
