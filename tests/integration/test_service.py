@@ -74,8 +74,9 @@ def test_first_run(checkout, word):
     id = re.search(r"\b[0-9a-f]{16}\b", sent).group(0)
     stored = mail.Maildir(checkout.folder / "var/capture").wait(word)
     assert verify(stored.raw, Published(checkout.folder / "var/dkim/demo.pem")) == [("example.org", "demo", "rsa-sha256")]
-    shown = checkout.tool("queue", "show", id)
-    assert "delivered" in shown and "policy.lua:" in shown
+    # The file is there before the outcome is committed and told.
+    shown = ground.until("the delivery is in the journal", lambda: "delivered" in (text := checkout.tool("queue", "show", id)) and text)
+    assert "policy.lua:" in shown
     assert id in checkout.tool("log") and checkout.tool("status")
     # Only below var/ has anything been written.
     assert {p.name for p in checkout.folder.iterdir()} == {"conf", "scripts", "stdlib", "build", "var", "stderr.log"}
