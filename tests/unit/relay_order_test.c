@@ -103,7 +103,8 @@ static void each_turn_has_room(void **state) {
     while (order_takes(&order, shop, 1, ROOM)) add(&order, PRIORITY_NORMAL, "shop", 1, 1, 1);
     assert_int_equal(shop->waiting, ORDER_LEAST); // the class is full, but nobody is kept out of it
     assert_true(order_takes(&order, order_turn(&order, PRIORITY_URGENT, BYTES("news"), true), 1, ROOM));
-    next(&order, 50);
+    next(&order, 50); // all of shop's among them: it is remembered no longer
+    shop = order_turn(&order, PRIORITY_NORMAL, BYTES("shop"), true);
     assert_true(order_takes(&order, shop, 1, ROOM));
     assert_false(order_takes(&order, news, 60, ROOM)); // half of it is the other's now
     next(&order, (int)order.attempts);
