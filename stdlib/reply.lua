@@ -5,6 +5,7 @@
 --   reply.retry(message, recipient, outcome)     the retry hook made of it
 --   reply.hook { elsewhere = true, ladder = { 300, 3600 }, suppress = suppression.bounces {} }      ... with other manners:
 --                                                another identity at once, where route has one; steps; what a bounce adds
+--                                                to the list. tally = warmup.bounces { ... }: where what blames the recipient counts as a bounce
 --   The lane reacts as shaping says (shaping.react): it rests or slows down for what the peer said. { react = false }: it does not.
 --   Limits that say what uses them up, { exhausted_by = "quota" } or "standing", are full from the refusal until it is time to try
 --   again, for all messages: route.first passes over that identity meanwhile (relays, warmup and shaping name theirs so).
@@ -265,7 +266,8 @@ local function decide(options, message, recipient, outcome)
   end
   if v.permanent then
     local entry = options.suppress and reply.blames_recipient(v) and options.suppress(message, recipient, outcome) or nil
-    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane)
+    local tally = options.tally and reply.blames_recipient(v) and options.tally(message, recipient, outcome) or nil
+    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane, tally)
   end
   if v.wait and not is_over(outcome) then
     return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class, nil, nil, lane)
@@ -274,8 +276,8 @@ local function decide(options, message, recipient, outcome)
 end
 
 function reply.hook(options)
-  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function", react = "?boolean" }, 2, "reply.hook")
-  local own = { elsewhere = options.elsewhere, suppress = options.suppress, react = options.react ~= false, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
+  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function", tally = "?function", react = "?boolean" }, 2, "reply.hook")
+  local own = { elsewhere = options.elsewhere, suppress = options.suppress, tally = options.tally, react = options.react ~= false, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
   return function(message, recipient, outcome) return decide(own, message, recipient, outcome) end
 end
 

@@ -8,6 +8,8 @@
 --
 --   retry.give_up("why", nil, { scope = "all", reason = "no such user" })      ... and put the recipient on the suppression list
 --
+--   retry.give_up { because = "why", tally = { limit.per_day("bounces/acme", 1) } }     ... and it is counted there, full or not: limit.used reads it
+--
 --   retry.wait { seconds = 600, lane = { rest = "2h" } }       ... and the lane rests for all mail: { rest = time }, or slows down:
 --                                                 { connections = 1, rate = "10/minute", lasts = "30m" } (one of the two, or both)
 --

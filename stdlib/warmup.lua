@@ -19,8 +19,13 @@
 --   warm:cap(group, facts)      -> messages, details     messages is nil where there is no cap
 --   warm:limits(group, facts)   -> list for `spend`, or nil, why where nothing may go today
 --   warm.overflow               -> as declared, for the policy to act on
+--   warm:facts(group)           -> { sent, bounce_rate, complaint_rate } of the last 24 hours: what limits() uses where there are gates
+--   warmup.bounces { warm, ... } -> for reply.hook{ tally = ... }: what blames the recipient counts as a bounce of its identity there
 --   warm:advance(state, facts)  -> the gated ladder: a step up only after a clean day; the caller keeps the state
 --   warmup.ladders()            -> names, with source, date and grade
+--
+-- Where gates are set, limits() counts what is sent in "sent/acme/google", bounces in "bounces/acme/google" and complaints in
+-- "complaints/acme/google" (`tidegate limit count complaints/acme/google`, from whatever reads the feedback loop), all per day.
 --
 -- `facts` are numbers that the caller has, all optional: now, bounce_rate, complaint_rate, sent (messages the rates are taken
 -- over), last_sent_at, step. Everything here is arithmetic on them: the same facts give the same cap, in `simulate` and in
@@ -229,11 +234,41 @@ local function limit_for(self, group, facts)
   return kept
 end
 
+local UNCAPPED = 1000000000
+local function counter(what, warm, group)
+  return require "limit".per_day(what .. "/" .. warm.name .. "/" .. group, UNCAPPED, { per = "recipient" })
+end
+
+-- What the gates look at, of the last 24 hours.
+function Warm:facts(group)
+  local asked, sent = pcall(require "limit".used, counter("sent", self, group))
+  if not asked then return {} end -- where there is no ledger: a story without one
+  local facts = { sent = sent }
+  for _, kind in ipairs { "bounce", "complaint" } do
+    if self.gates[kind] and sent > 0 then facts[kind .. "_rate"] = require "limit".used(counter(kind .. "s", self, group)) / sent end
+  end
+  return facts
+end
+
+-- Limits of a list for `spend`; with gates, what goes is counted too. Without facts the gates look for themselves.
 function Warm:limits(group, facts)
-  local found = limit_for(self, group, facts)
-  if found.open then return {}, found.because end
+  local gated = self.gates.bounce or self.gates.complaint
+  local found = limit_for(self, group, facts or gated and self:facts(group))
+  if found.open then return gated and { counter("sent", self, group) } or {}, found.because end
   if not found.limit then return nil, found.because end
-  return { found.limit }, found.because
+  return { found.limit, gated and counter("sent", self, group) or nil }, found.because
+end
+
+-- By the identity's name, which is the warmup's. The host that spoke says whose it is, so that no DNS is asked.
+function warmup.bounces(list)
+  local by_name = {}
+  for _, warm in ipairs(list) do by_name[warm.name] = warm end
+  return function(message, recipient, outcome)
+    local warm = by_name[outcome.identity or ""]
+    if not warm then return nil end
+    local group = provider.by_domain(recipient.domain) or provider.by_host((outcome.peer or ""):match("^[^%s%[]+") or "") or "other"
+    return { counter("bounces", warm, group) }
+  end
 end
 
 -- The gated ladder as a reducer, for those who keep a state: up one step after a clean day, down `demote` after a bad one.

@@ -2,7 +2,10 @@
 #include "cli/ask.h"
 #include "cli/show.h"
 #include "cli/table.h"
+#include "cli/tool.h"
 #include "cli/verbs.h"
+
+#include "base/jsonl.h"
 
 #include <stdio.h>
 #include <sysexits.h>
@@ -46,6 +49,23 @@ static bool print_limit(void *arg, const struct json *row, struct bytes text) {
     return true;
 }
 
+// Adds to accounts instead of listing them.
+static int count(const struct call *call, struct ask *ask) {
+    int code = call->argument_count ? EX_OK : tool_fail(call, EX_USAGE, "--count: the KEY of a limit is missing");
+    for (int i = 0; code == EX_OK && i < call->argument_count; i++) {
+        struct buf text = {0};
+        struct jsonl j = jsonl_begin(&text);
+        jsonl_textz(&j, "verb", "limit");
+        jsonl_textz(&j, "key", call->arguments[i]);
+        jsonl_int(&j, "count", call_number(call, "count", 1));
+        jsonl_int(&j, "window_s", call_number(call, "window", 86400));
+        jsonl_end(&j);
+        code = ask_run(ask, buf_bytes(&text), 30, NULL, NULL, NULL);
+        buf_release(&text);
+    }
+    return code;
+}
+
 int verb_limit(const struct call *call) {
     static const struct column columns[] = {{"KEY", false, true},         {"WINDOW", true, false},   {"USED", true, false},
                                             {"CAP", true, false},         {"IN FLIGHT", true, false}, {"NEXT FREE", true, false},
@@ -53,6 +73,11 @@ int verb_limit(const struct call *call) {
     int code = EX_OK;
     struct ask *ask = ask_open(call, &code);
     if (!ask) return code;
+    if (call_has(call, "count")) {
+        code = count(call, ask);
+        ask_close(&ask);
+        return code;
+    }
     struct listing l = {.call = call, .now = ask_now()};
     l.table = table_new(stdout, columns, sizeof columns / sizeof *columns, show_terminal_width());
     code = ask_run(ask, BYTES("{\"verb\":\"limit\"}\n"), 30, print_limit, &l, NULL);

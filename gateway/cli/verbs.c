@@ -152,6 +152,12 @@ static const struct option_row export_rows[] = {
     {0},
 };
 
+static const struct option_row limit_rows[] = {
+    {"count", 'n', OPTION_NUMBER, "N", "add so much to each KEY instead of listing", false},
+    {"window", 'w', OPTION_DURATION, "TIME", "of the window it is added to: 1h, 1d [1d]", false},
+    {0},
+};
+
 static const struct option_row log_rows[] = {
     {"lines", 'n', OPTION_NUMBER, "N", "so many of the last events [20]", false},
     {"follow", 'f', OPTION_FLAG, NULL, "go on with what happens, until Ctrl-C", false},
@@ -213,6 +219,7 @@ static const struct option_row *const remove_options[] = {remove_rows, NULL};
 static const struct option_row *const entries_options[] = {entries_rows, list_rows, NULL};
 static const struct option_row *const import_options[] = {format_rows, entry_rows, NULL};
 static const struct option_row *const export_options[] = {export_rows, entries_rows, NULL};
+static const struct option_row *const limit_options[] = {limit_rows, NULL};
 static const struct option_row *const log_options[] = {log_rows, NULL};
 static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
 
@@ -587,13 +594,15 @@ static const struct verb table[] = {
      .summary = "what is used of each limit",
      .arguments = "[KEY...]",
      .most = -1,
+     .options = limit_options,
      .run = verb_limit,
      .about =
          "Lists the accounts of the ledger: one for each key and window that a plan's `spend` has named. USED counts what was sent "
          "within the window and what is being sent now; CAP is the one asked for last. NEXT FREE is when some of it falls out of "
          "the window, ALL FREE when everything has. With KEYs, only theirs. Who waits for a limit is listed by `queue list --lane "
-         "limit:KEY/SECONDS/CAP`.",
-     .examples = "  tidegate limit\n  tidegate limit acme/google --json",
+         "limit:KEY/SECONDS/CAP`. With --count nothing is listed: so much is added to KEY, for what no message of ours shows, such as a "
+         "complaint that a provider's feedback loop has told of (stdlib/README.md, warmup).",
+     .examples = "  tidegate limit\n  tidegate limit acme/google --json\n  tidegate limit complaints/acme/google --count 1",
      .exits = exits_control},
     {.name = "suppression",
      .summary = "who must not be written to: look, add, import",

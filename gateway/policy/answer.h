@@ -153,4 +153,6 @@ struct verdict {
     struct suppress suppress; // ELSEWHERE, GIVE_UP
     struct exhaust exhaust;   // WAIT, ELSEWHERE
     struct reaction lane;
+    const struct spend *tally; // GIVE_UP: accounts that it counts in, full or not
+    size_t tally_count;
 };

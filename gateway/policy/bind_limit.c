@@ -91,21 +91,24 @@ const struct spend *spends_read(lua_State *l, struct hook_ticket *t, int i, int 
     return spends;
 }
 
-// ---- limit.left(l)
+// ---- limit.left(l), limit.used(l)
+
+enum look { LOOK_LEFT, LOOK_USED };
+static const char *const look_name[] = {[LOOK_LEFT] = "limit.left", [LOOK_USED] = "limit.used"};
 
 static struct bytes question_of(char out[LOOKUP_QUESTION], const struct spend *s) {
     int len = snprintf(out, LOOKUP_QUESTION, "limit %.*s/%u", BYTES_FMT(s->key), s->window_s);
     return bytes_range(out, (size_t)len);
 }
 
-static int push_left(lua_State *l, uint64_t used) {
+static int push_look(lua_State *l, enum look look, uint64_t used) {
     char text[LOOKUP_QUESTION];
     struct spend spend = limit_lend(l, 1);
     lua_pushinteger(l, (lua_Integer)used);
     lookup_keep(l, question_of(text, &spend), -1);
     lua_pop(l, 1);
-    uint64_t cap = spend.cap;
-    lua_pushinteger(l, used < cap ? (lua_Integer)(cap - used) : 0);
+    uint64_t left = used < spend.cap ? spend.cap - used : 0;
+    lua_pushinteger(l, (lua_Integer)(look == LOOK_USED ? used : left));
     return 1;
 }
 
@@ -117,40 +120,51 @@ static void on_used(void *arg, uint64_t used) {
     ticket_go_on(t);
 }
 
-static int after_wait(lua_State *l, int status, intptr_t context) {
-    (void)status;
-    (void)context;
+static int look_again(lua_State *l, enum look look) {
     struct hook_ticket *t = ticket_of(l);
-    if (!t->limit_there) return luaL_error(l, "limit.left: this question was given up");
-    return push_left(l, t->limit_used);
+    if (!t->limit_there) return luaL_error(l, "%s: this question was given up", look_name[look]);
+    return push_look(l, look, t->limit_used);
 }
 
-static int left(lua_State *l) {
+static int after_left(lua_State *l, int status, intptr_t context) {
+    (void)status, (void)context;
+    return look_again(l, LOOK_LEFT);
+}
+
+static int after_used(lua_State *l, int status, intptr_t context) {
+    (void)status, (void)context;
+    return look_again(l, LOOK_USED);
+}
+
+static int look_at(lua_State *l, enum look look) {
     struct hook_ticket *t = ticket_of(l);
     const struct generation_options *o = &t->g->options;
     const struct made_shape *shape = made_shape_at(l, 1);
     uint64_t used;
     if (!shape || shape->group != MADE_LIMIT)
-        return luaL_error(l, "limit.left: a limit (limit.per_day, ...) is expected, not %s%s", shape ? "" : "a ",
+        return luaL_error(l, "%s: a limit (limit.per_day, ...) is expected, not %s%s", look_name[look], shape ? "" : "a ",
                           shape ? shape->name : luaL_typename(l, 1));
     lua_settop(l, 1);
     struct spend spend = limit_lend(l, 1);
     char text[LOOKUP_QUESTION];
     if (lookup_again(l, question_of(text, &spend))) {
         lua_Integer again = lua_tointeger(l, -1);
-        return push_left(l, again > 0 ? (uint64_t)again : 0);
+        return push_look(l, look, again > 0 ? (uint64_t)again : 0);
     }
-    if (!o->limit_used) return luaL_error(l, "limit.left: there is no ledger here");
+    if (!o->limit_used) return luaL_error(l, "%s: there is no ledger here", look_name[look]);
     if (!vm_can_wait(l))
-        return luaL_error(l, "limit.left: waiting is not possible within table.sort, string.gsub, tostring or require");
+        return luaL_error(l, "%s: waiting is not possible within table.sort, string.gsub, tostring or require", look_name[look]);
     vm_charge(l, LOOK_STEPS);
     ticket_forget_questions(t); // of a coroutine that was left alone
-    if (o->limit_used(o->limit_arg, &spend, &used, on_used, t, &t->limit)) return push_left(l, used);
-    return vm_wait(l, after_wait);
+    if (o->limit_used(o->limit_arg, &spend, &used, on_used, t, &t->limit)) return push_look(l, look, used);
+    return vm_wait(l, look == LOOK_USED ? after_used : after_left);
 }
 
+static int left(lua_State *l) { return look_at(l, LOOK_LEFT); }
+static int used(lua_State *l) { return look_at(l, LOOK_USED); }
+
 int open_limit(lua_State *l) {
-    static const luaL_Reg functions[] = {{"left", left}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"left", left}, {"used", used}, {NULL, NULL}};
     luaL_newlib(l, functions);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         made_push_constructor(l, &shapes[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // core.retry: what retry returns.
 #include "policy/made.h"
+#include "policy/spends.h"
 #include "policy/wall.h"
 
 enum { EXHAUST_BY, EXHAUST_SECONDS };
@@ -41,13 +42,14 @@ static const struct made_row elsewhere_rows[] = {
     {0},
 };
 
-enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE };
+enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE, GIVE_UP_TALLY };
 static const char *const permanent[] = {"5", NULL};
 static const struct made_row give_up_rows[] = {
     [GIVE_UP_BECAUSE] = {"because", MADE_TEXT},
     [GIVE_UP_REPLY] = {"reply", MADE_REPLY, .choices = permanent},
     [GIVE_UP_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     [GIVE_UP_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
+    [GIVE_UP_TALLY] = {"tally", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
     {0},
 };
 
@@ -132,7 +134,11 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     if (v.kind == VERDICT_WAIT && made_has(l, i, WAIT_COUNTS)) v.counts = made_bool(l, i, WAIT_COUNTS);
     if (v.kind == VERDICT_ELSEWHERE && made_has(l, i, ELSEWHERE_COUNTS))
         v.counts = made_bool(l, i, ELSEWHERE_COUNTS);
-    if (v.kind == VERDICT_GIVE_UP) v.reply = made_reply(l, i, GIVE_UP_REPLY);
+    if (v.kind == VERDICT_GIVE_UP) {
+        v.reply = made_reply(l, i, GIVE_UP_REPLY);
+        const struct spend *tally = spends_read(l, t, i, GIVE_UP_TALLY, &v.tally_count);
+        v.tally = spends_make(&t->arena, tally, &v.tally_count);
+    }
     if (v.kind != VERDICT_WAIT) {
         v.suppress = suppress_read(l, i, v.kind == VERDICT_GIVE_UP ? GIVE_UP_SUPPRESS : ELSEWHERE_SUPPRESS);
         if (v.suppress.scope.len) v.suppress.scope = arena_copy(&t->arena, v.suppress.scope);

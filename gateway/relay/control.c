@@ -2,6 +2,7 @@
 #include "relay/control.h"
 
 #include "base/nearest.h"
+#include "base/utf8.h"
 #include "base/version.h"
 #include "net/conn.h"
 #include "net/listener.h"
@@ -291,8 +292,25 @@ static void do_lane(struct asker *a, const struct json *request) {
 
 static void limit_part(struct worker *w, struct round *round) { ledger_show(w->ledger, add_row, &round->rows); }
 
+// What no message of ours shows: a complaint from a provider's feedback loop, a bounce that came by mail.
+static void count_limit(struct asker *a, const struct json *request) {
+    struct bytes key;
+    int64_t n = 0, window_s = 86400;
+    char account[SPEND_ACCOUNT_MAX];
+    if (!json_text(json_get(request, "key"), &key) || key.len == 0 || key.len > SPEND_KEY_MAX || !utf8_is_valid(key))
+        return asker_error(a, EX_USAGE, "key: a limit's key of 1 to %d bytes is expected", SPEND_KEY_MAX);
+    if (!json_int(json_get(request, "count"), &n) || n < 1 || n > 1000000)
+        return asker_error(a, EX_USAGE, "count: a number from 1 to 1000000 is expected");
+    bool window = !json_get(request, "window_s") || json_int(json_get(request, "window_s"), &window_s);
+    if (!window || window_s < 1 || window_s > 31 * 86400)
+        return asker_error(a, EX_USAGE, "window_s: seconds from 1 to 31 days are expected");
+    snprintf(account, sizeof account, "%.*s/%d", BYTES_FMT(key), (int)window_s);
+    ledger_count(asker_gateway(a), bytes_of(account), (uint64_t)n);
+    plain_done(a);
+}
+
 static void do_limit(struct asker *a, const struct json *request) {
-    (void)request;
+    if (json_get(request, "count")) return count_limit(a, request);
     start_round(a, limit_part, rows_then);
 }
 
@@ -433,7 +451,7 @@ static const struct verb_row {
     {"status", do_status, ""},
     {"lane", do_lane, "action lane identity domain for_s because"},
     {"identity", do_identity, ""},
-    {"limit", do_limit, ""},
+    {"limit", do_limit, "key count window_s"},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
     {"queue", queue_control, "action id filter limit count_only"},
     {"reload", do_reload, "version canary for_s margin least"},

@@ -365,6 +365,31 @@ void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms) {
     worker_post(gateway_worker_of_lane(g, account), fill_there, x);
 }
 
+struct counting {
+    uint64_t n;
+    char account[SPEND_ACCOUNT_MAX + 1];
+};
+
+static void count_there(struct worker *w, void *arg) {
+    struct counting *c = arg;
+    struct entry *e = entry_get(w->ledger, bytes_of(c->account));
+    e->touched_ms = now_ms(w->ledger);
+    turn(e, e->touched_ms);
+    account_hold(&e->account, c->n);
+    account_spend(&e->account, c->n);
+    e->carry = account_is_durable(&e->account);
+    serve(e);
+    free(c);
+}
+
+void ledger_count(struct gateway *g, struct bytes account, uint64_t n) {
+    struct counting *c = must_alloc(sizeof *c);
+    bug_if(account.len >= sizeof c->account);
+    c->n = n;
+    memcpy(c->account, account.at, account.len);
+    worker_post(gateway_worker_of_lane(g, account), count_there, c);
+}
+
 // ---- those who wait in the store
 
 struct told {

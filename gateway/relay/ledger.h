@@ -32,6 +32,10 @@ uint64_t ledger_used(struct ledger *ledger, struct bytes account); // of one tha
 // Any thread: the peer says that this account has no room, whatever was counted. Kept on disk where the account is.
 void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms);
 
+// Any thread: so many more are counted in this account, whatever its cap: for what happened and was not asked for, as a bounce. A crash may
+// lose the last few.
+void ledger_count(struct gateway *g, struct bytes account, uint64_t n);
+
 // Any thread: this recipient waits in the store under a place of waiters_place.
 void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n);
 

@@ -368,6 +368,10 @@ static void exhaust(struct writing *w, const struct verdict *v) {
     }
 }
 
+static void tally(struct gateway *g, const struct verdict *v) {
+    for (size_t i = 0; i < v->tally_count; i++) ledger_count(g, v->tally[i].account, 1);
+}
+
 static void react(struct writing *w, size_t at, const struct verdict *v) {
     if (!v->lane.seconds) return;
     lane_react(w->job->owner->gateway, w->attempt->plan->lane, &v->lane, &w->attempt->results[at].reply, v->origin.because);
@@ -393,6 +397,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v, const 
         put_off(w, r, &st);
     } else if (gives_up) {
         st.type = "bounced";
+        tally(w->job->owner->gateway, v);
         gone_for_good(w, r, &st, &final);
     } else {
         int64_t wait_s = v->kind == VERDICT_WAIT ? v->wait_s : elsewhere_wait_s(r);

@@ -321,3 +321,42 @@ def test_a_user_by_the_users_file(gateway, word):
         with pytest.raises(smtplib.SMTPResponseException) as caught:
             send(2)
     assert caught.value.smtp_code == 452 and b"2 recipients in 1h" in caught.value.smtp_error
+
+
+def test_bounces_close_a_gate(gateway, scripted, word):
+    """A warmup with gates: what bounces is counted beside what was sent, and a bad day takes the ladder back; complaints likewise."""
+    peer = scripted(rcpt={"gone": "550 5.1.1 no such user", "*": "250 ok"})
+    policy = policies.PRELUDE + f'''
+local reply, warmup = require "reply", require "warmup"
+local warm = warmup.new {{ name = "acme", ladder = {{ 20, 1000 }}, start = "2020-01-01", floor = 2, demote = 1, gates = {{ bounce = 0.1, complaint = 0.01, sample = 10 }} }}
+local acme = identity.define {{ name = "acme" }}
+return {{
+  route = function(m, r)
+    local spend, why = warm:limits("other")
+    if not spend then return route.wait(3600, why) end
+    return route.send {{ via = route.relay {{ host = "{peer.host}", port = {peer.port}, tls = "none" }}, identity = acme, spend = spend, because = why }}
+  end,
+  retry = reply.hook {{ tally = warmup.bounces {{ warm }} }},
+}}
+'''
+    g = gateway(policy=policy)
+    def send(name, count):
+        for i in range(count):
+            g.submit(f"{word}{name}{i}", to=[f"{name}{i}@b.example"], sender="")  # no reports, which would be sent too
+    send("good", 18)
+    g.until_event("delivered", 18)
+    assert g.events("routed")[-1]["because"].startswith("day "), "no gate is closed"
+    send("gone", 3)
+    g.until_event("bounced", 3)
+    ground.until("the bounces are counted", lambda: [r["used"] for r in g.control("limit")[0] if r["key"] == "bounces/acme/other"] == [3], log=g.log)
+    assert row_of(g, "sent/acme/other")["used"] == 18, "what bounced was not sent"
+    send("after", 1)  # 3 of 18 is over a tenth: one step back, to 20 a day
+    g.until_event("delivered", 19)
+    assert "1 steps back" in g.events("routed")[-1]["because"]
+    assert row_of(g, "warmup/acme/other")["cap"] == 20
+    g.cli("limit", "complaints/acme/other", "--count", "5")
+    g.restart()
+    send("late", 1)  # 5 complaints of 19 are far over twice the gate: the floor, which is used up
+    g.until_event("limit", 1)
+    assert row_of(g, "warmup/acme/other")["cap"] == 2
+    assert g.cli("limit", "--count", "1", check=False).returncode == 64

@@ -88,7 +88,8 @@ end
 
 function t.limits_to_spend()
   local limits = warm:limits("google", { now = START + DAY })
-  expect.same(limits, { { key = "warmup/acme/google", n = 50, seconds = 86400, per = "message" } })
+  expect.same(limits, { { key = "warmup/acme/google", n = 50, seconds = 86400, per = "message" },
+    { key = "sent/acme/google", n = 1000000000, seconds = 86400, per = "recipient" } }) -- what the gates look at
   local none, why = warm:limits("google", { now = START - 1 })
   expect.equal(none, nil)
   expect.equal(why, "before the start")
