@@ -29,6 +29,7 @@
 --
 -- Nothing is random and nothing is remembered: asked again, the answer is the same, in explain and in a test.
 local fact = require "fact"
+local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 
 local pool = {}
 local Pool = {}
@@ -203,9 +204,11 @@ local function is_avoided(avoid, name)
   return avoid == name
 end
 
-local function is_eligible(member, ask, met)
-  if member.enabled == false or met[member] or is_avoided(ask.avoid, member.name) then return false end
-  return not (member.paused_until and member.paused_until > clock.now())
+-- nil, or why this member is not asked.
+local function why_not(member, ask)
+  if member.enabled == false then return "not enabled" end
+  if is_avoided(ask.avoid, member.name) then return "to be avoided" end
+  if member.paused_until and member.paused_until > clock.now() then return "paused until " .. os.date("!%Y-%m-%d %H:%M:%SZ", member.paused_until // 1) end
 end
 
 -- The least that any of its caps has left. Where nobody can say it counts as room.
@@ -225,8 +228,9 @@ local function gather(p, circle, key, ask, n, found, met, full)
   for at in ordered(circle, key) do
     if #found == n then return end
     local member = circle.members[at]
-    if is_eligible(member, ask, met) then
-      met[member] = true
+    local not_asked = met[member] or why_not(member, ask)
+    if not not_asked then
+      met[member] = "asked"
       local spend = {}
       if p.caps then spend = p.caps(member, ask) end
       -- With more members than candidates, those without room (used up, or told so by the peer) must not take the places.
@@ -235,8 +239,26 @@ local function gather(p, circle, key, ask, n, found, met, full)
         local to = left > 0 and found or full
         to[#to + 1] = { member = member, spend = spend, left = left }
       end
+      if note then met[member] = not spend and "its caps say: not now" or left <= 0 and "nothing left of its caps" or "asked" end
+    elseif note then
+      met[member] = not_asked
     end
   end
+end
+
+-- Every member, and what became of it: for those who want to see it.
+local function tell(p, ask, met, candidates)
+  local list, place = {}, {}
+  for i, candidate in ipairs(candidates) do place[candidate.member] = i end
+  for i, member in ipairs(p.all.members) do
+    local why = met[member]
+    if not why or why == "asked" then
+      local matches = p.match ~= "only" or (member.provider or "") == (ask.provider or "")
+      why = why and "others stand before it" or matches and "not reached: enough stand before it" or "of another provider"
+    end
+    list[i] = { name = member.name, candidate = place[member], why = not place[member] and why or nil }
+  end
+  note("pool", { by = p.by, match = p.match, provider = ask.provider, members = list })
 end
 
 local function by_room(found)
@@ -259,8 +281,9 @@ function Pool:candidates(ask)
   local key, found, met, full = key_of(self, ask), {}, {}, {}
   if self.match ~= "ignore" then part(self, self.circles[ask.provider or ""], key, ask, found, met, full) end
   if self.match ~= "only" and #found < self.size then part(self, self.all, key, ask, found, met, full) end
-  if #found == 0 then return { table.unpack(full, 1, self.size) } end
-  return found
+  local candidates = #found == 0 and { table.unpack(full, 1, self.size) } or found
+  if note then tell(self, ask, met, candidates) end
+  return candidates
 end
 
 -- A whole answer for the route hook: the candidates' plans in order, then `otherwise` (a plan, a list of them, or nil).

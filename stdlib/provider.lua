@@ -16,6 +16,7 @@
 --
 -- A domain that cannot be looked up is "other" for now; `how` says so ("dns: ...").
 local fact = require "fact"
+local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 
 local provider = {}
 
@@ -91,14 +92,19 @@ function provider.by_mx(hosts)
   return group or OTHER, "mx " .. normal(best.host)
 end
 
-function provider.of(domain)
-  domain = normal(domain)
+local function look_up(domain)
   local known = provider.by_domain(domain)
   if known then return known, "known domain" end
   if domain == "" or domain:sub(1, 1) == "[" then return OTHER, "no domain" end
   local hosts, why = dns.mx(domain)
   if hosts and #hosts > 0 then return provider.by_mx(hosts) end
   return OTHER, hosts and "no mx" or "dns: " .. why
+end
+
+function provider.of(domain)
+  local group, how = look_up(normal(domain))
+  if note then note("provider", { domain = normal(domain), group = group, how = how }) end
+  return group, how
 end
 
 function provider.exists(name) return groups[name] ~= nil end

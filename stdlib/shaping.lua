@@ -21,6 +21,7 @@
 -- `rate`, or so many `connections`, or both). It is a plain value; its `lane` is what a verdict takes: retry.wait { ..., lane =
 -- reaction.lane }. reply.hook does that by itself.
 local fact = require "fact"
+local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 local provider = require "provider"
 
 local shaping = {}
@@ -126,6 +127,15 @@ local function value_of(group, name)
   return found and found.value
 end
 
+-- Which layer gave a value that is being used, for those who want to see it.
+local function tell(group, name)
+  local found, at = find(group, name)
+  if not found then return end
+  local from = found.from
+  note("shaping", { provider = group, name = name, value = found.value, group = at, layer = from.layer, source = from.source, date = from.date,
+    grade = from.grade, where = from.where })
+end
+
 function shaping.lane(group)
   local lane = lanes[group]
   if not lane then
@@ -133,13 +143,21 @@ function shaping.lane(group)
     lane = { connections = value_of(group, "connections"), per_connection = value_of(group, "per_connection") }
     lanes[group] = lane
   end
+  if note then
+    tell(group, "connections")
+    tell(group, "per_connection")
+  end
   return lane
 end
 
-function shaping.tls(group) return value_of(group, "tls") end
+function shaping.tls(group)
+  if note then tell(group, "tls") end
+  return value_of(group, "tls")
+end
 
 function shaping.limits(group, key)
   local found = find(group, "rate")
+  if note then tell(group, "rate") end
   if not found then return {} end
   local limit = require "limit"
   return { limit[found.rate.per](key .. "/" .. group, found.rate.n, { exhausted_by = "standing" }) }

@@ -31,6 +31,7 @@
 -- over), last_sent_at, step. Everything here is arithmetic on them: the same facts give the same cap, in `simulate` and in
 -- a test as in life. Days are UTC days from `start`; each provider has its own account and its own cap.
 local fact = require "fact"
+local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 local provider = require "provider"
 
 local warmup = {}
@@ -224,7 +225,7 @@ local function limit_for(self, group, facts)
   local kept = self.made[group]
   if not facts and kept and kept.day == day then return kept end
   local cap, details = self:cap(group, facts)
-  kept = { day = day, because = details.because, open = cap == nil }
+  kept = { day = day, because = details.because, open = cap == nil, cap = cap, details = details }
   if cap and cap >= 1 then
     local limit = require "limit"
     local make = details.unit == "hour" and limit.per_hour or limit.per_day
@@ -254,6 +255,10 @@ end
 function Warm:limits(group, facts)
   local gated = self.gates.bounce or self.gates.complaint
   local found = limit_for(self, group, facts or gated and self:facts(group))
+  if note then
+    note("warmup", { name = self.name, provider = group, cap = found.cap, step = found.details.step, ladder = found.details.ladder,
+      unit = found.details.unit, because = found.because })
+  end
   if found.open then return gated and { counter("sent", self, group) } or {}, found.because end
   if not found.limit then return nil, found.because end
   return { found.limit, gated and counter("sent", self, group) or nil }, found.because

@@ -55,6 +55,17 @@ struct ask *ask_open(const struct call *call, int *code) {
     return ask;
 }
 
+bool ask_is_there(const struct call *call) {
+    struct buf path = {0};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int code, fd = tool_socket(call, &path, &code) && path.len < sizeof to.sun_path ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd >= 0) memcpy(to.sun_path, path.at, path.len);
+    bool there = fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0;
+    if (fd >= 0) close(fd);
+    buf_release(&path);
+    return there;
+}
+
 void ask_close(struct ask **ask) {
     struct ask *gone = *ask;
     *ask = NULL;

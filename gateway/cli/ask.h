@@ -10,6 +10,7 @@
 struct ask;
 
 struct ask *ask_open(const struct call *call, int *code); // NULL: said why; *code is the exit code
+bool ask_is_there(const struct call *call); // does a gateway answer? Says nothing
 void ask_close(struct ask **ask);
 
 // A row as a value and as the text it came as; both until the function returns. False: no more rows are

@@ -71,6 +71,21 @@ static const struct option_row reload_rows[] = {
     {0},
 };
 
+static const struct option_row explain_rows[] = {
+    {"from", 'f', OPTION_TEXT, "ADDRESS", "the envelope sender; <> for none", false},
+    {"to", 't', OPTION_TEXT, "ADDRESS", "a recipient", true},
+    {"user", 'u', OPTION_TEXT, "NAME", "logged in as this user, with the right password", false},
+    {"client", 0, OPTION_TEXT, "IP", "from this address [127.0.0.1]", false},
+    {"helo", 0, OPTION_TEXT, "NAME", "which says this in EHLO [its address]", false},
+    {"listener", 'l', OPTION_TEXT, "NAME", "at this listener [submission with --user, else relay]", false},
+    {"message", 'm', OPTION_FILE, "FILE", "this message, header and all; - is stdin [a small one]", false},
+    {"at", 0, OPTION_TEXT, "TIME", "as if it were then: '2026-03-01 09:00', with Z for UTC, or +2h [now]", false},
+    {"as", 0, OPTION_TEXT, "ID", "with this id: pools that draw by message draw by it [one of now]", false},
+    {"offline", 0, OPTION_FLAG, NULL, "by configuration and scripts alone, without the gateway's limits and lists", false},
+    {"scripts", 's', OPTION_FILE, "FOLDER", "the same with the policy of this folder", false},
+    {0},
+};
+
 static const struct option_row send_rows[] = {
     {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
      false},
@@ -211,6 +226,7 @@ static const struct option_row *const test_options[] = {test_rows, NULL};
 static const struct option_row *const simulate_options[] = {simulate_rows, NULL};
 static const struct option_row *const replay_options[] = {replay_rows, NULL};
 static const struct option_row *const reload_options[] = {reload_rows, NULL};
+static const struct option_row *const explain_options[] = {explain_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
 static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
@@ -231,6 +247,7 @@ static const struct option_row *const help_options[] = {help_rows, NULL};
 static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
+static const int exits_explain[] = {EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_CONFIG, 0};
 static const int exits_test[] = {1, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_simulate[] = {1, EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
 static const int exits_replay[] = {1, EX_UNAVAILABLE, EX_CONFIG, 0};
@@ -471,6 +488,21 @@ static const struct verb table[] = {
      .examples =
          "  tidegate check && tidegate reload\n  tidegate check --keys > keys.md\n  tidegate check --store",
      .exits = exits_check},
+    {.name = "explain",
+     .summary = "what would become of a message, or what became of one, and why",
+     .arguments = "[ID [N]]",
+     .most = 2,
+     .options = explain_options,
+     .run = verb_explain,
+     .about = "Asks each hook as live mail would ask it, with the running gateway's policy, limits, lanes, suppression list and resolvers, and shows "
+              "what it was told, what it looked up, what it answered and by which line; of route.first and pools each alternative, and why it "
+              "is not taken; each limit with what is used and when there is room; and what would happen now. Nothing is sent, spent or written. With an "
+              "ID (and a recipient's number): what was decided about that message, and what it waits for and until when. Without a gateway, "
+              "or with --offline, configuration and scripts are all there is. Assumed: TLS where the listener wants it, a password that is right.",
+     .examples = "  tidegate explain --from ann@example.org --to bob@example.net --user ann\n"
+                 "  tidegate explain --from shop@example.org --to bob@example.net --client 10.1.2.3 --at '2026-12-24 08:00'\n"
+                 "  tidegate explain 0065a4f81c008003",
+     .exits = exits_explain},
     {.name = "test",
      .summary = "tell the policy's stories: does it do what was written down?",
      .arguments = "[FILE...]",

@@ -69,7 +69,25 @@ static const char *type_name(enum dns_type type) {
     return type == DNS_MX ? "mx" : type == DNS_TXT ? "txt" : type == DNS_PTR ? "ptr" : type == DNS_A ? "a" : "aaaa";
 }
 
-// {"looked_up":"mx example.net","found":2}, or why not.
+enum { SHOWN_MAX = 20 };
+
+static void put_found(struct jsonl *j, enum dns_type type, const struct dns_answer *a) {
+    char text[INET6_ADDRSTRLEN];
+    struct buf mx = {0};
+    jsonl_int(j, "found", (int64_t)a->count);
+    jsonl_open(j, "answers", '[');
+    for (size_t i = 0; i < a->count && i < SHOWN_MAX; i++) {
+        const struct dns_record *r = &a->records[i];
+        buf_reset(&mx);
+        if (type == DNS_MX) buf_format(&mx, "%u %s", r->mx.preference, r->mx.host);
+        if (type == DNS_MX || type == DNS_TXT) jsonl_text(j, NULL, type == DNS_MX ? buf_bytes(&mx) : bytes_first(r->text, 500));
+        else jsonl_textz(j, NULL, type == DNS_PTR ? r->name : inet_ntop(r->address.family, r->address.ip, text, sizeof text));
+    }
+    jsonl_close(j, ']');
+    buf_release(&mx);
+}
+
+// {"looked_up":"mx example.net","found":2,"answers":["10 mx1.example.net",...]}, or why not.
 static void tell_witness(struct hook_ticket *t, const char *name, enum dns_type type, const struct dns_answer *a) {
     const struct witness *w = t->g->options.witness;
     if (!w || !w->looked) return;
@@ -80,7 +98,7 @@ static void tell_witness(struct hook_ticket *t, const char *name, enum dns_type 
     struct buf line = {0};
     struct jsonl j = jsonl_begin(&line);
     jsonl_text(&j, "looked_up", buf_bytes(scratch));
-    if (a->status == DNS_OK) jsonl_int(&j, "found", (int64_t)a->count);
+    if (a->status == DNS_OK) put_found(&j, type, a);
     else jsonl_textz(&j, "failed", *a->why || a->status > DNS_NO_NAME ? a->why : status[a->status]);
     jsonl_close(&j, '}');
     w->looked(w->arg, buf_bytes(&line));

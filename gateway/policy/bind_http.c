@@ -158,6 +158,14 @@ static size_t read_headers(lua_State *l, int made, struct fetch_header out[HEADE
     return count;
 }
 
+// As if the server could not be reached: that is what the policy has to be ready for.
+static int refuse_change(lua_State *l) {
+    lua_pushnil(l);
+    lua_pushfstring(l, "%s is not sent here: an explanation changes nothing", methods[made_int(l, 2, REQUEST_METHOD, 0)]);
+    lua_pushboolean(l, 1);
+    return 3;
+}
+
 static int request(lua_State *l) {
     struct hook_ticket *t = ticket_of(l);
     struct fetch_header headers[HEADERS_MAX];
@@ -167,6 +175,7 @@ static int request(lua_State *l) {
     check_place(l, t->g->options.http_hosts, 2);
     char text[LOOKUP_QUESTION];
     if (lookup_again(l, question_of(l, text))) return lookup_push_failure(l);
+    if (t->g->options.http_reads && made_int(l, 2, REQUEST_METHOD, 0) > 1) return refuse_change(l);
     if (!vm_can_wait(l))
         return luaL_error(
             l, "http: waiting is not possible within table.sort, string.gsub, tostring or require");

@@ -4,6 +4,8 @@
 #include "policy/made.h"
 #include "policy/wall.h"
 
+#include "base/jsonl.h"
+
 #include <ctype.h>
 #include <stdio.h>
 
@@ -101,6 +103,20 @@ static struct bytes question_of(char out[LOOKUP_QUESTION], const struct spend *s
     return bytes_range(out, (size_t)len);
 }
 
+// {"limit":"acme/google","window_s":86400,"cap":500,"left":288}
+static void tell_witness(const struct witness *w, const struct spend *s, uint64_t left) {
+    if (!w || !w->looked) return;
+    struct buf line = {0};
+    struct jsonl j = jsonl_begin(&line);
+    jsonl_text(&j, "limit", s->key);
+    jsonl_int(&j, "window_s", s->window_s);
+    jsonl_int(&j, "cap", (int64_t)s->cap);
+    jsonl_int(&j, "left", (int64_t)left);
+    jsonl_close(&j, '}');
+    w->looked(w->arg, buf_bytes(&line));
+    buf_release(&line);
+}
+
 static int push_look(lua_State *l, enum look look, uint64_t used) {
     char text[LOOKUP_QUESTION];
     struct spend spend = limit_lend(l, 1);
@@ -108,6 +124,7 @@ static int push_look(lua_State *l, enum look look, uint64_t used) {
     lookup_keep(l, question_of(text, &spend), -1);
     lua_pop(l, 1);
     uint64_t left = used < spend.cap ? spend.cap - used : 0;
+    tell_witness(generation_of(l)->options.witness, &spend, left);
     lua_pushinteger(l, (lua_Integer)(look == LOOK_USED ? used : left));
     return 1;
 }

@@ -4,6 +4,7 @@
 #include "policy/made.h"
 #include "policy/wall.h"
 
+#include "base/jsonl.h"
 #include "base/utf8.h"
 #include "mail/address.h"
 
@@ -92,6 +93,31 @@ static struct bytes question_of(char out[LOOKUP_QUESTION], struct bytes address,
     return bytes_range(out, len < LOOKUP_QUESTION ? (size_t)len : LOOKUP_QUESTION - 1);
 }
 
+// {"suppression":"ann@example.net","scopes":["all",...],"found":{"scope":...,"reason":...}}; without `found` nobody stops it.
+static void tell_witness(struct hook_ticket *t, struct bytes address, const struct bytes *scopes, size_t count,
+                         const struct suppression *found) {
+    const struct witness *w = t->g->options.witness;
+    if (!w || !w->looked) return;
+    struct buf line = {0};
+    struct jsonl j = jsonl_begin(&line);
+    jsonl_text(&j, "suppression", address);
+    jsonl_open(&j, "scopes", '[');
+    for (size_t i = 0; i < count; i++) jsonl_text(&j, NULL, scopes[i]);
+    jsonl_close(&j, ']');
+    if (found) {
+        jsonl_open(&j, "found", '{');
+        jsonl_text(&j, "address", found->address);
+        jsonl_text(&j, "scope", found->scope);
+        jsonl_text(&j, "reason", found->reason);
+        jsonl_text(&j, "source", found->source);
+        if (found->until_ms) jsonl_time(&j, "until", found->until_ms);
+        jsonl_close(&j, '}');
+    }
+    jsonl_close(&j, '}');
+    w->looked(w->arg, buf_bytes(&line));
+    buf_release(&line);
+}
+
 static int has(lua_State *l) {
     struct hook_ticket *t = ticket_of(l);
     const struct generation_options *o = &t->g->options;
@@ -110,11 +136,11 @@ static int has(lua_State *l) {
     struct buf *listed = &t->g->scratch;
     buf_reset(listed);
     // What is no mailbox (a bare "postmaster") cannot be on the list either.
-    if (address_listed(text, listed, NULL) &&
-        o->suppressed(o->suppressed_arg, scopes, count, buf_bytes(listed), &t->arena, &found))
-        push_entry(l, &found);
-    else
-        lua_pushnil(l);
+    bool there = address_listed(text, listed, NULL) &&
+                 o->suppressed(o->suppressed_arg, scopes, count, buf_bytes(listed), &t->arena, &found);
+    tell_witness(t, text, scopes, count, there ? &found : NULL);
+    if (there) push_entry(l, &found);
+    else lua_pushnil(l);
     lookup_keep(l, question, -1);
     return 1;
 }

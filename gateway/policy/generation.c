@@ -33,6 +33,7 @@ static const luaL_Reg modules[] = {
     {"re", open_re},
     {"core.answer", open_answer},
     {"core.identity", open_identity},
+    {"core.note", open_note},
     {"core.retry", open_retry},
     {"core.route", open_route},   {"core.suppression", open_suppression},
     {NULL, NULL},

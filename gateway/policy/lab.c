@@ -11,6 +11,8 @@
 #include "policy/wall.h"
 
 #include <arpa/inet.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -34,6 +36,8 @@ struct lab {
     struct buf looked;  // JSON objects with commas between them
     struct jsonl *out;  // of the decision that is being made
     bool answered;
+    struct task abandoning;
+    _Atomic bool abandoned;
 };
 
 // ---- life
@@ -51,8 +55,8 @@ static void on_line(void *arg, const char *file, int line) {
 
 static void furnish(struct lab *lab) {
     lab->web = lab_web_new();
-    lab->fetch = fetch_new(lab->loop, lab->dns,
-                           &(struct fetch_options){.instead = lab_web_answer, .instead_arg = lab->web});
+    const struct fetch_options made_up = {.instead = lab_web_answer, .instead_arg = lab->web};
+    lab->fetch = fetch_new(lab->loop, lab->dns, lab->options.world.web ? lab->options.world.web : &made_up);
     lab->list = lab_list_new(lab->loop, &lab->clock);
 }
 
@@ -72,8 +76,9 @@ struct lab *lab_new(const struct lab_options *options, struct err *err) {
         err_errno(err, "a file in memory");
     else
         lab->loop = loop_new(err);
+    const struct dns_options made_up = {.clock = &lab->clock, .offline = true};
     if (lab->loop)
-        lab->dns = dns_new(lab->loop, &(struct dns_options){.clock = &lab->clock, .offline = true}, err);
+        lab->dns = dns_new(lab->loop, options->world.resolver ? options->world.resolver : &made_up, err);
     if (lab->dns)
         furnish(lab);
     else
@@ -172,6 +177,15 @@ static bool see_limit(void *arg, const struct spend *s, uint64_t n, struct limit
     return true;
 }
 
+static bool see_way(void *arg, struct bytes lane, struct way_state *out) {
+    const struct lab_world *world = &((struct lab *)arg)->options.world;
+    return world->way && world->way(world->arg, lane, out);
+}
+
+static struct prospect_eyes eyes_of(struct lab *lab) {
+    return (struct prospect_eyes){.limit = see_limit, .way = see_way, .arg = lab};
+}
+
 bool lab_spend(struct lab *lab, const struct spend *s, uint64_t n, struct err *err) {
     const struct lab_limits *l = &lab->options.limits;
     if (!l->spend) return err_set(err, "there is no ledger here");
@@ -196,8 +210,10 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
     o.fetch = lab->fetch;
     o.clock = &lab->clock;
     o.log = &lab->log;
-    o.suppressed = lab_list_has;
-    o.suppressed_arg = lab->list;
+    const struct lab_world *world = &lab->options.world;
+    o.http_reads = world->web;
+    o.suppressed = world->suppressed ? world->suppressed : lab_list_has;
+    o.suppressed_arg = world->suppressed ? world->arg : lab->list;
     if (lab->options.limits.look) o.limit_used = limit_used;
     o.limit_cancel = limit_cancel;
     o.limit_arg = lab;
@@ -337,13 +353,17 @@ static void on_answer(void *arg, const struct answer *a) {
     struct asking *asking = arg;
     decision_answer(asking->lab->out, asking->hook, a);
     if (asking->which == HOOK_MESSAGE) put_head(asking->lab, a);
+    struct prospect_eyes eyes = eyes_of(asking->lab);
+    if (a->spend_count)
+        prospect_tell_spends(asking->lab->out, a->spends, a->spend_count, asking->lab->facts.message.recipient_count,
+                             &eyes, asking->lab->clock.frozen_ms);
     done(asking->lab);
 }
 
 static void on_plan(void *arg, const struct plan *p) {
     struct asking *asking = arg;
     struct lab *lab = asking->lab;
-    struct prospect_eyes eyes = {.limit = see_limit, .arg = lab};
+    struct prospect_eyes eyes = eyes_of(lab);
     decision_plan(lab->out, p);
     if (p->kind == PLAN_SEND) prospect_tell(lab->out, p, &eyes, lab->clock.frozen_ms);
     done(asking->lab);
@@ -368,7 +388,7 @@ static void tell_event(struct lab *lab) {
     generation_get_stats(lab->generation, &was);
     hook_settle(lab->generation, lab->facts.event);
     struct timer *timer = timer_new(lab->loop, look_for_end, lab);
-    while (!lab->answered) {
+    while (!lab->answered && !lab->abandoned) {
         timer_set(timer, 0);
         loop_run(lab->loop);
     }
@@ -383,28 +403,29 @@ static void ask(struct lab *lab, enum hook hook) {
     struct hook_facts *f = &lab->facts;
     struct generation *g = lab->generation;
     struct asking asking = {lab, hook, hook_name[hook]};
+    struct hook_ticket *asked = NULL;
     lab->answered = false;
     switch (hook) {
     case HOOK_CONNECT:
-        hook_connect(g, &f->session, on_answer, &asking);
+        asked = hook_connect(g, &f->session, on_answer, &asking);
         break;
     case HOOK_AUTHENTICATE:
-        hook_authenticate(g, &f->session, &f->login, on_answer, &asking);
+        asked = hook_authenticate(g, &f->session, &f->login, on_answer, &asking);
         break;
     case HOOK_SENDER:
-        hook_sender(g, &f->session, &f->address, on_answer, &asking);
+        asked = hook_sender(g, &f->session, &f->address, on_answer, &asking);
         break;
     case HOOK_RECIPIENT:
-        hook_recipient(g, &f->session, &f->address, on_answer, &asking);
+        asked = hook_recipient(g, &f->session, &f->address, on_answer, &asking);
         break;
     case HOOK_MESSAGE:
-        hook_message(g, &f->session, &f->message, on_answer, &asking);
+        asked = hook_message(g, &f->session, &f->message, on_answer, &asking);
         break;
     case HOOK_ROUTE:
-        hook_route(g, &f->message, &f->recipient, on_plan, &asking);
+        asked = hook_route(g, &f->message, &f->recipient, on_plan, &asking);
         break;
     case HOOK_RETRY:
-        hook_retry(g, &f->message, &f->recipient, &f->outcome, on_verdict, &asking);
+        asked = hook_retry(g, &f->message, &f->recipient, &f->outcome, on_verdict, &asking);
         break;
     case HOOK_SETTLE:
         tell_event(lab);
@@ -412,8 +433,22 @@ static void ask(struct lab *lab, enum hook hook) {
     case HOOKS:
         bug_if(true);
     }
-    if (!lab->answered) loop_run(lab->loop);
-    bug_if(!lab->answered);
+    while (!lab->answered && !lab->abandoned)
+        loop_run(lab->loop);
+    if (lab->answered) return;
+    hook_cancel(&asked);
+    jsonl_textz(lab->out, "hook", hook_name[hook]);
+    jsonl_textz(lab->out, "kind", "abandoned");
+}
+
+static void stop_asking(struct task *task) {
+    loop_stop(((struct lab *)((char *)task - offsetof(struct lab, abandoning)))->loop);
+}
+
+void lab_abandon(struct lab *lab) {
+    if (atomic_exchange(&lab->abandoned, true)) return;
+    lab->abandoning.run = stop_asking;
+    loop_post(lab->loop, &lab->abandoning);
 }
 
 static void put_list(struct jsonl *j, const char *name, struct bytes items) {
@@ -465,5 +500,6 @@ bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *
         buf_release(&text);
     }
     if (ok) decide(lab, which, decision);
+    if (lab->abandoned) return err_set(err, "given up");
     return ok;
 }

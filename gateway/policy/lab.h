@@ -23,17 +23,31 @@ struct lab_limits {
     void *arg;
 };
 
+// Of the world what a lab is not to make up itself: for explanations. All zero: it makes up all of it.
+struct lab_world {
+    const struct dns_options *resolver; // asks these; nothing can be taught then. Lent for the lab's life
+    const struct fetch_options *web;    // asks web servers, but only what changes nothing (GET, HEAD). Likewise
+    // Who must not be written to, as in generation_options.
+    bool (*suppressed)(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
+                       struct suppression *out);
+    bool (*way)(void *arg, struct bytes lane, struct way_state *out); // as in prospect_eyes
+    void *arg;                                                       // of both
+};
+
 struct lab;
 struct lab_options {
     const struct generation_options
         *usual; // budgets, key_dir and hostname are taken from here; lent for the lab's life
     struct lab_limits limits;
+    struct lab_world world;
     void (*on_line)(void *arg, const char *file,
                     int line); // each line of the policy that runs; NULL: nobody counts
     void *arg;
 };
 struct lab *lab_new(const struct lab_options *options, struct err *err);
 void lab_free(struct lab **lab);
+// Any thread: what is being asked is given up, and all that is asked from now on; lab_ask is false then.
+void lab_abandon(struct lab *lab);
 
 // As new: LAB_MORNING, nothing known of DNS and web, nobody suppressed, nothing spent, no policy.
 void lab_reset(struct lab *lab);

@@ -22,7 +22,8 @@ static void offer(struct telling *t, int64_t at_ms, const struct spend *spend) {
     if (!t->soonest.at_ms || at_ms < t->soonest.at_ms) t->soonest = (struct soonest){at_ms, spend};
 }
 
-static void put_limit(struct jsonl *j, const struct spend *s, const struct limit_state *l, bool room) {
+static void put_limit(struct jsonl *j, const struct spend *s, const struct limit_state *l, bool room,
+                      int64_t now_ms) {
     uint64_t left = l->used < s->cap && !l->full_until_ms ? s->cap - l->used : 0;
     jsonl_open(j, NULL, '{');
     jsonl_text(j, "key", s->key);
@@ -32,36 +33,52 @@ static void put_limit(struct jsonl *j, const struct spend *s, const struct limit
     jsonl_int(j, "left", (int64_t)left);
     jsonl_bool(j, "room", room);
     if (!room) jsonl_time(j, "room_at", l->room_at_ms);
+    if (!room) jsonl_int(j, "room_in_ms", l->room_at_ms - now_ms);
     if (l->next_free_ms) jsonl_time(j, "next_free", l->next_free_ms);
     if (l->full_until_ms) jsonl_time(j, "full_until", l->full_until_ms);
     jsonl_close(j, '}');
 }
 
-// The first that has no room stands for the way: it is the one whose ledger refuses.
-static bool tell_limits(struct telling *t, const struct plan *p, int64_t *pause_ms, struct soonest *none) {
+// The first that has no room stands for all: it is the one whose ledger refuses.
+static bool tell_limits(struct telling *t, const struct spend *spends, size_t count, size_t recipients,
+                        int64_t *pause_ms, struct soonest *none) {
     bool all = true;
-    if (!p->spend_count) return true;
+    if (!count) return true;
     jsonl_open(t->j, "limits", '[');
-    for (size_t i = 0; i < p->spend_count; i++) {
-        const struct spend *s = &p->spends[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct spend *s = &spends[i];
         struct limit_state l = {0};
-        if (t->eyes->limit) t->eyes->limit(t->eyes->arg, s, 1, &l);
+        if (t->eyes->limit) t->eyes->limit(t->eyes->arg, s, s->recipients ? recipients : 1, &l);
         int64_t pause = l.room_at_ms > t->now_ms ? l.room_at_ms - t->now_ms : 0;
         bool room = pause <= PROSPECT_PATIENCE_MS;
         if (room && pause > *pause_ms) *pause_ms = pause;
         if (!room && all) *none = (struct soonest){l.room_at_ms, s};
         all = all && room;
-        put_limit(t->j, s, &l, room);
+        put_limit(t->j, s, &l, room, t->now_ms);
     }
     jsonl_close(t->j, ']');
     return all;
+}
+
+void prospect_tell_spends(struct jsonl *j, const struct spend *spends, size_t count, size_t recipients,
+                          const struct prospect_eyes *eyes, int64_t now_ms) {
+    struct telling t = {.j = j, .eyes = eyes, .now_ms = now_ms};
+    struct soonest none = {0};
+    int64_t pause_ms = 0;
+    bool room = tell_limits(&t, spends, count, recipients, &pause_ms, &none);
+    jsonl_bool(j, "room", room);
+    if (!room) jsonl_time(j, "until", none.at_ms);
+    if (!room) jsonl_text(j, "waits_for", none.spend->key);
 }
 
 static bool tell_rest(struct telling *t, const struct plan *p, struct soonest *none) {
     struct way_state w = {0};
     if (!t->eyes->way || !t->eyes->way(t->eyes->arg, p->lane, &w) || w.rests_until_ms <= t->now_ms)
         return true;
-    jsonl_time(t->j, "rests_until", w.rests_until_ms);
+    if (w.rests_until_ms < INT64_MAX)
+        jsonl_time(t->j, "rests_until", w.rests_until_ms);
+    else
+        jsonl_bool(t->j, "paused", true);
     jsonl_textz(t->j, "rests_because", w.why);
     *none = (struct soonest){w.rests_until_ms, NULL};
     return false;
@@ -78,7 +95,7 @@ static void tell_way(struct telling *t, const struct plan *p) {
         jsonl_text(t->j, "lane", p->lane);
         jsonl_textz(t->j, "tls", tls_level_name[p->tls]);
         // A lane that rests takes nobody, so its limits are not even asked; both are shown.
-        room = tell_limits(t, p, &pause_ms, &none);
+        room = tell_limits(t, p->spends, p->spend_count, 1, &pause_ms, &none);
         room = tell_rest(t, p, &none) && room;
     }
     jsonl_text(t->j, "where", p->origin.where);
@@ -105,7 +122,8 @@ void prospect_tell(struct jsonl *j, const struct plan *plan, const struct prospe
         if (t.pause_ms) jsonl_int(j, "pause_ms", t.pause_ms);
         return;
     }
+    jsonl_text(j, "waits_for", t.soonest.spend ? t.soonest.spend->key : BYTES("lane"));
+    if (t.soonest.at_ms == INT64_MAX) return;
     jsonl_int(j, "waits_s", (t.soonest.at_ms - now_ms + 999) / 1000);
     jsonl_time(j, "until", t.soonest.at_ms);
-    jsonl_text(j, "waits_for", t.soonest.spend ? t.soonest.spend->key : BYTES("lane"));
 }

@@ -138,6 +138,7 @@ int open_answer(lua_State *l);   // core.answer
 int open_route(lua_State *l);    // core.route
 int open_retry(lua_State *l);    // core.retry
 int open_identity(lua_State *l); // core.identity
+int open_note(lua_State *l); // core.note
 int open_suppression(lua_State *l); // core.suppression
 int open_clock(lua_State *l);
 int open_crypto(lua_State *l);

@@ -44,17 +44,16 @@ static void tell(const struct admission *a, const struct refusal *r) {
 }
 
 // X.7.1 as everybody uses it for what policy does not allow (RFC 3463 3.8); X.5.3 is "too many recipients" (3.6).
-static struct reply words(const struct admission *a, const struct refusal *r) {
+struct reply admission_refusal(const struct spend *s, size_t recipients, int64_t until_ms, int64_t now) {
     char window[QUANTITY_TEXT], wait[QUANTITY_TEXT];
-    const struct spend *s = r->spend;
     if (!s) return reply_make(451, "4.3.0", "The limit cannot be recorded now, try again later");
     const char *what = s->recipients ? "recipients" : "messages";
     quantity_duration_text(s->window_s, window);
     // No waiting makes room for it: its client should hear so now, and not in five days.
-    if (s->recipients && a->recipients > s->cap)
-        return reply_make(550, "5.5.3", "%zu recipients are more than the limit of %" PRIu64 " in %s", a->recipients, s->cap, window);
+    if (s->recipients && recipients > s->cap)
+        return reply_make(550, "5.5.3", "%zu recipients are more than the limit of %" PRIu64 " in %s", recipients, s->cap, window);
     if (s->cap == 0) return reply_make(550, "5.7.1", "The limit is 0 %s in %s", what, window);
-    int64_t left_s = (r->until_ms - now_ms(a) + 999) / 1000;
+    int64_t left_s = (until_ms - now + 999) / 1000;
     quantity_duration_human(left_s > 1 ? left_s : 1, wait);
     return reply_make(452, "4.7.1", "Over the limit of %" PRIu64 " %s in %s, try again in %s", s->cap, what, window, wait);
 }
@@ -64,7 +63,7 @@ static void answered(void *arg, const struct refusal *refused) {
     void (*done)(void *, const struct reply *) = a->done;
     if (!refused) return done(a->arg, NULL);
     if (refused->spend) tell(a, refused);
-    struct reply reply = words(a, refused);
+    struct reply reply = admission_refusal(refused->spend, a->recipients, refused->until_ms, now_ms(a));
     arg = a->arg;
     forget(a);
     done(arg, &reply);

@@ -18,5 +18,7 @@ struct admission_of {
 // say to the client; the admission is gone then.
 struct admission *admission_ask(struct worker *w, const struct answer *a, size_t recipients, const struct admission_of *of,
                                 void (*done)(void *arg, const struct reply *refused), void *arg);
+// What a client hears whose message finds no room before until_ms; spend NULL: the limit cannot be recorded now.
+struct reply admission_refusal(const struct spend *spend, size_t recipients, int64_t until_ms, int64_t now_ms);
 void admission_settle(struct admission **a, bool stored); // granted: this became of the message. NULL inside is fine
 void admission_cancel(struct admission **a);              // not answered yet: done is not called. NULL inside is fine

@@ -8,6 +8,7 @@
 #include "net/listener.h"
 #include "relay/asker.h"
 #include "relay/canary.h"
+#include "relay/explain_control.h"
 #include "relay/lane.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
@@ -453,6 +454,7 @@ static const struct verb_row {
     {"identity", do_identity, ""},
     {"limit", do_limit, "key count window_s"},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
+    {"explain", explain_control, "from to user client helo listener head body_size at_ms as id n"},
     {"queue", queue_control, "action id filter limit count_only"},
     {"reload", do_reload, "version canary for_s margin least"},
     {"canary", do_canary, "action"},

@@ -7,7 +7,8 @@
 //           {"error":"what and how to mend it","code":69}     code is the CLI's exit status (sysexits.h)
 // A connection may send requests one after the other. Unknown verbs and fields are errors that name the nearest right one.
 //
-// verbs: status | lane | identity | limit | queue | suppression | reload | rollback | drain | resume | log | clock (only with --virtual-clock) | stop
+// explain: what would become of a message (from, to, ...), or why one waits (id): explain_control.h, rows as in explain.h, explain_past.h.
+// verbs: status | explain | lane | identity | limit | queue | suppression | reload | rollback | drain | resume | log | clock (only with --virtual-clock) | stop
 // queue actions: list, show (id), hold, release, retry, bounce, delete. Filters: id, sender, recipient, domain, identity,
 //   lane, state, older_than (seconds), tag {k:v}; all given ones must hold; "count_only": say how many, do nothing.
 //   `sender` and `recipient` match a whole address, or "@domain", or with * as wildcard.

@@ -5,6 +5,7 @@
 #include "net/listener.h"
 #include "relay/canary.h"
 #include "relay/control.h"
+#include "relay/explain_control.h"
 #include "relay/intake.h"
 #include "relay/journal.h"
 #include "relay/lane.h"
@@ -86,6 +87,7 @@ void gateway_stop(struct gateway *g) {
         return end_loops(g);
     }
     g->stopping = true;
+    explain_control_stop(g); // its threads ask the workers, who are still there
     g->stop_by_us = clock_monotonic_us() + STOP_US;
     log_note(&g->log, "stopping: finishing what is in flight");
     service_stopping();

@@ -55,6 +55,7 @@ struct gateway {
     struct canary *canary;     // for life
     struct reload *reload;     // the one under way, NULL
     const struct rehearsal *rehearsal; // NULL: this is no play (relay/rehearsal.h)
+    struct explain_job *explaining; // questions under way (relay/explain_control)
     struct worker **workers;
     int worker_count;
     int *listen_fds;           // one a listener of site->conf at start

@@ -51,7 +51,7 @@ static void look(void *arg, const struct spend *s, uint64_t n, int64_t now_ms, s
     const struct account *a = account_at(arg, s, now_ms);
     bool fits = account_taken(a) + n <= s->cap;
     *out = (struct limit_state){.used = account_used(a),
-                                .room_at_ms = fits ? now_ms : account_free_at(a, s->cap, n),
+                                .room_at_ms = fits ? 0 : account_free_at(a, s->cap, n),
                                 .next_free_ms = account_taken(a) ? account_next_free(a) : 0,
                                 .full_until_ms = a->full_until_ms};
 }

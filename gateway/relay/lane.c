@@ -13,6 +13,7 @@
 #include "relay/slots.h"
 #include "relay/waiters.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -694,6 +695,18 @@ void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), voi
         row(arg, buf_bytes(&out));
     }
     buf_release(&out);
+}
+
+bool lanes_look(struct lanes *ls, struct bytes key, struct way_state *out) {
+    const struct lane *lane = map_get(&ls->by_key, key);
+    *out = (struct way_state){0};
+    if (!lane) return false;
+    struct brake b = lane->brake; // a copy: it moves on by being asked
+    int64_t until_ms = brake_closed_until(&b, clock_ms(&ls->worker->gateway->clock));
+    out->rests_until_ms = until_ms;
+    if (b.paused) snprintf(out->why, sizeof out->why, "paused: %s", b.paused_because);
+    else if (until_ms && b.why.code) snprintf(out->why, sizeof out->why, "%d %s", b.why.code, b.why.text);
+    return true;
 }
 
 void lanes_free(struct lanes **at) {

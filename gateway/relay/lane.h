@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/jsonl.h"
+#include "policy/prospect.h"
 #include "relay/worker.h"
 
 struct attempt;
@@ -33,6 +34,9 @@ bool lanes_is_idle(const struct lanes *lanes);
 size_t lanes_count(const struct lanes *lanes);
 size_t lanes_pauses(struct lanes *lanes); // in force
 void lanes_show(struct lanes *lanes, void (*row)(void *arg, struct bytes json), void *arg); // a JSON object a lane
+
+// How it stands with a lane of this worker; false: there is none now.
+bool lanes_look(struct lanes *lanes, struct bytes key, struct way_state *out);
 
 // Any thread: recipients now wait in the store under this plan's lane, in its class, in this turn.
 void lane_tell_parked(struct gateway *g, const struct plan *plan, struct bytes turn);

@@ -7,6 +7,7 @@
 #include "relay/grant.h"
 #include "relay/waiters.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { PATIENCE_MS = 2000, SICK_MS = 1000, IDLE_MS = 120 * 1000, LONGEST_SLEEP_MS = 60000 };
@@ -339,6 +340,22 @@ uint64_t ledger_used(struct ledger *l, struct bytes account) {
     turn(e, now_ms(l));
     timer_set(e->timer, 1); // this may be the first to name it: it goes again when nobody else does
     return account_taken(&e->account);
+}
+
+void ledger_look(struct ledger *l, const struct spend *s, uint64_t n, struct limit_state *out) {
+    char name[SPEND_ACCOUNT_MAX];
+    int len = snprintf(name, sizeof name, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
+    struct entry *e = entry_get(l, bytes_range(name, (size_t)len));
+    int64_t now = now_ms(l);
+    turn(e, now);
+    timer_set(e->timer, 1); // as in ledger_used
+    const struct account *a = &e->account;
+    uint64_t others = asked(e) + waiters_reserved(e->waiters, now); // those before us (let_in)
+    bool fits = account_taken(a) + others + n <= s->cap;
+    *out = (struct limit_state){.used = account_used(a),
+                                .room_at_ms = fits ? 0 : account_free_at(a, s->cap, others + n),
+                                .next_free_ms = account_taken(a) ? account_next_free(a) : 0,
+                                .full_until_ms = a->full_until_ms};
 }
 
 struct exhausting {

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/jsonl.h"
+#include "policy/prospect.h"
 #include "relay/worker.h"
 
 struct ledger;
@@ -27,6 +28,8 @@ void ledger_stop(struct ledger *ledger);       // nobody waits any more; what wa
 bool ledger_is_idle(const struct ledger *ledger); // all is settled and, once stopped, written
 void ledger_show(struct ledger *ledger, void (*row)(void *arg, struct bytes json), void *arg); // an object an account
 
+// How it stands with one that lives here, for an ask of `n` that comes now. Nothing is asked for.
+void ledger_look(struct ledger *ledger, const struct spend *spend, uint64_t n, struct limit_state *out);
 uint64_t ledger_used(struct ledger *ledger, struct bytes account); // of one that lives here: "KEY/SECONDS"
 
 // Any thread: the peer says that this account has no room, whatever was counted. Kept on disk where the account is.

@@ -260,6 +260,22 @@ static void show(struct walk *w) {
 
 // ---- changes --------------------------------------------------------------------------------------------------------------------------
 
+// What an operator did is part of the message's past.
+static bool note(struct walk *w, struct txn *txn, struct picked p, const char *type, struct err *err) {
+    struct gateway *g = asker_gateway(w->asker);
+    struct buf entry = {0};
+    char id[ID_TEXT];
+    id_text(p.id, id);
+    struct jsonl j = event_start(&entry, &g->clock, type);
+    jsonl_textz(&j, "id", id);
+    jsonl_int(&j, "n", p.n);
+    jsonl_textz(&j, "because", "by an operator");
+    jsonl_end(&j);
+    bool good = txn_put_journal(txn, p.id, clock_ms(&g->clock), bytes_first(buf_bytes(&entry), entry.len - 1), err);
+    buf_release(&entry);
+    return good;
+}
+
 static bool change_one(struct walk *w, struct txn *txn, struct picked p, struct err *err) {
     struct recipient r;
     struct message m;
@@ -268,18 +284,7 @@ static bool change_one(struct walk *w, struct txn *txn, struct picked p, struct 
     if (!txn_get_recipient(txn, p.id, p.n, &r, &found, err)) return false;
     if (!found) return true; // delivered meanwhile
     if (w->action == ACTION_DELETE) {
-        if (!txn_drop_recipient(txn, p.id, p.n, &last, err)) return false;
-        struct buf entry = {0};
-        char id[ID_TEXT];
-        id_text(p.id, id);
-        struct jsonl j = event_start(&entry, &asker_gateway(w->asker)->clock, "deleted");
-        jsonl_textz(&j, "id", id);
-        jsonl_int(&j, "n", p.n);
-        jsonl_textz(&j, "because", "by an operator");
-        jsonl_end(&j);
-        bool good = txn_put_journal(txn, p.id, now, bytes_first(buf_bytes(&entry), entry.len - 1), err);
-        buf_release(&entry);
-        return good;
+        return txn_drop_recipient(txn, p.id, p.n, &last, err) && note(w, txn, p, "deleted", err);
     }
     if (w->action == ACTION_HOLD) {
         if (!txn_get_message(txn, p.id, &m, &found, err) || !found) return !found;
@@ -297,7 +302,8 @@ static bool change_one(struct walk *w, struct txn *txn, struct picked p, struct 
     recipient_copy(&arena, &r, &changed);
     bool good = txn_put_recipient(txn, &changed, err);
     arena_release(&arena);
-    return good;
+    if (w->action == ACTION_HOLD) return good && note(w, txn, p, "held", err);
+    return good && (w->action != ACTION_RELEASE || note(w, txn, p, "released", err));
 }
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {

@@ -194,9 +194,9 @@ static void dns_says_what_it_was_taught(void **state) {
     teach("slow.example", "mx", "\"timed out\"");
     const char *d = ask("connect", "{\"session\":{}}");
     assert_non_null(strstr(d, "a.example10v=spf1host.example192.0.2.12001:db8::1timed outtrue"));
-    assert_non_null(strstr(d, "\"looked\":[{\"looked_up\":\"mx "
-                              "example.net\",\"found\":2},{\"looked_up\":\"txt example.net\",\"found\":1},"
-                              "{\"looked_up\":\"ptr 192.0.2.7\",\"found\":1}"));
+    assert_non_null(strstr(d, "\"looked\":[{\"looked_up\":\"mx example.net\",\"found\":2,\"answers\":[\"20 b.example\",\"10 a.example\"]},"
+                              "{\"looked_up\":\"txt example.net\",\"found\":1,\"answers\":[\"v=spf1\"]},"
+                              "{\"looked_up\":\"ptr 192.0.2.7\",\"found\":1,\"answers\":[\"host.example\"]}"));
     assert_non_null(strstr(d, "{\"looked_up\":\"mx slow.example\",\"failed\":\"timed out\"}"));
     refuses_lesson("x.example", "srv", "[]", "'srv' is no type");
     refuses_lesson("x.example", "mx", "[\"a.example\"]", "an MX is a preference and a host");

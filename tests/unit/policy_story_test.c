@@ -118,7 +118,7 @@ static void a_failure_says_all_there_is_to_say(void **state) {
         "via: expected \"relay\", got {\"kind\":\"direct\",\"port\":25}\n",
         "\"because\":\"mx.d.example\"",
         "recipient <c@d.example>: accept, because: the client is in an allowed network",
-        "looked {\"found\":1,\"looked_up\":\"mx d.example\"}",
+        "looked {\"answers\":[\"10 mx.d.example\"],\"found\":1,\"looked_up\":\"mx d.example\"}",
         "log policy.lua:4: asked",
         "route for <c@d.example>: send, policy.lua:6, because: mx.d.example"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
