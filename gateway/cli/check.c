@@ -2,10 +2,13 @@
 #include "base/jsonl.h"
 #include "cli/show.h"
 #include "cli/tool.h"
+#include "cli/trial.h"
 #include "cli/verbs.h"
 #include "policy/generation.h"
+#include "policy/hooks.h"
 #include "relay/conf_key.h"
 #include "relay/site.h"
+#include "script/lines.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -17,6 +20,7 @@
 struct checking {
     const struct call *call;
     size_t faults;
+    struct buf unreached; // hooks that the trial did not come to
 };
 
 static void print_fault(void *arg, const char *text) {
@@ -43,8 +47,44 @@ static int print_keys(void) {
     return EX_OK;
 }
 
-// The scripts as a worker would load them, with the budgets of the configuration. "" where they do not load.
-static void check_scripts(struct checking *c, const struct conf *conf, char version[16]) {
+// Files that nobody requires are compiled, too: what is in the folder is meant to work.
+static void check_syntax(struct checking *c, const struct bundle *bundle) {
+    struct bytes name, text;
+    for (size_t i = 0; bundle_at(bundle, i, &name, &text); i++) {
+        struct err err;
+        bool *lines = NULL;
+        if (!lines_with_code(text, &lines, &err)) {
+            struct buf words = {0};
+            struct bytes said = bytes_of(err.text);
+            buf_add(&words, name);
+            buf_add(&words, bytes_starts(said, BYTES("text:")) ? bytes_skip(said, 4) : said);
+            print_fault(c, buf_z(&words));
+            buf_release(&words);
+        }
+        free(lines);
+    }
+}
+
+// Hooks that the policy has and the trial did not come to.
+static void note_unreached(struct checking *c, const struct generation *g, struct bytes reached) {
+    static const char *const hooks[] = {"connect", "authenticate", "sender", "recipient", "message", "route", "retry"};
+    for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
+        if (!hook_is_defined(g, hooks[i]) || bytes_search(reached, bytes_of(hooks[i])) >= 0) continue;
+        buf_format(&c->unreached, "%s%s", c->unreached.len ? ", " : "", hooks[i]);
+    }
+}
+
+static void try_scripts(struct checking *c, const struct site *site, struct bundle *bundle, const struct generation *g) {
+    struct buf reached = {0};
+    struct err err;
+    if (!trial_run(site->conf, site->users, bundle, print_fault, c, &reached, &err)) print_fault(c, err.text);
+    note_unreached(c, g, buf_bytes(&reached));
+    buf_release(&reached);
+}
+
+// The scripts as a worker would load them, with the budgets of the configuration, and then asked. "" where they do not load.
+static void check_scripts(struct checking *c, const struct site *site, char version[16]) {
+    const struct conf *conf = site->conf;
     struct clock clock = {0};
     struct log log;
     struct err err;
@@ -63,11 +103,15 @@ static void check_scripts(struct checking *c, const struct conf *conf, char vers
                                          .hostname = conf->hostname,
                                          .clock = &clock,
                                          .log = &log};
-    struct generation *generation = generation_new(bundle, &options, &err);
-    if (!generation)
-        print_fault(c, err.text);
-    else
+    size_t before = c->faults;
+    check_syntax(c, bundle);
+    struct generation *generation = c->faults == before ? generation_new(bundle, &options, &err) : NULL;
+    if (generation) {
         snprintf(version, 16, "%s", generation_version(generation));
+        try_scripts(c, site, bundle, generation);
+    } else if (c->faults == before) {
+        print_fault(c, err.text);
+    }
     generation_free(&generation);
     bundle_free(&bundle);
 }
@@ -92,16 +136,16 @@ static int check_store(struct checking *c, const struct conf *conf, uint64_t *ch
     return sound ? EX_OK : EX_DATAERR;
 }
 
-static void print_verdict(const struct call *call, const char *file, const char *version,
-                          const uint64_t *checked) {
-    if (call_has(call, "json")) {
-        printf("{\"good\":true,\"policy\":\"%s\"", version);
+static void print_verdict(const struct checking *c, const char *file, const char *version, const uint64_t *checked) {
+    if (call_has(c->call, "json")) {
+        printf("{\"good\":true,\"policy\":\"%s\",\"unreached\":\"%.*s\"", version, BYTES_FMT(buf_bytes(&c->unreached)));
         if (checked) printf(",\"records\":%" PRIu64, *checked);
         printf("}\n");
         return;
     }
     printf("%s: good; policy %s", file, version);
     if (checked) printf("; %" PRIu64 " records of the queue are sound", *checked);
+    if (c->unreached.len) printf("; no trial message came to %.*s (stories do)", BYTES_FMT(buf_bytes(&c->unreached)));
     printf("\n");
 }
 
@@ -115,12 +159,12 @@ int verb_check(const struct call *call) {
     uint64_t checked = 0;
     struct site *site = site_load(file, print_fault, &c);
     if (site) {
-        check_scripts(&c, site->conf, version);
+        check_scripts(&c, site, version);
         if (call_has(call, "store")) code = check_store(&c, site->conf, &checked);
         site_free(&site);
     }
-    if (code) return code;
-    if (c.faults) return tool_fail(call, EX_CONFIG, "%zu fault%s", c.faults, c.faults == 1 ? "" : "s");
-    print_verdict(call, file, version, call_has(call, "store") ? &checked : NULL);
-    return EX_OK;
+    if (!code && c.faults) code = tool_fail(call, EX_CONFIG, "%zu fault%s", c.faults, c.faults == 1 ? "" : "s");
+    if (!code) print_verdict(&c, file, version, call_has(call, "store") ? &checked : NULL);
+    buf_release(&c.unreached);
+    return code;
 }

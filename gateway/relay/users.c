@@ -227,6 +227,13 @@ void users_free(struct users **u) {
     free(gone);
 }
 
+struct bytes users_first(const struct users *u) {
+    size_t at = 0;
+    struct bytes name = BYTES("");
+    void *value;
+    return map_next(&u->names, &at, &name, &value) ? name : BYTES("");
+}
+
 size_t users_count(const struct users *u) {
     return u->names.count;
 }

@@ -32,7 +32,7 @@ local policy = {}
 local function tenant_of(facts) return facts and tenants[facts.tenant or ""] end
 
 function policy.sender(session, sender)
-  if not tenant_of(session.user_facts) then return answer.reject("550 5.7.1 no tenant", session.user) end
+  if not tenant_of(session.user_facts) then return answer.reject("550 5.7.1 no tenant", "user '" .. session.user .. "'") end
   if not users.may_send_as(session.user_facts, sender.address) then
     return answer.reject("553 5.7.1 you may not send as this address", session.user)
   end

@@ -15,6 +15,11 @@ story("each tenant sends as itself", function(t)
   session(t, "birch"):message { from = "x@birch.example", to = "ann@gmail.com" }:route():expect { identity = "birch", turn = "birch" }
 end)
 
+story("who is nobody's is told so", function(t)
+  t:policy(story.file "examples/tenants.lua")
+  t:session({ trusted_network = true }):sender "x@acme.example":expect { kind = "reject", code = 550, because = "user ''" }
+end)
+
 story("and never as the other", function(t)
   session(t, "birch"):sender "shop@acme.example":expect { kind = "reject", code = 553 }
 end)
