@@ -532,6 +532,14 @@ local function spend_of(plan, taken, asked)
   end
 end
 
+-- What the verdict counts, by account: "KEY/SECONDS".
+local function tally(accounts)
+  for _, account in ipairs(accounts or {}) do
+    local key, window = account:match "^(.*)/(%d+)$"
+    core.spend(key, math.tointeger(window), 1)
+  end
+end
+
 local function exhaust(plan, exhausted)
   for _, limit in ipairs(exhausted and plan.spend or {}) do
     if limit.exhausted_by == exhausted.by then core.fill(limit.key, limit.window_s, exhausted.seconds) end
@@ -566,6 +574,7 @@ function Message:outcome(to, what)
   local d = ask(self.stage, label, "retry", facts)
   carry_out(self.stage, state.address, d)
   exhaust(plan, d.exhaust)
+  tally(d.tally)
   if d.counts and not d.fault then state.attempts = state.attempts + 1 end
   state.last_at = clock.now()
   state.last = { reply = parts, stage = outcome.stage, ["local"] = not outcome.from_peer, peer = outcome.peer, identity = outcome.identity }
