@@ -256,6 +256,7 @@ def test_limits_and_ways(gateway, scripted, word):
     # The peer's word counts, whatever was counted.
     g.advance_clock(90000)
     g.until_event("delivered", 4)
+    ground.until("the room that was kept for it is free again", lambda: ask(g)[0].get("way") == 1, log=g.log)
     first.set(rcpt={"*": "552 5.2.2 quota"})
     g.submit(word + "x")
     g.until_event("delivered", 5)
