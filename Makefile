@@ -18,7 +18,7 @@ LIBRARIES := libevent libssl libcrypto libcares opendkim lmdb lua5.4 libidn2 lib
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 COMMON  = -std=c11 -D_GNU_SOURCE -Igateway -g -fno-omit-frame-pointer -pthread $(WARN)
 # gcc sees a cut-off text in every bounded snprintf; ours are bounded on purpose. clang does not know the warning.
-ifeq ($(VARIANT),fuzz)
+ifneq ($(filter fuzz afl,$(VARIANT)),)
 WARN   += -Wno-missing-field-initializers
 else
 WARN   += -Wno-format-truncation
@@ -37,8 +37,12 @@ else ifeq ($(VARIANT),fuzz)
 CC     := clang
 FLAGS  := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LINK   := -fsanitize=address,undefined
+else ifeq ($(VARIANT),afl)
+CC     := afl-clang-fast
+FLAGS  := -O1
+LINK   :=
 else
-$(error VARIANT=$(VARIANT): plain, asan, tsan or fuzz)
+$(error VARIANT=$(VARIANT): plain, asan, tsan, fuzz or afl)
 endif
 
 # Looked up when first used, after `deps` had its chance to install what is missing.
@@ -148,6 +152,32 @@ fuzz: fuzzers
 	    echo "fuzzing $$name"; $$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/found/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name 2>&1 | \
 	    grep -E 'ERROR|SUMMARY|number_of_executed|slowest' ; test $${PIPESTATUS[0]} = 0 || exit 1; done
+
+# The protocol and what is below it: all that its targets need.
+AFL_ROOMS := $(filter gateway/base/% gateway/mail/% gateway/smtp/%,$(ROOMS))
+build/afl/libprotocol.a: $(AFL_ROOMS:%.c=build/afl/%.o)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+build/afl/bin/%: tests/fuzz/%_fuzz.c build/afl/libprotocol.a
+	@mkdir -p $(@D)
+	@echo '  cc $<'
+	$(Q)afl-clang-fast $(COMMON) -Wno-missing-prototypes $(FLAGS) -fsanitize=fuzzer $(LIB_CFLAGS) -o $@ $< build/afl/libprotocol.a $(LIB_LIBS)
+
+AFL ?= server client dialogue
+## afl          run fuzz targets (AFL="server client dialogue") with AFL++ for FUZZ_SECONDS each; findings stay in build/afl/out
+.PHONY: afl
+afl: $(if $(filter afl,$(VARIANT)),$(AFL:%=build/afl/bin/%))
+ifeq ($(VARIANT),afl)
+	@for name in $(AFL); do mkdir -p build/afl/out/$$name; \
+	    AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_UI=1 AFL_NO_AFFINITY=1 AFL_AUTORESUME=1 \
+	    afl-fuzz -V $(FUZZ_SECONDS) -i tests/fuzz/corpus/$$name -o build/afl/out/$$name build/afl/bin/$$name >build/afl/out/$$name.log 2>&1 || { tail build/afl/out/$$name.log; exit 1; }; \
+	    grep -E '^(execs_done|corpus_count|saved_crashes|saved_hangs)' build/afl/out/$$name/default/fuzzer_stats | sed "s/^/$$name: /"; \
+	    grep -q '^saved_crashes *: 0$$' build/afl/out/$$name/default/fuzzer_stats || exit 1; done
+else
+	@tests/setup/packages afl++ clang
+	@$(MAKE) --no-print-directory VARIANT=afl afl
+endif
 
 # A test that fails beside others gets a second chance alone: on a busy machine a deadline of the lab may pass unmet. Both outcomes are
 # printed, so one that needs the second chance often is seen.
