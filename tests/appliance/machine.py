@@ -52,13 +52,13 @@ class Machine:
                 subprocess.run(["qemu-img", "resize", "-q", self.disk, f"+{grow}"], check=True)
         self.firmware, self.seed, self.peer_port, self.memory = firmware, seed or {}, peer_port, memory
         self.ports = {inside: free_port() for inside in (22, 25, 465, 587)}
-        self.log, self.process, self.serial, self.starts = self.folder / f"{name}.serial", None, None, 0
+        self.log, self.process, self.serial, self.resets = self.folder / f"{name}.serial", None, None, 0
 
     def command(self):
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{inside}" for inside, here in self.ports.items())
         peer = f",guestfwd=tcp:10.0.2.100:25-cmd:{sys.executable} {PIPE} {self.peer_port}" if self.peer_port else ""
         line = ["nice", "-n", "5", "qemu-system-x86_64", "-name", f"tidegate-{self.name}", "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self.memory),
-                "-nodefaults", "-display", "none", "-monitor", "none", "-device", "virtio-rng-pci",
+                "-nodefaults", "-no-reboot", "-display", "none", "-monitor", "none", "-device", "virtio-rng-pci",
                 "-chardev", f"socket,id=line,path={self.folder}/{self.name}.sock,server=on,wait=off,logfile={self.log},logappend=on",
                 "-serial", "chardev:line", "-netdev", f"user,id=net,restrict=on{forwards}{peer}", "-device", "virtio-net-pci,netdev=net",
                 "-drive", f"file={self.disk},if=virtio,format=qcow2,cache=none"]
@@ -76,10 +76,10 @@ class Machine:
         code = FIRMWARE / ("OVMF_CODE_4M.secboot.fd" if secure else "OVMF_CODE_4M.fd")
         return line + ["-drive", f"if=pflash,format=raw,readonly=on,file={code}", "-drive", f"if=pflash,format=raw,file={variables}"]
 
-    def start(self):
-        self.starts += 1
-        self.began = time.monotonic()
-        self.log_at = self.log.stat().st_size if self.log.exists() else 0
+    def start(self, reset=False):
+        if not reset:
+            self.began = time.monotonic()
+            self.log_at = self.log.stat().st_size if self.log.exists() else 0
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=open(self.folder / f"{self.name}.qemu", "a"),
                                         stderr=subprocess.STDOUT)
         self.serial = None
@@ -107,6 +107,7 @@ class Machine:
         return self.log.stat().st_size
 
     def type(self, text):
+        self.alive()
         if not self.serial:
             self.serial = socket.socket(socket.AF_UNIX)
             self.serial.connect(str(self.folder / f"{self.name}.sock"))
@@ -122,7 +123,12 @@ class Machine:
             time.sleep(0.05)
 
     def alive(self):
-        if self.process.poll() is not None:
+        """Looks after QEMU, which ends where the guest resets itself: a new one goes on with the same disk. (A warm reset within one process can
+        take software emulation minutes: code it has translated lies under the memory that the new kernel writes.)"""
+        if self.process.poll() == 0:
+            self.resets += 1
+            self.start(reset=True)
+        elif self.process.poll() is not None:
             raise Trouble(f"{self.name}: qemu ended with {self.process.returncode}: {(self.folder / (self.name + '.qemu')).read_text()[-500:]}")
 
     def until_said(self, pattern, seconds=400, since=None):
