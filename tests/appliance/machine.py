@@ -137,10 +137,10 @@ class Machine:
             return re.search(pattern, self.said(since))
         return until(f"{self.name}: '{pattern}' on the serial line ({self.log})", seconds, ask)
 
-    def greeting(self, inside):
+    def greeting(self, inside, seconds=20):
         try:
             with socket.create_connection(("127.0.0.1", self.ports[inside]), timeout=10) as s:
-                s.settimeout(20)
+                s.settimeout(seconds)
                 return s.recv(200).decode(errors="replace")
         except OSError:
             return ""
