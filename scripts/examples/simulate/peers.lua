@@ -11,7 +11,7 @@ return {
     },
     yahoo = {
       domains = { "yahoo.com", "ymail.com", "aol.com" }, mx = "mta5.am0.yahoodns.net",
-      bounce = { share = 0.02, reply = "554 5.7.9 delivery error: this user doesn't have a yahoo.com account" },
+      bounce = { share = 0.02, reply = "550 5.1.1 delivery error: dd This user doesn't have a yahoo.com account" },
       -- A bad morning on the third day: half of what comes is put off.
       storms = { from = "2d6h", to = "2d11h", share = 0.5, reply = "421 4.7.0 [TSS04] Messages temporarily deferred due to unexpected volume" },
       connections = { most = 20, per = "source", reply = "421 4.7.0 [TS02] Too many connections" },
