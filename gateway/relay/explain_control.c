@@ -193,6 +193,7 @@ static void *thread_main(void *arg) {
     struct explain_job *job = arg;
     if (job->id) explain_the_past(job);
     else explain(job);
+    reader_free(&job->reader); // the way home may be longer than the store's life, when the gateway stops
     loop_post(job->gateway->loop, &job->home);
     return NULL;
 }
