@@ -6,6 +6,8 @@
 --   reply.hook { elsewhere = true, ladder = { 300, 3600 }, suppress = suppression.bounces {} }      ... with other manners:
 --                                                another identity at once, where route has one; steps; what a bounce adds
 --                                                to the list. tally = warmup.bounces { ... }: where what blames the recipient counts as a bounce
+--   SPF, DKIM and DMARC refusals pause the identity for an hour, with an event and a warning: `tidegate lane resume --identity NAME` once
+--   it is mended. { pause = "6h" }, or false: it goes on.
 --   The lane reacts as shaping says (shaping.react): it rests or slows down for what the peer said. { react = false }: it does not.
 --   Limits that say what uses them up, { exhausted_by = "quota" } or "standing", are full from the refusal until it is time to try
 --   again, for all messages: route.first passes over that identity meanwhile (relays, warmup and shaping name theirs so).
@@ -207,8 +209,8 @@ end
 
 local function is_over(outcome) return outcome.expires_at and outcome.expires_at - clock.now() < 60 end
 
-local function wait_uncounted(message, recipient, outcome, seconds, why, lane)
-  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false, nil, lane)
+local function wait_uncounted(message, recipient, outcome, seconds, why, lane, pause)
+  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false, nil, lane, pause)
 end
 
 -- Seconds until a used-up quota is tried again with one message. A rolling window frees little by little, and the service has counted
@@ -233,15 +235,19 @@ local function jumped_lately(recipient)
   return last.reply ~= nil and (last.reply.code or 0) >= 400
 end
 
+-- What receivers refuse because the sending domain does not prove itself: more of it makes it worse, for all its mail.
+local UNPROVEN = { spf = true, dkim = true, dmarc = true }
+
 local function not_theirs(options, message, recipient, outcome, v, lane)
   local why = v.fault .. ": " .. v.class .. " (" .. v.rule .. ")"
   if is_over(outcome) then return retry.give_up("expired while waiting; " .. why, nil, nil, lane) end
   local exhaust = exhaust_of(outcome, v)
-  if exhaust then return retry.elsewhere(why, false, nil, exhaust, lane) end
-  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false, nil, nil, lane) end
+  local pause = options.pause and UNPROVEN[v.class] and options.pause or nil
+  if exhaust then return retry.elsewhere(why, false, nil, exhaust, lane, pause) end
+  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false, nil, nil, lane, pause) end
   local seconds = v.wait or MEND
   if v.fault == "quota" then seconds = math.min(v.wait or LOOK_AGAIN, LOOK_AGAIN) end
-  return wait_uncounted(message, recipient, outcome, seconds, why, lane)
+  return wait_uncounted(message, recipient, outcome, seconds, why, lane, pause)
 end
 
 -- What the lane is to do about it. A relay's customers are not the relay: for its words only the rules for everyone hold.
@@ -276,8 +282,8 @@ local function decide(options, message, recipient, outcome)
 end
 
 function reply.hook(options)
-  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function", tally = "?function", react = "?boolean" }, 2, "reply.hook")
-  local own = { elsewhere = options.elsewhere, suppress = options.suppress, tally = options.tally, react = options.react ~= false, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
+  fact.check_fields(options, { elsewhere = "?boolean", ladder = "?table", suppress = "?function", tally = "?function", react = "?boolean", pause = "?any" }, 2, "reply.hook")
+  local own = { elsewhere = options.elsewhere, suppress = options.suppress, tally = options.tally, react = options.react ~= false, pause = options.pause == nil and "1h" or options.pause, climb = options.ladder and retry.ladder(options.ladder) or retry.default }
   return function(message, recipient, outcome) return decide(own, message, recipient, outcome) end
 end
 

@@ -13,6 +13,8 @@
 --   retry.wait { seconds = 600, lane = { rest = "2h" } }       ... and the lane rests for all mail: { rest = time }, or slows down:
 --                                                 { connections = 1, rate = "10/minute", lasts = "30m" } (one of the two, or both)
 --
+--   retry.wait { seconds = 600, pause = "1h" }                 ... and all mail of the plan's identity stops for so long (elsewhere too)
+--
 --   retry.default(message, recipient, outcome)       the hook itself
 --   retry.ladder{ 60, 300, 3600 }                 the same hook with steps of your own
 --   retry.ladder{ suppress = suppression.bounces{} }      ... that lets a hard bounce add to the suppression list

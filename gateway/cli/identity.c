@@ -5,13 +5,62 @@
 #include "cli/verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
+
+// An identity that is paused (`tidegate lane pauses` has them all).
+struct paused {
+    struct paused *next;
+    char *name, *why;
+};
 
 struct listing {
     const struct call *call;
     struct table *table;
     int64_t now;
+    struct paused *paused;
 };
+
+static bool note_pause(void *arg, const struct json *row, struct bytes text) {
+    struct listing *l = arg;
+    struct bytes what, name;
+    (void)text;
+    if (!json_text(json_get(row, "what"), &what) || !bytes_equal(what, BYTES("identity"))) return true;
+    if (!json_text(json_get(row, "name"), &name)) return true;
+    struct paused *p = must_alloc(sizeof *p);
+    struct buf why = {0};
+    int64_t until;
+    buf_addz(&why, "paused");
+    if (json_get(row, "until") && show_when(json_get(row, "until"), &until)) {
+        buf_addz(&why, ", goes on ");
+        show_relative(&why, until, l->now);
+    }
+    if (json_get(row, "because")) {
+        buf_addz(&why, ": ");
+        show_value(&why, "because", json_get(row, "because"));
+    }
+    *p = (struct paused){.next = l->paused, .name = bytes_dupz(name), .why = bytes_dupz(buf_bytes(&why))};
+    l->paused = p;
+    buf_release(&why);
+    return true;
+}
+
+static const struct paused *pause_of(const struct listing *l, const struct json *row) {
+    struct bytes name;
+    if (!json_text(json_get(row, "identity"), &name)) return NULL;
+    const struct paused *p = l->paused;
+    while (p && !bytes_equal(bytes_of(p->name), name)) p = p->next;
+    return p;
+}
+
+static void forget_pauses(struct listing *l) {
+    for (struct paused *p; (p = l->paused);) {
+        l->paused = p->next;
+        free(p->name);
+        free(p->why);
+        free(p);
+    }
+}
 
 static void cell(struct listing *l, const struct json *value) {
     struct buf text = {0};
@@ -48,14 +97,18 @@ static void print_login(struct listing *l, const struct json *row, const struct 
     cell(l, json_get(row, "identity"));
     cell(l, json_get(login, "login"));
     cell(l, json_get(login, "kind"));
-    if (token)
+    const struct paused *paused = pause_of(l, row);
+    if (paused)
+        table_cellz(l->table, "paused");
+    else if (token)
         cell(l, json_get(token, "state"));
     else
         table_cellz(l->table, !login ? "" : why ? "refused" : "good");
     time_cell(l, json_get(token, "expires_at"));
     time_cell(l, json_get(token, "refreshed_at"));
     time_cell(l, json_get(session, "accepted_at"));
-    cell(l, why);
+    if (paused) table_cellz(l->table, paused->why);
+    else cell(l, why);
     table_row(l->table);
 }
 
@@ -82,7 +135,9 @@ int verb_identity(const struct call *call) {
     if (!ask) return code;
     struct listing l = {.call = call, .now = ask_now()};
     l.table = table_new(stdout, columns, sizeof columns / sizeof *columns, show_terminal_width());
-    code = ask_run(ask, BYTES("{\"verb\":\"identity\"}\n"), 30, print_identity, &l, NULL);
+    code = ask_run(ask, BYTES("{\"verb\":\"lane\",\"action\":\"pauses\"}\n"), 30, note_pause, &l, NULL);
+    if (code == EX_OK) code = ask_run(ask, BYTES("{\"verb\":\"identity\"}\n"), 30, print_identity, &l, NULL);
+    forget_pauses(&l);
     table_free(&l.table);
     ask_close(&ask);
     return code;

@@ -22,23 +22,25 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE };
+enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE, WAIT_PAUSE };
 static const struct made_row wait_rows[] = {
     [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
     [WAIT_BECAUSE] = {"because", MADE_TEXT},
     [WAIT_COUNTS] = {"counts", MADE_BOOL},
     [WAIT_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
     [WAIT_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
+    [WAIT_PAUSE] = {"pause", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
     {0},
 };
 
-enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE };
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE, ELSEWHERE_PAUSE };
 static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
     [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
     [ELSEWHERE_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     [ELSEWHERE_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
     [ELSEWHERE_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
+    [ELSEWHERE_PAUSE] = {"pause", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
     {0},
 };
 
@@ -147,5 +149,6 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     if (v.kind == VERDICT_WAIT) v.exhaust = exhaust_read(l, &t->arena, i, WAIT_EXHAUST);
     if (v.kind == VERDICT_ELSEWHERE) v.exhaust = exhaust_read(l, &t->arena, i, ELSEWHERE_EXHAUST);
     v.lane = reaction_read(l, i);
+    if (v.kind != VERDICT_GIVE_UP) v.pause_s = made_int(l, i, v.kind == VERDICT_WAIT ? WAIT_PAUSE : ELSEWHERE_PAUSE, 0);
     t->verdict = v;
 }

@@ -104,6 +104,7 @@ void decision_verdict(struct jsonl *j, const struct verdict *v) {
     if (v->kind == VERDICT_WAIT) jsonl_int(j, "wait", v->wait_s);
     put_reply(j, &v->reply);
     jsonl_bool(j, "counts", v->counts);
+    if (v->pause_s) jsonl_int(j, "pause", v->pause_s);
     if (v->tally_count) jsonl_open(j, "tally", '[');
     for (size_t i = 0; i < v->tally_count; i++) jsonl_text(j, NULL, v->tally[i].account);
     if (v->tally_count) jsonl_close(j, ']');

@@ -496,6 +496,11 @@ void lanes_read_pauses(struct lanes *ls) {
     }
 }
 
+bool lanes_has_pause(const struct lanes *ls, struct bytes lane) {
+    const struct pause *p = pauses_find(&ls->pauses, lane);
+    return p && (!p->until_ms || p->until_ms > clock_ms(&ls->worker->gateway->clock));
+}
+
 size_t lanes_resume(struct lanes *ls, const struct pause *p) {
     size_t at = 0, count = 0;
     void *value;

@@ -28,6 +28,7 @@ void lanes_recover(struct lanes *lanes);                         // at start: fi
 void lanes_stop(struct lanes *lanes);                            // start nothing more, give back what waits
 void lanes_look_again(struct lanes *lanes, bool end_rests);     // time has jumped; or the policy changed: rests end now
 void lanes_login_back(struct lanes *lanes, struct bytes user); // there is an access token again: those that rest for it go on
+bool lanes_has_pause(const struct lanes *lanes, struct bytes lane); // this lane is paused, by whatever name
 void lanes_read_pauses(struct lanes *lanes);                    // they have changed in the store
 size_t lanes_resume(struct lanes *lanes, const struct pause *p); // those that it names rest no longer; how many did
 bool lanes_is_idle(const struct lanes *lanes);

@@ -14,7 +14,7 @@ enum { FOR_MOST_S = 366 * 86400 };
 struct change {
     struct store_op op; // first
     struct task task;
-    struct asker *asker;
+    struct asker *asker; // NULL: the policy's own
     struct gateway *gateway;
     struct arena arena;
     struct pause pause;
@@ -42,7 +42,9 @@ static void tell(struct change *c) {
 
 static void come_home(struct task *task) {
     struct change *c = of_task(task);
+    if (!c->asker && c->gateway->stopping) return end(c); // it is on disk: the next start finds it
     tell(c);
+    if (!c->asker) return end(c);
     struct jsonl *j = asker_done_begin(c->asker);
     jsonl_bool(j, "paused", !c->resume);
     if (c->resume) jsonl_bool(j, "was_paused", c->found);
@@ -54,16 +56,20 @@ static void come_home(struct task *task) {
 
 static void at_worker(struct worker *w, void *arg) {
     struct change *c = arg;
-    lanes_read_pauses(w->lanes);
+    if (w->lanes) lanes_read_pauses(w->lanes);
     if (c->resume) c->lanes += lanes_resume(w->lanes, &c->pause);
-    if (++c->next < c->gateway->worker_count) return worker_post(c->gateway->workers[c->next], at_worker, c);
+    if (!w->stopping && ++c->next < c->gateway->worker_count) return worker_post(c->gateway->workers[c->next], at_worker, c);
     c->task.run = come_home;
     loop_post(c->gateway->loop, &c->task);
 }
 
 static void written(struct task *task) {
     struct change *c = of_task(task);
-    if (c->stored) return worker_post(c->gateway->workers[0], at_worker, c);
+    if (c->stored && !(c->gateway->stopping && !c->asker)) return worker_post(c->gateway->workers[0], at_worker, c);
+    if (!c->asker) {
+        if (!c->stored) log_fault(&c->gateway->log, "a pause of %.*s could not be stored: %s", BYTES_FMT(c->pause.name), c->why.text);
+        return end(c);
+    }
     asker_error(c->asker, EX_IOERR, "lane: %s", c->why.text);
     end(c);
 }
@@ -104,13 +110,26 @@ static bool read_pause(const struct json *request, int64_t now_ms, struct arena 
     return true;
 }
 
+static struct change *change_new(struct gateway *g) {
+    struct change *c = must_alloc(sizeof *c);
+    c->gateway = g;
+    c->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
+    return c;
+}
+
+void lane_control_pause(struct gateway *g, const struct pause *p) {
+    struct change *c = change_new(g);
+    c->pause = *p;
+    c->pause.name = arena_copy(&c->arena, p->name);
+    c->pause.because = arena_copy(&c->arena, bytes_first(p->because, PAUSE_BECAUSE));
+    store_submit(g->store, &c->op);
+}
+
 static void change(struct asker *a, const struct json *request, bool resume) {
     struct err err;
-    struct change *c = must_alloc(sizeof *c);
+    struct change *c = change_new(asker_gateway(a));
     c->asker = a;
-    c->gateway = asker_gateway(a);
     c->resume = resume;
-    c->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
     if (!read_pause(request, clock_ms(&c->gateway->clock), &c->arena, &c->pause, &err)) {
         end(c);
         return asker_error(a, EX_USAGE, "lane: %s", err.text);

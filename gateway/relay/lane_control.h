@@ -7,5 +7,9 @@
 #pragma once
 
 #include "relay/asker.h"
+#include "relay/pause.h"
+
+// Any thread: the policy pauses lanes, by itself; likewise durable and told of. Texts are copied.
+void lane_control_pause(struct gateway *g, const struct pause *p);
 
 void lane_control(struct asker *a, const struct json *request);

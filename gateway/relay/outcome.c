@@ -7,6 +7,7 @@
 #include "relay/canary.h"
 #include "relay/journal.h"
 #include "relay/lane.h"
+#include "relay/lane_control.h"
 #include "relay/ledger.h"
 #include "relay/rehearsal.h"
 #include "relay/runner.h"
@@ -377,6 +378,18 @@ static void react(struct writing *w, size_t at, const struct verdict *v) {
     lane_react(w->job->owner->gateway, w->attempt->plan->lane, &v->lane, &w->attempt->results[at].reply, v->origin.because);
 }
 
+// What the world thinks of an identity is not mended by sending more of it. Many messages may say so at once: one is enough.
+static void pause_identity(struct writing *w, const struct verdict *v) {
+    struct worker *o = w->job->owner;
+    const struct plan *p = w->attempt->plan;
+    if (!v->pause_s || !p->identity.name.len || p->identity.name.len > PAUSE_NAME || lanes_has_pause(o->lanes, p->lane)) return;
+    int64_t now = clock_ms(&o->gateway->clock);
+    log_warn(&o->gateway->log, "identity %.*s is paused for %" PRId64 " s: %s said: %.*s", BYTES_FMT(p->identity.name), v->pause_s,
+             w->attempt->peer, BYTES_FMT(v->origin.because));
+    lane_control_pause(o->gateway, &(struct pause){.kind = PAUSE_IDENTITY, .name = p->identity.name, .because = v->origin.because,
+                                                   .since_ms = now, .until_ms = now + v->pause_s * 1000});
+}
+
 // Its last attempt came after its end (relay/runner): "give up" then means that time has run out, which the next pick-up says.
 static bool has_expired(const struct writing *w, const struct reply *said) {
     return said->code / 100 == 4 && clock_ms(&w->job->owner->gateway->clock) >= w->job->message.expires_ms;
@@ -390,6 +403,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v, const 
     struct reply final = v->reply.code ? v->reply : st.result->reply;
     react(w, at, v);
     bool trial = generation_is_on_trial(w->job->generation), gives_up = v->kind == VERDICT_GIVE_UP && !has_expired(w, &final);
+    if (!trial) pause_identity(w, v);
     tell_canary(w, CANARY_DECIDED);
     if (v->origin.fault) tell_canary(w, CANARY_FAULTS);
     if (trial) st.suppress = NULL;

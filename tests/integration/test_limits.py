@@ -360,3 +360,35 @@ return {{
     g.until_event("limit", 1)
     assert row_of(g, "warmup/acme/other")["cap"] == 2
     assert g.cli("limit", "--count", "1", check=False).returncode == 64
+
+
+def test_a_domain_that_does_not_prove_itself_is_paused(gateway, scripted, word):
+    """A DMARC refusal stops all mail of that identity for an hour, with a warning; other mail goes on; no attempt is counted."""
+    bad, good = scripted(dot="550 5.7.26 Unauthenticated email from acme.example is not accepted due to domain's DMARC policy"), scripted()
+    g = gateway(policy=policies.PRELUDE + f'''
+local reply = require "reply"
+local who = {{ acme = identity.define {{ name = "acme" }}, other = identity.define {{ name = "other" }} }}
+return {{
+  route = function(m, r)
+    local host = r.domain == "bad.example" and "{bad.host}" or "{good.host}"
+    return route.send {{ via = route.relay {{ host = host, port = {good.port}, tls = "none" }}, identity = who[m.sender:match("@(%a+)")] }}
+  end,
+  retry = reply.hook {{}},
+}}
+''')
+    g.submit(f"{word}a", to="x@bad.example", sender="a@acme.example")
+    g.until_event("lane", 1, state="paused", identity="acme")
+    g.submit(f"{word}b", to="y@good.example", sender="a@acme.example")
+    g.submit(f"{word}c", to="y@good.example", sender="a@other.example")
+    good.wait(f"{word}c")
+    g.until_queue(2)
+    assert all(r["attempts"] == 0 for r in g.queue()) and not good.find(f"{word}b")
+    listed = g.cli("identity").stdout
+    assert "paused" in listed and "dmarc" in listed, listed
+    assert "identity acme is paused for 3600 s" in g.said()
+    bad.set(dot="250 ok")
+    g.restart()
+    assert len(g.queue()) == 2, "a pause outlives a restart"
+    g.advance_clock(3700)
+    good.wait(f"{word}b")
+    assert g.status()["suppressed"] == 0
