@@ -248,6 +248,7 @@ def test_the_disks_layout_and_its_numbers():
         assert at == end and at % (1 << 20) == 0
         end = at + length
     assert size >= end + 34 * 512, "the second table of partitions has room"
+    assert size - rows[-1][1] > 2 << 30, "as it is shipped, the queue has room for mail"
     assert disk.uuid("tg-var") == disk.uuid("tg-var") != disk.uuid("tg-queue")
     repart = (TOP / "appliance/root/usr/lib/repart.d/60-queue.conf").read_text()
     assert disk.QUEUE.lower() in repart, "what grows is what the disk calls the queue"
