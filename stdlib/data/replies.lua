@@ -66,6 +66,21 @@ return function(define)
   define { class = "send_as_denied", fault = "configuration", text = "SendAsDenied|not allowed to send as|sender address rejected: not owned",
     source = EXCHANGE_TEAM, date = "2026-11", grade = "cited" }
 
+  define { class = "send_as_denied", fault = "configuration", status = { "7.60" }, text = "send as this sender", source = EXCHANGE_TEAM,
+    date = "2026-11", grade = "cited" }
+  define { class = "dmarc", fault = "configuration", codes = { 421, 450, 451, 550, 554 }, text = "\\bDMARC\\b", source = "texts of many receivers that code it 5.7.1",
+    date = "2026-11", grade = "cited" }
+  define { class = "spf", fault = "configuration", codes = { 421, 450, 451, 550, 554 },
+    text = "\\bSPF\\b.{0,60}(fail|reject|not (allowed|permitted|authori[sz]ed))|(fail|reject|not (allowed|permitted|authori[sz]ed)).{0,40}\\bSPF\\b|openspf",
+    source = "texts of many receivers that code it 5.7.1", date = "2026-11", grade = "cited" }
+  define { class = "ptr", fault = "configuration", codes = { 421, 450, 451, 550, 554 },
+    text = "cannot find your (reverse )?hostname|(no|missing|without|invalid|regarding) (a )?(reverse DNS|rDNS|PTR)|reverse DNS (lookup )?(fail|record)",
+    source = "Postfix reject_unknown_client_hostname, and others", date = "2026-11", grade = "cited" }
+  define { class = "helo", fault = "configuration", codes = { 450, 501, 504, 550, 554 }, text = "\\b(HELO|EHLO)\\b.{0,30}(reject|invalid|must|need)",
+    source = "Postfix reject_*_helo_hostname, and others", date = "2026-11", grade = "cited" }
+  define { class = "sender_unverified", fault = "configuration", codes = { 450, 550, 553 }, text = "sender verify failed|verification failed for <|sender callout",
+    source = "Exim, sender verification", date = "2026-11", grade = "cited" }
+
   -- ---- identity: our standing with them
 
   define { class = "rate", fault = "identity", status = { "7.28" }, permanent = false, wait = HOUR, source = GOOGLE_RULES, date = "2026-11",
@@ -94,7 +109,17 @@ return function(define)
     text = "temporarily deferred|rate limit|too many (messages|connections)|OFR005_104|RL0000", permanent = false, wait = 30 * MINUTE,
     source = "KumoMTA assets/community/shaping.toml", date = "2026-11", grade = "second-hand" }
 
+  define { class = "blocked", fault = "identity", codes = { 421, 550, 554 }, text = "poor reputation|access to this mail system has been rejected|permanently deferred",
+    permanent = false, wait = 6 * HOUR, source = "texts of Cisco ESA (sender groups) and Yahoo", date = "2026-11", grade = "cited" }
+  define { class = "connections", fault = "identity", codes = { 421, 450, 451 }, text = "(concurrent|simultaneous).{0,30}connections|per-source limit", permanent = false,
+    wait = 5 * MINUTE, source = "Exchange Server, receive connectors; and others", date = "2026-11", grade = "cited" }
+
   -- ---- the recipient, where the code alone would say something else
+
+  define { class = "mailbox_unknown", fault = "recipient", codes = { 550, 554 }, text = "does ?n.t have an? .{0,40}account|this mailbox is disabled", permanent = true,
+    source = YAHOO, date = "2026-11", grade = "cited" }
+  define { class = "mailbox_unknown", fault = "recipient", status = { "4.1" }, codes = { 550 }, text = "recipient address rejected: access denied", permanent = true,
+    source = "learn.microsoft.com non-delivery reports in Exchange Online: directory based edge blocking", date = "2026-11", grade = "vendor" }
 
   define { class = "mailbox_rate", fault = "recipient", status = { "2.1" }, text = "receiving mail (too quickly|at a rate)", permanent = false,
     wait = HOUR, source = GOOGLE_SMTP, date = "2026-11", grade = "vendor" }
@@ -116,6 +141,8 @@ return function(define)
     permanent = true, source = "texts of many receivers", date = "2026-11", grade = "cited" }
   define { class = "virus", fault = "content", codes = { 550, 552, 554 }, text = "virus|malware|infected", permanent = true,
     source = "texts of many receivers", date = "2026-11", grade = "cited" }
+  define { class = "attachment", fault = "content", codes = { 550, 552, 554 }, text = "potential security issue|(attachment|file).{0,40}(not allowed|blocked|prohibited|rejected)",
+    permanent = true, source = "Google Help, answer 6590; and others", date = "2026-11", grade = "vendor" }
   define { class = "form", fault = "content", status = { "6.0", "7.7" }, codes = { 550, 554 }, permanent = true, source = "RFC 3463", date = "2026-11",
     grade = "vendor" }
 end
