@@ -61,9 +61,11 @@ def refused(g, *words):
 GATES = ("--test", "--replay", "1h")
 BAD = {
     "syntax": ((ROUTE, "    local local who ="), (78, "check")),
-    "a field that is none, seen by a story": (("because = ", "becuase = "), (1, "test")),
-    "a loop, seen by a story": ((ROUTE, "    while true do end\n" + ROUTE), (1, "test")),
-    "a fault where no story looks": ((ROUTE, '    if #recipient.local_part > 6 then return route.sent{} end\n' + ROUTE), (1, "replay")),
+    "a field that is none": (("because = ", "becuase = "), (78, "check")),
+    "a loop": ((ROUTE, "    while true do end\n" + ROUTE), (78, "check")),
+    "a field that is none, seen by a story": ((ROUTE, '    if recipient.domain == "d.example" then return route.hold{ becuase = "?" } end\n' + ROUTE), (1, "test")),
+    "a loop, seen by a story": ((ROUTE, '    while recipient.domain == "d.example" do end\n' + ROUTE), (1, "test")),
+    "a fault where no story looks": ((ROUTE, '    if #recipient.local_part > 7 then return route.sent{} end\n' + ROUTE), (1, "replay")),
     "an endless loop where no story looks": ((ROUTE, '    while recipient.local_part:find("^xxxxxxx") do end\n' + ROUTE), (1, "replay")),
     "slow": ((ROUTE, "    local n = 0 for i = 1, 1100000 do n = n + i % 7 end\n" + ROUTE), (1, "replay")),
     "memory": ((ROUTE, '    kept[#kept + 1] = ("x"):rep(700000) .. recipient.address\n' + ROUTE), (1, "replay")),
@@ -129,7 +131,7 @@ def test_promoted(busy, word):
 
 
 WORSE = {
-    "faults": (ROUTE, "    error('broken')\n" + ROUTE),
+    "faults": (ROUTE, "    if recipient.domain == 'b.example' then error('broken') end\n" + ROUTE),
     "bounces": (ROUTE, "    if true then return route.fail('550 5.1.1 no', 'by mistake') end\n" + ROUTE),
     "drops": (ROUTE, "    if true then return route.discard('by mistake') end\n" + ROUTE),
     "refuses": (ACCEPT, 'return answer.reject("550 5.7.1 no") end'),
