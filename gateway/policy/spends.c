@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "policy/spends.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 // The order in which they are asked for, the same for everybody: short windows first, which are full most often.
@@ -8,6 +9,11 @@ static int by_window(const void *a, const void *b) {
     const struct spend *x = a, *y = b;
     if (x->window_s != y->window_s) return x->window_s < y->window_s ? -1 : 1;
     return bytes_compare(x->key, y->key);
+}
+
+struct bytes spend_account(const struct spend *s, char out[SPEND_ACCOUNT_MAX]) {
+    int len = snprintf(out, SPEND_ACCOUNT_MAX, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
+    return bytes_range(out, (size_t)len);
 }
 
 static void unite(struct arena *arena, struct spend *into, const struct spend *s) {
@@ -31,7 +37,8 @@ const struct spend *spends_make(struct arena *arena, const struct spend *given, 
         }
         s.key = arena_copy(arena, s.key);
         s.exhausted_by = arena_copy(arena, s.exhausted_by);
-        s.account = arena_format(arena, "%.*s/%u", BYTES_FMT(s.key), s.window_s);
+        char account[SPEND_ACCOUNT_MAX];
+        s.account = arena_copy(arena, spend_account(&s, account));
         spends[made++] = s;
     }
     *count = made;

@@ -11,5 +11,8 @@
 // becomes the stricter of the two. *count: of those given, then of those that there are.
 const struct spend *spends_make(struct arena *arena, const struct spend *given, size_t *count);
 
+// The name of its account, "KEY/SECONDS", in out.
+struct bytes spend_account(const struct spend *s, char out[SPEND_ACCOUNT_MAX]);
+
 // Writes "spend":[{"key":...,"window_s":...,"cap":...,"per":...},...]; nothing for none.
 void spends_put(struct jsonl *j, const struct spend *spends, size_t count);

@@ -30,13 +30,7 @@ static void tell(const struct admission *a, const struct refusal *r) {
     jsonl_text(j, "session", a->of.session);
     jsonl_text(j, "sender", a->of.sender);
     jsonl_text(j, "user", a->of.user);
-    jsonl_open(j, "limit", '{');
-    jsonl_text(j, "key", r->spend->key);
-    jsonl_int(j, "window_s", r->spend->window_s);
-    jsonl_int(j, "cap", (int64_t)r->spend->cap);
-    jsonl_int(j, "used", (int64_t)r->used);
-    jsonl_time(j, "until", r->until_ms);
-    jsonl_close(j, '}');
+    ledger_put_refusal(j, r->spend, r->used, r->until_ms);
     jsonl_text(j, "policy", a->origin.version);
     jsonl_text(j, "where", a->origin.where);
     jsonl_text(j, "because", a->origin.because);

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "net/conn.h"
 #include "net/listener.h"
+#include "policy/spends.h"
 #include "relay/asker.h"
 #include "relay/canary.h"
 #include "relay/explain_control.h"
@@ -305,8 +306,8 @@ static void count_limit(struct asker *a, const struct json *request) {
     bool window = !json_get(request, "window_s") || json_int(json_get(request, "window_s"), &window_s);
     if (!window || window_s < 1 || window_s > 31 * 86400)
         return asker_error(a, EX_USAGE, "window_s: seconds from 1 to 31 days are expected");
-    snprintf(account, sizeof account, "%.*s/%d", BYTES_FMT(key), (int)window_s);
-    ledger_count(asker_gateway(a), bytes_of(account), (uint64_t)n);
+    struct spend spend = {.key = key, .window_s = (uint32_t)window_s};
+    ledger_count(asker_gateway(a), spend_account(&spend, account), (uint64_t)n);
     plain_done(a);
 }
 

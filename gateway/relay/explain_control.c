@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/explain_control.h"
 
+#include "policy/spends.h"
 #include "relay/explain.h"
 #include "relay/explain_past.h"
 #include "relay/lane.h"
@@ -75,12 +76,10 @@ static void look_there(struct gateway *g, struct look *look, void (*fn)(struct w
 
 static bool see_limit(void *arg, const struct spend *s, uint64_t n, struct limit_state *out) {
     struct explain_job *job = arg;
-    struct buf name = {0};
-    buf_format(&name, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
-    struct look look = {.spend = s, .n = n, .key = buf_bytes(&name)};
+    char name[SPEND_ACCOUNT_MAX];
+    struct look look = {.spend = s, .n = n, .key = spend_account(s, name)};
     look_there(job->gateway, &look, look_at_limit);
     *out = look.limit;
-    buf_release(&name);
     return true;
 }
 

@@ -2,13 +2,13 @@
 #include "relay/lab_ledger.h"
 
 #include "base/map.h"
+#include "policy/spends.h"
 #include "relay/account.h"
 
 #include <stdlib.h>
 
 struct lab_ledger {
     struct map accounts; // by "KEY/SECONDS"
-    struct buf name;
 };
 
 struct lab_ledger *lab_ledger_new(void) {
@@ -30,18 +30,17 @@ void lab_ledger_free(struct lab_ledger **at) {
     *at = NULL;
     if (!l) return;
     clear(l);
-    buf_release(&l->name);
     free(l);
 }
 
 static struct account *account_at(struct lab_ledger *l, const struct spend *s, int64_t now_ms) {
-    buf_reset(&l->name);
-    buf_format(&l->name, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
-    struct account *a = map_get(&l->accounts, buf_bytes(&l->name));
+    char text[SPEND_ACCOUNT_MAX];
+    struct bytes name = spend_account(s, text);
+    struct account *a = map_get(&l->accounts, name);
     if (!a) {
         a = must_alloc(sizeof *a);
         account_init(a, s->window_s, now_ms);
-        map_put(&l->accounts, buf_bytes(&l->name), a);
+        map_put(&l->accounts, name, a);
     }
     account_turn(a, now_ms);
     return a;

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/map.h"
+#include "policy/spends.h"
 #include "relay/account.h"
 #include "relay/grant.h"
 #include "relay/waiters.h"
@@ -344,8 +345,7 @@ uint64_t ledger_used(struct ledger *l, struct bytes account) {
 
 void ledger_look(struct ledger *l, const struct spend *s, uint64_t n, struct limit_state *out) {
     char name[SPEND_ACCOUNT_MAX];
-    int len = snprintf(name, sizeof name, "%.*s/%u", BYTES_FMT(s->key), s->window_s);
-    struct entry *e = entry_get(l, bytes_range(name, (size_t)len));
+    struct entry *e = entry_get(l, spend_account(s, name));
     int64_t now = now_ms(l);
     turn(e, now);
     timer_set(e->timer, 1); // as in ledger_used
@@ -358,53 +358,54 @@ void ledger_look(struct ledger *l, const struct spend *s, uint64_t n, struct lim
                                 .full_until_ms = a->full_until_ms};
 }
 
-struct exhausting {
-    int64_t until_ms;
+// What an account hears without being asked for a grant.
+struct news {
+    uint64_t count;       // so many more
+    int64_t full_until_ms; // where count is 0
     char account[SPEND_ACCOUNT_MAX];
 };
 
-static void fill_there(struct worker *w, void *arg) {
-    struct exhausting *x = arg;
-    struct entry *e = entry_get(w->ledger, bytes_of(x->account));
+static void hear_news(struct worker *w, void *arg) {
+    struct news *news = arg;
+    struct entry *e = entry_get(w->ledger, bytes_of(news->account));
     e->touched_ms = now_ms(w->ledger);
     turn(e, e->touched_ms);
-    account_fill(&e->account, x->until_ms);
+    if (news->count) {
+        account_hold(&e->account, news->count);
+        account_spend(&e->account, news->count);
+    } else {
+        account_fill(&e->account, news->full_until_ms);
+    }
     e->carry = account_is_durable(&e->account);
-    free(x);
+    free(news);
     serve(e);
+}
+
+static void send_news(struct gateway *g, struct bytes account, struct news what) {
+    struct news *news = must_alloc(sizeof *news);
+    bug_if(account.len >= sizeof news->account);
+    *news = what;
+    memcpy(news->account, account.at, account.len);
+    worker_post(gateway_worker_of_lane(g, account), hear_news, news);
 }
 
 void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms) {
-    struct exhausting *x = must_alloc(sizeof *x);
-    bug_if(account.len >= sizeof x->account);
-    x->until_ms = until_ms;
-    memcpy(x->account, account.at, account.len);
-    worker_post(gateway_worker_of_lane(g, account), fill_there, x);
-}
-
-struct counting {
-    uint64_t n;
-    char account[SPEND_ACCOUNT_MAX + 1];
-};
-
-static void count_there(struct worker *w, void *arg) {
-    struct counting *c = arg;
-    struct entry *e = entry_get(w->ledger, bytes_of(c->account));
-    e->touched_ms = now_ms(w->ledger);
-    turn(e, e->touched_ms);
-    account_hold(&e->account, c->n);
-    account_spend(&e->account, c->n);
-    e->carry = account_is_durable(&e->account);
-    serve(e);
-    free(c);
+    send_news(g, account, (struct news){.full_until_ms = until_ms});
 }
 
 void ledger_count(struct gateway *g, struct bytes account, uint64_t n) {
-    struct counting *c = must_alloc(sizeof *c);
-    bug_if(account.len >= sizeof c->account);
-    c->n = n;
-    memcpy(c->account, account.at, account.len);
-    worker_post(gateway_worker_of_lane(g, account), count_there, c);
+    bug_if(n == 0);
+    send_news(g, account, (struct news){.count = n});
+}
+
+void ledger_put_refusal(struct jsonl *j, const struct spend *s, uint64_t used, int64_t until_ms) {
+    jsonl_open(j, "limit", '{');
+    jsonl_text(j, "key", s->key);
+    jsonl_int(j, "window_s", s->window_s);
+    jsonl_int(j, "cap", (int64_t)s->cap);
+    jsonl_int(j, "used", (int64_t)used);
+    jsonl_time(j, "until", until_ms);
+    jsonl_close(j, '}');
 }
 
 // ---- those who wait in the store

@@ -39,6 +39,9 @@ void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms);
 // lose the last few.
 void ledger_count(struct gateway *g, struct bytes account, uint64_t n);
 
+// Writes "limit":{"key","window_s","cap","used","until"}: what an event says of a limit without room. Any thread.
+void ledger_put_refusal(struct jsonl *j, const struct spend *s, uint64_t used, int64_t until_ms);
+
 // Any thread: this recipient waits in the store under a place of waiters_place.
 void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n);
 

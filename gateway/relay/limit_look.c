@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "relay/limit_look.h"
 
+#include "policy/spends.h"
 #include "relay/ledger.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct limit_look {
@@ -35,8 +35,7 @@ bool limit_look_used(void *worker, const struct spend *spend, uint64_t *used, vo
                      struct limit_look **look) {
     struct limit_look *l = must_alloc(sizeof *l);
     l->home = worker;
-    int len = snprintf(l->text, sizeof l->text, "%.*s/%u", BYTES_FMT(spend->key), spend->window_s);
-    l->account = bytes_range(l->text, (size_t)len);
+    l->account = spend_account(spend, l->text);
     l->there = gateway_worker_of_lane(l->home->gateway, l->account);
     if (l->there == l->home) {
         *used = ledger_used(l->home->ledger, l->account);

@@ -89,16 +89,6 @@ static void put_suppress(struct jsonl *j, const struct suppression *s) {
     jsonl_close(j, '}');
 }
 
-static void put_limit(struct jsonl *j, const struct soonest *l) {
-    jsonl_open(j, "limit", '{');
-    jsonl_text(j, "key", l->spend->key);
-    jsonl_int(j, "window_s", l->spend->window_s);
-    jsonl_int(j, "cap", (int64_t)l->spend->cap);
-    jsonl_int(j, "used", (int64_t)l->used);
-    jsonl_time(j, "until", l->until_ms);
-    jsonl_close(j, '}');
-}
-
 // With the first outcome of recipient 0: as long as it has none the message is there to ask.
 static bool carries_transaction(const struct job_recipient *r) { return r->record.n == 0 && !r->record.last_ms; }
 
@@ -125,7 +115,7 @@ static void tell(struct writing *w, const struct job_recipient *r, struct change
         jsonl_text(&j, "identity", st->plan->identity.name);
         jsonl_text(&j, "lane", st->plan->lane);
     }
-    if (st->limited) put_limit(&j, st->limited);
+    if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
     if (st->result) put_result(&j, st);
     if (st->attempt) {
         jsonl_textz(&j, "tls", st->attempt->tls);
@@ -166,7 +156,7 @@ static struct bytes decision_json(struct writing *w, const struct story *st) {
     struct buf out = {0};
     struct jsonl j = jsonl_begin(&out);
     if (st->plan) jsonl_raw(&j, "plan", st->plan->json);
-    if (st->limited) put_limit(&j, st->limited);
+    if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
     jsonl_text(&j, "policy", st->policy);
     jsonl_text(&j, "where", st->where);
     jsonl_text(&j, "because", st->because);
