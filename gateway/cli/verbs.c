@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/verbs.h"
 
+#include "cli/families.h"
+
 #include <sysexits.h>
 
 static const struct option_row tool_rows[] = {
@@ -109,64 +111,6 @@ static const struct option_row send_rows[] = {
     {0},
 };
 
-static const struct option_row filter_rows[] = {
-    {"id", 'i', OPTION_TEXT, "ID", "this message", true},
-    {"sender", 'f', OPTION_TEXT, "PATTERN", "envelope sender: an address, @domain, or with * as wildcard",
-     false},
-    {"recipient", 't', OPTION_TEXT, "PATTERN", "recipient, in the same way", false},
-    {"domain", 'd', OPTION_TEXT, "DOMAIN", "domain of the recipient", false},
-    {"identity", 0, OPTION_TEXT, "NAME", "identity chosen by the last decision", false},
-    {"lane", 'l', OPTION_TEXT, "LANE", "lane in which it waits, or was tried last: its whole key", false},
-    {"state", 's', OPTION_CHOICE, "due|parked|held", "state of the recipient", false},
-    {"older-than", 'o', OPTION_DURATION, "TIME", "received longer ago than this: 90s, 30m, 2h, 5d", false},
-    {"tag", 0, OPTION_PAIR, "KEY=VALUE", "tag the policy gave the message", true},
-    {0},
-};
-
-static const struct option_row list_rows[] = {
-    {"limit", 'n', OPTION_NUMBER, "N", "print no more than this; 0: all [100]", false},
-    {"count", 0, OPTION_FLAG, NULL, "only say how many there are", false},
-    {0},
-};
-
-static const struct option_row change_rows[] = {
-    {"yes", 'y', OPTION_FLAG, NULL, "do not ask", false},
-    {"all", 0, OPTION_FLAG, NULL, "the whole queue: needed where no filter and no ID is given", false},
-    {0},
-};
-
-#define SCOPES "all, stream:NAME or identity:NAME"
-static const struct option_row entry_rows[] = {
-    {"scope", 's', OPTION_TEXT, "SCOPE", "whose mail it stops: " SCOPES " [all]", false},
-    {"reason", 'r', OPTION_TEXT, "TEXT", "why, for people: shown to the sender's side and in events", false},
-    {"expires", 'e', OPTION_DURATION, "TIME", "ends by itself after so long: 12h, 90d [never]", false},
-    {0},
-};
-
-static const struct option_row remove_rows[] = {
-    {"scope", 's', OPTION_TEXT, "SCOPE", "only this one: " SCOPES " [every scope]", false},
-    {0},
-};
-
-static const struct option_row entries_rows[] = {
-    {"address", 'a', OPTION_TEXT, "PATTERN", "an address, @domain, or with * as wildcard", false},
-    {"domain", 'd', OPTION_TEXT, "DOMAIN", "addresses of this domain, itself included; * as wildcard", false},
-    {"scope", 's', OPTION_TEXT, "PATTERN", "of this scope; * as wildcard: 'stream:*'", false},
-    {"reason", 'r', OPTION_TEXT, "PATTERN", "with this reason; * as wildcard", false},
-    {0},
-};
-
-static const struct option_row format_rows[] = {
-    {"format", 'F', OPTION_CHOICE, "csv|jsonl", "the form of the lines [what the file looks like; csv]", false},
-    {0},
-};
-
-static const struct option_row export_rows[] = {
-    {"format", 'F', OPTION_CHOICE, "csv|jsonl", "the form of the lines [csv]", false},
-    {"output", 'o', OPTION_FILE, "FILE", "write it there [stdout]", false},
-    {0},
-};
-
 static const struct option_row limit_rows[] = {
     {"count", 'n', OPTION_NUMBER, "N", "add so much to each KEY instead of listing", false},
     {"window", 'w', OPTION_DURATION, "TIME", "of the window it is added to: 1h, 1d [1d]", false},
@@ -202,15 +146,8 @@ static const struct option_row doctor_rows[] = {
     {0},
 };
 
-static const struct option_row key_rows[] = {
-    {"domain", 'd', OPTION_TEXT, "DOMAIN", "the domain that it signs for", false},
-    {"selector", 's', OPTION_TEXT, "NAME", "its name in DNS: NAME._domainkey.DOMAIN", false},
-    {0},
-};
-
-static const struct option_row key_new_rows[] = {
-    {"output", 'o', OPTION_FILE, "FILE", "where the private key goes; an existing file is left alone", false},
-    {"kind", 'k', OPTION_CHOICE, "rsa2048|rsa4096|ed25519", "not all receivers verify ed25519: give a domain an RSA key beside it [rsa2048]", false},
+static const struct option_row top_rows[] = {
+    {"once", '1', OPTION_FLAG, NULL, "print one picture and stop", false},
     {0},
 };
 
@@ -228,23 +165,13 @@ static const struct option_row *const replay_options[] = {replay_rows, NULL};
 static const struct option_row *const reload_options[] = {reload_rows, NULL};
 static const struct option_row *const explain_options[] = {explain_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
-static const struct option_row *const list_options[] = {filter_rows, list_rows, NULL};
-static const struct option_row *const change_options[] = {filter_rows, change_rows, NULL};
-static const struct option_row *const add_options[] = {entry_rows, NULL};
-static const struct option_row *const remove_options[] = {remove_rows, NULL};
-static const struct option_row *const entries_options[] = {entries_rows, list_rows, NULL};
-static const struct option_row *const import_options[] = {format_rows, entry_rows, NULL};
-static const struct option_row *const export_options[] = {export_rows, entries_rows, NULL};
 static const struct option_row *const limit_options[] = {limit_rows, NULL};
 static const struct option_row *const log_options[] = {log_rows, NULL};
 static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
-
 static const struct option_row *const doctor_options[] = {doctor_rows, NULL};
-static const struct option_row *const key_options[] = {key_rows, NULL};
-static const struct option_row *const key_new_options[] = {key_rows, key_new_rows, NULL};
+static const struct option_row *const top_options[] = {top_rows, NULL};
 static const struct option_row *const help_options[] = {help_rows, NULL};
 
-static const int exits_control[] = {EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_run[] = {EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_check[] = {EX_DATAERR, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_explain[] = {EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_CONFIG, 0};
@@ -255,215 +182,8 @@ static const int exits_reload[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
 static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
-static const int exits_key[] = {EX_DATAERR, EX_NOINPUT, EX_CANTCREAT, 0};
 static const int exits_help[] = {EX_CANTCREAT, 0};
 static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
-
-#define CHANGE(name_, summary_, about_, example_)                                                            \
-    {                                                                                                        \
-        .name = name_, .summary = summary_, .arguments = "[ID...]", .most = -1, .options = change_options,   \
-        .run = verb_queue_change, .about = about_ CHANGE_ABOUT, .examples = example_, .exits = exits_control \
-    }
-#define CHANGE_ABOUT                                                                                         \
-    "\n\nIt says how many recipients it would touch and asks; without a terminal it needs --yes, and "       \
-    "otherwise stops "                                                                                       \
-    "with exit code 64 and the number. All filters that are given must hold. The change is on disk when "    \
-    "the verb ends."
-
-static const struct verb queue_verbs[] = {
-    {.name = "list",
-     .summary = "what waits, one line a recipient",
-     .arguments = "",
-     .options = list_options,
-     .run = verb_queue_list,
-     .about = "Lists recipients that wait, oldest message first. All filters that are given must hold.",
-     .examples = "  tidegate queue list --domain example.net --older-than 2h\n"
-                 "  tidegate queue list --state held --json --limit 0\n"
-                 "  tidegate queue list --identity acme --count",
-     .exits = exits_control},
-    {.name = "show",
-     .summary = "all that is known of one message",
-     .arguments = "ID",
-     .least = 1,
-     .most = 1,
-     .run = verb_queue_show,
-     .about = "Prints the message's envelope and header, each recipient that still waits with its last "
-              "outcome, and the journal: every "
-              "decision, with its reason and the version of the policy that made it.",
-     .examples = "  tidegate queue show 0065a4f81c008003",
-     .exits = (const int[]){EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0}},
-    CHANGE("hold", "stop delivering them until they are released",
-           "Held recipients stay in the queue and are not tried; their time of "
-           "expiry goes on.",
-           "  tidegate queue hold --sender @news.example.org\n  tidegate queue hold 0065a4f81c008003 --yes"),
-    CHANGE("release", "end a hold: try them now", "",
-           "  tidegate queue release --state held --domain example.net"),
-    CHANGE("retry", "try them now, whatever time they were given",
-           "The `route` hook is asked again at once. Held ones stay held.",
-           "  tidegate queue retry --domain example.net"),
-    CHANGE("bounce", "give up on them: report to the sender",
-           "Each sender gets one report (RFC 3464); a null sender never does.",
-           "  tidegate queue bounce --recipient nobody@example.net --yes"),
-    CHANGE("delete", "drop them without a word to anyone", "",
-           "  tidegate queue delete --sender '*@spam.example' --older-than 1d"),
-    {0},
-};
-
-static const struct option_row top_rows[] = {
-    {"once", '1', OPTION_FLAG, NULL, "print one picture and stop", false},
-    {0},
-};
-static const struct option_row *const top_options[] = {top_rows, NULL};
-
-static const struct option_row which_rows[] = {
-    {"identity", 'i', OPTION_TEXT, "NAME", "all lanes of this identity", false},
-    {"domain", 'd', OPTION_TEXT, "DOMAIN", "all lanes to this domain of recipients, or this relay host", false},
-    {0},
-};
-static const struct option_row pause_rows[] = {
-    {"for", 'f', OPTION_DURATION, "TIME", "ends by itself after so long: 30m, 2h [until `lane resume`]", false},
-    {"because", 'b', OPTION_TEXT, "TEXT", "why, for people: shown in lists and events", false},
-    {0},
-};
-static const struct option_row *const pause_options[] = {which_rows, pause_rows, NULL};
-static const struct option_row *const resume_options[] = {which_rows, NULL};
-
-static const struct verb lane_verbs[] = {
-    {.name = "list",
-     .summary = "the lanes in use, one a line, and what is paused",
-     .arguments = "",
-     .run = verb_lane_list,
-     .about = "IN MEMORY is how many recipients stand in line, PARKED whether more wait in the store. STATE: open; resting until ENDS; "
-              "probing: one connection tries whether it works again; narrow: fewer connections than planned; a rate: no faster than that; "
-              "paused. WHY is what an operator or the policy said, and what the peer said.",
-     .examples = "  tidegate lane list\n  tidegate queue list --lane KEY",
-     .exits = exits_control},
-    {.name = "show",
-     .summary = "all that is known of a lane: what holds it back, and who waits",
-     .arguments = "LANE",
-     .least = 1,
-     .most = 1,
-     .run = verb_lane_show,
-     .about = "LANE is a lane's key, or a part of some. Below it stand those whose turn it is, class by class, with how many of each wait in "
-              "memory; PARKED says whether more of them wait in the store. Exit code 1 where there is none.",
-     .examples = "  tidegate lane show example.net",
-     .exits = (const int[]){1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0}},
-    {.name = "pause",
-     .summary = "send nothing there for a while",
-     .arguments = "[LANE]",
-     .most = 1,
-     .options = pause_options,
-     .run = verb_lane_change,
-     .about = "Messages under way are finished; what else there is waits in the queue, with no attempt counted, until it is resumed or "
-              "expires. A plan with an alternative (route.first) takes that meanwhile. It holds for lanes that come up later, and over restarts.",
-     .examples = "  tidegate lane pause --domain example.net --for 2h --because 'their server moves'\n"
-                 "  tidegate lane pause --identity acme",
-     .exits = exits_control},
-    {.name = "resume",
-     .summary = "end a pause, and whatever else holds it back",
-     .arguments = "[LANE]",
-     .most = 1,
-     .options = resume_options,
-     .run = verb_lane_change,
-     .about = "Takes back the pause of the same name, and ends rests, narrowness and slower rates of the lanes it names: they try now.",
-     .examples = "  tidegate lane resume --domain example.net",
-     .exits = exits_control},
-    {0},
-};
-
-static const int exits_has[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
-static const int exits_import[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
-static const int exits_export[] = {EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
-
-static const struct verb suppression_verbs[] = {
-    {.name = "add",
-     .summary = "from now on nobody writes to these",
-     .arguments = "ADDRESS...",
-     .least = 1,
-     .most = -1,
-     .options = add_options,
-     .run = verb_suppression_change,
-     .about = "Puts addresses on the list; @example.net stands for everybody there. An entry that is there already is replaced. It is on "
-              "disk when the verb ends, and counts for what is queued too: a policy asks the list before every attempt.",
-     .examples = "  tidegate suppression add bob@example.net --reason 'asked by phone'\n"
-                 "  tidegate suppression add @example.net --scope stream:news --expires 90d",
-     .exits = exits_control},
-    {.name = "remove",
-     .summary = "take addresses off the list",
-     .arguments = "ADDRESS...",
-     .least = 1,
-     .most = -1,
-     .options = remove_options,
-     .run = verb_suppression_change,
-     .about = "Says how many entries went. Mail that was refused meanwhile does not come back.",
-     .examples = "  tidegate suppression remove bob@example.net\n"
-                 "  tidegate suppression remove bob@example.net --scope stream:news",
-     .exits = exits_control},
-    {.name = "has",
-     .summary = "is this address on the list, and why?",
-     .arguments = "ADDRESS",
-     .least = 1,
-     .most = 1,
-     .run = verb_suppression_has,
-     .about = "Prints every entry in force for the address or its domain; exit code 1 where there is none.",
-     .examples = "  tidegate suppression has bob@example.net",
-     .exits = exits_has},
-    {.name = "list",
-     .summary = "what is on the list",
-     .arguments = "",
-     .options = entries_options,
-     .run = verb_suppression_list,
-     .about = "Lists entries in force, in the order of addresses. All filters that are given must hold.",
-     .examples = "  tidegate suppression list --domain example.net\n"
-                 "  tidegate suppression list --scope 'stream:*' --reason 'bounced:*' --count",
-     .exits = exits_control},
-    {.name = "import",
-     .summary = "put a whole file on the list",
-     .arguments = "FILE",
-     .least = 1,
-     .most = 1,
-     .options = import_options,
-     .run = verb_suppression_import,
-     .about = "FILE (- is stdin) has an entry a line: CSV of address, scope, reason, until, source, added, of which all but the address may be "
-              "missing, or whose first line names the columns; or JSON objects with these members. Options stand in for what a line does "
-              "not say.\n\nMalformed lines are listed with their number and left out; the import goes on, and ends with exit code 65.",
-     .examples = "  tidegate suppression import bounces.csv --reason 'bounced at the old system'\n"
-                 "  tidegate suppression import unsubscribed.jsonl --scope stream:news\n"
-                 "  tidegate suppression export | ssh other tidegate suppression import -",
-     .exits = exits_import},
-    {.name = "export",
-     .summary = "the whole list, for a file or another gateway",
-     .arguments = "",
-     .options = export_options,
-     .run = verb_suppression_export,
-     .about = "Writes the entries in force, or those that the filters leave; `import` reads it again.",
-     .examples = "  tidegate suppression export > list.csv\n"
-                 "  tidegate suppression export --format jsonl --domain example.net",
-     .exits = exits_export},
-    {0},
-};
-
-static const struct verb key_verbs[] = {
-    {.name = "new",
-     .summary = "make a key and print its record",
-     .arguments = "",
-     .options = key_new_options,
-     .run = verb_key_new,
-     .about = "Writes the private key, readable by the group of its folder, and prints the TXT record to publish on stdout.",
-     .examples = "  tidegate key new --domain example.org --selector s2026 --output /etc/tidegate/dkim/s2026.pem",
-     .exits = exits_key},
-    {.name = "show",
-     .summary = "print the record of a key that is there",
-     .arguments = "FILE",
-     .least = 1,
-     .most = 1,
-     .options = key_options,
-     .run = verb_key_show,
-     .about = "Prints the TXT record of the private key in FILE.",
-     .examples = "  tidegate key show --domain example.org --selector s2026 /etc/tidegate/dkim/s2026.pem",
-     .exits = exits_key},
-    {0},
-};
 
 static const struct verb table[] = {
     {.name = "run",
@@ -471,8 +191,7 @@ static const struct verb table[] = {
      .arguments = "",
      .options = run_options,
      .run = verb_run,
-     .about = "Starts the gateway and stays until it is told to stop. SIGTERM or SIGINT: finishes or gives "
-              "back what is under way, then "
+     .about = "Starts the gateway and stays until it is told to stop. SIGTERM or SIGINT: finishes or gives back what is under way, then "
               "ends; a second one ends at once. SIGHUP: as `tidegate reload`. SIGUSR1: opens the file of events anew, and nothing else, "
               "for whoever rotates it. Nothing that was acknowledged is ever lost by stopping.",
      .examples = "  tidegate run\n  tidegate run --conf /etc/tidegate/tidegate.lua",
@@ -577,9 +296,8 @@ static const struct verb table[] = {
      .arguments = "",
      .options = send_options,
      .run = verb_send,
-     .about = "Sends one message by SMTP and prints what the server said, and the id under which a Tidegate "
-              "queued it. Without --body and "
-              "--file, a text on stdin is the body; with a terminal there, a short text is made up.\n\n"
+     .about = "Sends one message by SMTP and prints what the server said, and the id under which a Tidegate queued it. Without --body "
+              "and --file, a text on stdin is the body; with a terminal there, a short text is made up.\n\n"
               "A header is made (Date, From, To, Subject, Message-ID) unless --file brings its own.",
      .examples = "  tidegate send --user demo --password demo --to someone@example.net\n"
                  "  tidegate send --server mx.example.net:25 --tls starttls --from a@example.org --to "
@@ -617,8 +335,7 @@ static const struct verb table[] = {
      .summary = "the ways out that have work just now: look, pause, resume",
      .arguments = "",
      .verbs = lane_verbs,
-     .about =
-         "A lane is one way out: an identity, a next hop, a demand for TLS. It rests after its peer could not be reached or pushed "
+     .about = "A lane is one way out: an identity, a next hop, a demand for TLS. It rests after its peer could not be reached or pushed "
          "back, goes on slower where the policy says so, and stops where you do.",
      .examples = "  tidegate lane list\n  tidegate lane pause --domain example.net --for 2h --because 'their server moves'",
      .exits = exits_control},
@@ -628,8 +345,7 @@ static const struct verb table[] = {
      .most = -1,
      .options = limit_options,
      .run = verb_limit,
-     .about =
-         "Lists the accounts of the ledger: one for each key and window that a plan's `spend` has named. USED counts what was sent "
+     .about = "Lists the accounts of the ledger: one for each key and window that a plan's `spend` has named. USED counts what was sent "
          "within the window and what is being sent now; CAP is the one asked for last. NEXT FREE is when some of it falls out of "
          "the window, ALL FREE when everything has. With KEYs, only theirs. Who waits for a limit is listed by `queue list --lane "
          "limit:KEY/SECONDS/CAP`. With --count nothing is listed: so much is added to KEY, for what no message of ours shows, such as a "
@@ -640,7 +356,7 @@ static const struct verb table[] = {
      .summary = "who must not be written to: look, add, import",
      .arguments = "",
      .verbs = suppression_verbs,
-     .about = "An entry is an address or a @domain, in a scope (" SCOPES "), with a reason and perhaps an end. The policy asks the list "
+     .about = "An entry is an address or a @domain, in a scope (" FAMILY_SCOPES "), with a reason and perhaps an end. The policy asks the list "
               "before every attempt (stdlib/README.md, suppression), and may add what bounced.",
      .examples = "  tidegate suppression add bob@example.net --reason 'asked by phone'\n"
                  "  tidegate suppression has bob@example.net\n  tidegate suppression import bounces.csv",
@@ -649,8 +365,7 @@ static const struct verb table[] = {
      .summary = "who we are for peers, and how our logins do",
      .arguments = "",
      .run = verb_identity,
-     .about =
-         "Lists the identities of the policy with the logins used since the start, and those of plans without an identity. STATE "
+     .about = "Lists the identities of the policy with the logins used since the start, and those of plans without an identity. STATE "
          "of a login by XOAUTH2: good; ending: the token is still good, but no new one is to be had; failing: there is none, and its "
          "lanes rest; expired, asking. ENDS is when the token ends (it is renewed at about 80 % of its life), REFRESHED when it "
          "came, LAST LOGIN when a peer took it. WHY is what was said where it does not work. --json also has sources, HELO names "
@@ -662,19 +377,17 @@ static const struct verb table[] = {
      .arguments = "",
      .options = reload_options,
      .run = verb_reload,
-     .about =
-         "All of it or nothing: a fault changes nothing and is printed with file and line. No connection is "
-         "dropped; what has begun "
-         "ends on the version it began on. Says which version runs now, what changed and how long it took.\n\n"
-         "With --test, --replay or --canary the scripts pass gates first, in this order: check (everything loads), test (the stories), replay "
-         "(what was decided of late, decided again). The first that refuses is named, and nothing was reloaded; what passed is what is "
-         "reloaded, or nothing.\n\n"
-         "With --canary the scripts are on trial: a share of new messages, by their id, has all its hooks from `sender` on answered by "
-         "them. They are taken back by themselves when they fail, refuse, defer or bounce more often than the policy in force does, "
-         "by more than --margin; and else are in force when the time is over. While on trial they end nothing for good: what they would "
-         "refuse is put off (451), what they would bounce or drop waits until the trial is over. A restart meanwhile runs the policy in "
-         "force. Configuration, users and certificates are not part of a trial.\n\n"
-         "Exit code 1: stories or replay refused; 78: the scripts or the configuration are wrong.",
+     .about = "All of it or nothing: a fault changes nothing and is printed with file and line. No connection is dropped; what has begun "
+              "ends on the version it began on. Says which version runs now, what changed and how long it took.\n\n"
+              "With --test, --replay or --canary the scripts pass gates first, in this order: check (everything loads), test (the "
+              "stories), replay (what was decided of late, decided again). The first that refuses is named, and nothing was reloaded; "
+              "what passed is what is reloaded, or nothing.\n\n"
+              "With --canary the scripts are on trial: a share of new messages, by their id, has all its hooks from `sender` on answered "
+              "by them. They are taken back by themselves when they fail, refuse, defer or bounce more often than the policy in force "
+              "does, by more than --margin; and else are in force when the time is over. While on trial they end nothing for good: what "
+              "they would refuse is put off (451), what they would bounce or drop waits until the trial is over. A restart meanwhile "
+              "runs the policy in force. Configuration, users and certificates are not part of a trial.\n\n"
+              "Exit code 1: stories or replay refused; 78: the scripts or the configuration are wrong.",
      .examples = "  tidegate reload\n"
                  "  tidegate reload --test --replay 1h --canary 5% --for 10m\n"
                  "  tidegate reload --replay 24h --fail-if 'fault > 0 or identity > 1%'\n"
@@ -684,9 +397,8 @@ static const struct verb table[] = {
      .summary = "go back to the scripts that ran before",
      .arguments = "",
      .run = verb_rollback,
-     .about = "The scripts of the version before take over again, from the store; the files in the scripts "
-              "folder are left alone, and the next "
-              "reload or start reads them again.",
+     .about = "The scripts of the version before take over again, from the store; the files in the scripts folder are left alone, and "
+              "the next reload or start reads them again.",
      .examples = "  tidegate rollback",
      .exits = exits_control},
     {.name = "drain",
@@ -721,10 +433,9 @@ static const struct verb table[] = {
      .most = 1,
      .options = passwd_options,
      .run = verb_passwd,
-     .about = "Asks for the password twice, or reads it from stdin where that is not a terminal, and writes "
-              "its yescrypt hash into the users "
-              "file. The user's other facts stay as they are unless --set gives new ones. The running "
-              "gateway sees it after `tidegate reload`.",
+     .about = "Asks for the password twice, or reads it from stdin where that is not a terminal, and writes its yescrypt hash into the "
+              "users file. The user's other facts stay as they are unless --set gives new ones. The running gateway sees it after "
+              "`tidegate reload`.",
      .examples = "  tidegate passwd ann --set from=*@example.org\n  echo secret | tidegate passwd printer "
                  "--set from=scans@example.org --set role=device\n"
                  "  tidegate passwd ann --lock",
@@ -762,8 +473,7 @@ const struct verb verbs_tool = {
     .arguments = "",
     .options = tool_options,
     .verbs = table,
-    .about = "`tidegate help VERB` has each verb's page, with examples and exit codes. The verbs that talk "
-             "to the running gateway find it "
-             "by the same configuration it runs with.",
+    .about = "`tidegate help VERB` has each verb's page, with examples and exit codes. The verbs that talk to the running gateway find "
+              "it by the same configuration it runs with.",
     .examples = "  tidegate run",
 };
