@@ -5,6 +5,8 @@ Each accepts mail for every domain and stores it in one Maildir. Each listens on
 maps what an address is like to it. A local part that begins with "nouser" gets 550 5.1.1, with "tempfail" 450 4.2.0 (not OpenSMTPD),
 at RCPT. `name` is the certificate's host name; all its certificates are good for that name and *.example.
 """
+import re
+
 from . import ground
 from .mail import Maildir
 from .sandbox import Sandbox, USERS
@@ -132,6 +134,29 @@ postlog unix-dgram n - n - 1 postlogd
 
     def log_path(self):
         return self.box.root / "var/log/postfix.log"
+
+
+class PostfixRelay(Postfix):
+    """Takes mail from loopback and relays it: `ways` maps a domain to (host, port) pairs, the first the way, the others what Postfix falls back on."""
+
+    def __init__(self, authority, ways):
+        self.ways = ways
+        super().__init__(authority)
+
+    def configure(self):
+        super().configure()
+        folder = self.box.root / "etc/postfix"
+        with open(folder / "main.cf", "a") as main:
+            main.write("virtual_mailbox_domains =\nsmtpd_relay_restrictions = permit_mynetworks, reject\ntransport_maps = texthash:/etc/postfix/ways\n")
+        with open(folder / "master.cf", "a") as master, open(folder / "ways", "w") as ways:
+            for i, (domain, (first, *others)) in enumerate(self.ways.items()):
+                ways.write(f"{domain} way{i}:[{first[0]}]:{first[1]}\n")
+                fallback = ",".join(f"[{host}]:{port}" for host, port in others)
+                master.write(f"way{i} unix - - n - - smtp" + (f" -o smtp_fallback_relay={fallback}" if fallback else "") + "\n")
+
+    def fates(self):
+        """What became of each recipient's last try: {address: "sent" | "bounced" | "deferred"}."""
+        return dict(re.findall(r"to=<(.*?)>, .*status=(\w+)", self.log()))
 
 
 class OpenSmtpd(Mta):

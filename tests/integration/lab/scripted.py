@@ -157,7 +157,7 @@ class _Session:
         self.left = False
         self.tls, self.user, self.helo, self.sender = None, None, None, None
         self.recipients, self.rcpt_lines, self.mail_line = [], [], None
-        self.transactions, self.lines = 0, []
+        self.transactions, self.lines, self.no_mail = 0, [], False
         self.began = time.monotonic()
         self.peer = connection.getpeername()
 
@@ -280,7 +280,9 @@ class _Session:
             self.recipients, self.rcpt_lines, self.mail_line = [], [], line
             self.sender = re.search(r"<(.*?)>", line).group(1)
             self.transactions += 1
-            self._do("mail", "250 2.1.0 ok", self.sender)
+            self.no_mail = self._do("mail", "250 2.1.0 ok", self.sender).startswith(("4", "5"))
+        elif verb == "RCPT" and self.no_mail:
+            self._act("503 5.5.1 MAIL first")
         elif verb == "RCPT":
             address = re.search(r"<(.*?)>", line).group(1)
             if self._do("rcpt", "250 2.1.5 ok", address).startswith("2"):
