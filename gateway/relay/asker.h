@@ -28,3 +28,13 @@ void asker_row(struct asker *a, struct bytes object);  // JSON object text; a fi
 struct jsonl *asker_done_begin(struct asker *a);
 void asker_done_end(struct asker *a);
 void asker_error(struct asker *a, int code, const char *format, ...) __attribute__((format(printf, 3, 4))); // code: sysexits.h
+
+// ---- for relay/control: all that are connected ------------------------------------------------------------------------------
+
+struct askers;
+
+// `request` gets each line; the asker is busy from then until the verb ends the request, which may free it.
+struct askers *askers_new(struct gateway *g, void (*request)(struct asker *a, struct bytes line));
+void askers_accept(struct askers *all, int fd); // a connection; closed at once where there are too many
+// No more requests: what was answered still arrives, and a verb that has something under way finds nobody listening.
+void askers_free(struct askers **all);

@@ -4,7 +4,6 @@
 #include "base/nearest.h"
 #include "base/utf8.h"
 #include "base/version.h"
-#include "net/conn.h"
 #include "net/listener.h"
 #include "policy/spends.h"
 #include "relay/asker.h"
@@ -22,107 +21,15 @@
 #include "relay/token.h"
 #include "relay/worker.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { REQUEST_MAX = 64 * 1024, UNSENT_MAX = 256 * 1024, ASKERS_MAX = 64, FAREWELL_MS = 2000 };
-
-struct asker {
-    struct control *control;
-    struct asker *before, *after;
-    struct conn *conn; // NULL: gone
-    bool busy;
-    struct buf line;
-    struct jsonl json;
-    void (*ready)(void *arg);
-    void *ready_arg;
-    // Of a request whose content follows as lines.
-    bool (*take)(void *arg, enum asker_said said, struct bytes line);
-    void *take_arg;
-    bool held_back, skipping; // the taker has enough for now; what is left of a line that was cut is passed over
-    struct buf content;       // what is being taken: the conn's own bytes may move
-};
-
 struct control {
-    struct gateway *gateway;
     struct listener *listener;
-    struct asker *askers;
-    size_t count;
-    bool closing; // gone with the last of its askers, whose verbs still have something under way
+    struct askers *askers;
 };
-
-static void next_request(struct asker *a);
-
-// ---- what verbs use ---------------------------------------------------------------------------------------------------------
-
-struct gateway *asker_gateway(struct asker *a) { return a->control->gateway; }
-bool asker_is_gone(const struct asker *a) { return !a->conn; }
-bool asker_is_full(const struct asker *a) { return a->conn && conn_unsent(a->conn) > UNSENT_MAX; }
-
-void asker_when_ready(struct asker *a, void (*ready)(void *arg), void *arg) {
-    a->ready = ready;
-    a->ready_arg = arg;
-}
-
-static void send_line(struct asker *a) {
-    if (a->conn) conn_write(a->conn, buf_bytes(&a->line));
-    buf_reset(&a->line);
-}
-
-void asker_row(struct asker *a, struct bytes object) {
-    a->json = jsonl_begin(&a->line);
-    jsonl_raw(&a->json, "row", bytes_trim(object));
-    jsonl_end(&a->json);
-    send_line(a);
-}
-
-static void drop_asker(struct asker *a) {
-    struct control *c = a->control;
-    if (a->before) a->before->after = a->after;
-    else c->askers = a->after;
-    if (a->after) a->after->before = a->before;
-    c->count--;
-    if (a->conn) conn_free(&a->conn);
-    buf_release(&a->line);
-    buf_release(&a->content);
-    free(a);
-    if (c->closing && !c->count) free(c);
-}
-
-static void end_request(struct asker *a) {
-    send_line(a);
-    a->busy = false;
-    if (a->conn) next_request(a);
-    else drop_asker(a);
-}
-
-struct jsonl *asker_done_begin(struct asker *a) {
-    a->json = jsonl_begin(&a->line);
-    jsonl_bool(&a->json, "done", true);
-    return &a->json;
-}
-
-void asker_done_end(struct asker *a) {
-    jsonl_end(&a->json);
-    end_request(a);
-}
-
-void asker_error(struct asker *a, int code, const char *format, ...) {
-    struct buf text = {0};
-    va_list args;
-    va_start(args, format);
-    buf_formatv(&text, format, args);
-    va_end(args);
-    a->json = jsonl_begin(&a->line);
-    jsonl_text(&a->json, "error", buf_bytes(&text));
-    jsonl_int(&a->json, "code", code);
-    jsonl_end(&a->json);
-    buf_release(&text);
-    end_request(a);
-}
 
 static void plain_done(struct asker *a) {
     asker_done_begin(a);
@@ -509,116 +416,17 @@ static void run_request(struct asker *a, struct bytes line) {
     json_free(&request);
 }
 
-static void next_request(struct asker *a) {
-    struct bytes input = conn_peek(a->conn);
-    ptrdiff_t eol = bytes_find(input, '\n');
-    if (a->busy || (eol < 0 && input.len < REQUEST_MAX)) return;
-    a->busy = true;
-    if (eol < 0) {
-        conn_take(a->conn, input.len);
-        return asker_error(a, EX_DATAERR, "a request is one line of at most %d bytes", REQUEST_MAX);
-    }
-    char *line = bytes_dupz(bytes_first(input, (size_t)eol));
-    conn_take(a->conn, (size_t)eol + 1);
-    run_request(a, bytes_of(line)); // may end and free the asker
-    free(line);
-}
-
-// ---- content that follows a request as lines --------------------------------------------------------------------------------
-
-static void end_lines(struct asker *a, enum asker_said said) {
-    bool (*take)(void *, enum asker_said, struct bytes) = a->take;
-    a->take = NULL;
-    take(a->take_arg, said, BYTES("")); // may end the request, and free the asker
-}
-
-// One line from `from` of what has come; false: that was the end, or there is no whole one, or the taker has enough.
-static bool take_line(struct asker *a, size_t *from, bool *last) {
-    struct bytes rest = bytes_skip(buf_bytes(&a->content), *from);
-    ptrdiff_t eol = bytes_find(rest, '\n');
-    if (eol < 0 && rest.len < ASKER_LINE_MAX) return false;
-    struct bytes line = bytes_first(rest, eol < 0 ? ASKER_LINE_MAX : (size_t)eol);
-    bool passed_over = a->skipping;
-    a->skipping = eol < 0;
-    *from += line.len + (eol >= 0);
-    if (passed_over) return true;
-    *last = bytes_equal(line, BYTES(".")) || bytes_equal(line, BYTES(".\r"));
-    if (*last) return false;
-    if (bytes_starts(line, BYTES("."))) line = bytes_skip(line, 1);
-    a->held_back = !a->take(a->take_arg, ASKER_LINE, bytes_first(line, ASKER_LINE_MAX));
-    return !a->held_back;
-}
-
-static void take_lines(struct asker *a) {
-    size_t from = 0;
-    bool last = false;
-    if (a->held_back) return;
-    buf_reset(&a->content);
-    buf_add(&a->content, conn_peek(a->conn));
-    while (take_line(a, &from, &last)) {}
-    conn_take(a->conn, from);
-    if (last) end_lines(a, ASKER_LAST);
-}
-
-void asker_lines(struct asker *a, bool (*take)(void *arg, enum asker_said said, struct bytes line), void *arg) {
-    a->take = take;
-    a->take_arg = arg;
-    a->held_back = a->skipping = false;
-    if (a->conn) take_lines(a);
-    else end_lines(a, ASKER_GONE);
-}
-
-void asker_more(struct asker *a) {
-    a->held_back = false;
-    if (a->take && a->conn) take_lines(a);
-}
-
-static void on_readable(void *arg) {
-    struct asker *a = arg;
-    if (a->take) take_lines(a);
-    else next_request(a);
-}
-
-static void call_ready(struct asker *a) {
-    void (*ready)(void *) = a->ready;
-    a->ready = NULL;
-    if (ready) ready(a->ready_arg);
-}
-
-static void on_drained(void *arg) { call_ready(arg); }
-
-static void on_closed(void *arg, enum conn_end how, const struct err *why) {
-    struct asker *a = arg;
-    (void)how;
-    (void)why;
-    conn_free(&a->conn);
-    if (!a->busy) return drop_asker(a);
-    if (a->take) end_lines(a, ASKER_GONE);
-    else call_ready(a);
-}
-
-static const struct conn_events asker_events = {.readable = on_readable, .drained = on_drained, .closed = on_closed};
+// ---- the socket ---------------------------------------------------------------------------------------------------------------------
 
 static void on_accepted(void *arg, int fd, const struct addr *peer) {
     struct control *c = arg;
     (void)peer;
-    if (c->count >= ASKERS_MAX) {
-        close(fd);
-        return;
-    }
-    struct asker *a = must_alloc(sizeof *a);
-    a->control = c;
-    a->after = c->askers;
-    if (c->askers) c->askers->before = a;
-    c->askers = a;
-    c->count++;
-    a->conn = conn_adopt(c->gateway->loop, fd, REQUEST_MAX + 1, &asker_events, a);
+    askers_accept(c->askers, fd);
 }
 
-struct control *control_new(struct gateway *g, int fd, struct err *err) {
-    (void)err;
+struct control *control_new(struct gateway *g, int fd) {
     struct control *c = must_alloc(sizeof *c);
-    c->gateway = g;
+    c->askers = askers_new(g, run_request);
     c->listener = listener_new(g->loop, fd, on_accepted, c);
     return c;
 }
@@ -627,14 +435,7 @@ void control_free(struct control **at) {
     struct control *c = *at;
     *at = NULL;
     if (!c) return;
-    if (c->listener) listener_free(&c->listener);
-    for (struct asker *a = c->askers, *after; a; a = after) {
-        after = a->after;
-        if (a->conn) conn_finish(&a->conn, FAREWELL_MS); // "stop" and its like have been answered: let that arrive
-        if (!a->busy) drop_asker(a);
-        else if (a->take) end_lines(a, ASKER_GONE);
-        else call_ready(a);
-    }
-    c->closing = c->count;
-    if (!c->count) free(c);
+    listener_free(&c->listener);
+    askers_free(&c->askers);
+    free(c);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// control: the control socket: one JSON object a line in, rows out. A unix socket, mode 0660, never the network.
+// control: the control socket and its verbs: one JSON object a line in, rows out. A unix socket, mode 0660, never the network.
 //
 // Request:  {"verb":"queue","action":"list","filter":{"domain":"example.net"},"limit":100}
 // Response: {"row":{...}} any number of times, then exactly one of
@@ -17,9 +17,7 @@
 //   scope, reason; * as wildcard), import (suppression_import.h).
 #pragma once
 
-#include "base/err.h"
-
 struct control;
 struct gateway;
-struct control *control_new(struct gateway *gateway, int fd, struct err *err); // on the gateway's main loop; fd is a listening socket
+struct control *control_new(struct gateway *gateway, int fd); // on the gateway's main loop; fd is a listening socket
 void control_free(struct control **control);

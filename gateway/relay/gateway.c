@@ -315,8 +315,7 @@ static int run(struct gateway *g, struct signals *signals) {
     int status = open_gateway(g, &err);
     if (status == 0) {
         watch_signals(signals, g);
-        g->control = control_new(g, g->control_fd, &err);
-        if (!g->control) status = EX_OSERR;
+        g->control = control_new(g, g->control_fd);
     }
     int started = 0;
     for (; status == 0 && started < g->worker_count; started++)
