@@ -91,7 +91,8 @@ static void stop(struct post *p, enum post_end end) {
 
 static bool secure(struct post *p) {
     conn_deadline(p->conn, p->o->timeout_ms);
-    return conn_secure_client(p->conn, p->tls, p->o->host, p->o->insecure ? TLS_ANY : TLS_VERIFY);
+    struct tls_peer peer = {.host = p->o->host, .demand = p->o->insecure ? TLS_ANY : TLS_VERIFY};
+    return conn_secure_client(p->conn, p->tls, &peer);
 }
 
 static void start(struct post *p, bool secured) {

@@ -493,11 +493,10 @@ bool conn_secure_server(struct conn *c, struct tls_context *context) {
     return true;
 }
 
-bool conn_secure_client(struct conn *c, struct tls_context *context, const char *host,
-                        enum tls_demand demand) {
+bool conn_secure_client(struct conn *c, struct tls_context *context, const struct tls_peer *peer) {
     if (c->state == DEAD) return true;
     if (!may_secure(c)) return false;
-    secure_begin(c, tls_connect(context, c->fd, host, demand), WATCH_WRITE);
+    secure_begin(c, tls_connect(context, c->fd, peer), WATCH_WRITE);
     return true;
 }
 

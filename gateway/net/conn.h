@@ -55,7 +55,7 @@ void conn_deadline(struct conn *conn, int64_t ms);
 // What was written before goes out in plain, what is written from now on waits for `secured`.
 // Both need an empty input buffer (CVE-2011-0411): false and nothing done where there are bytes; the caller decides what to say.
 bool conn_secure_server(struct conn *conn, struct tls_context *context);
-bool conn_secure_client(struct conn *conn, struct tls_context *context, const char *host, enum tls_demand demand);
+bool conn_secure_client(struct conn *conn, struct tls_context *context, const struct tls_peer *peer);
 const struct tls_facts *conn_tls_facts(const struct conn *conn); // NULL: not secured
 
 void conn_local(const struct conn *conn, struct addr *out);

@@ -21,7 +21,7 @@ struct tls_session {
     SSL *ssl;
     bool server;
     bool named;      // the peer's name is checked
-    bool impossible; // TLS_VERIFY without a name
+    const char *impossible; // why the demand cannot be met, whatever the peer shows; NULL
     bool broken;     // after a fatal error nothing more is sent, not even a goodbye
     int os_error;    // of the system call that failed
 };
@@ -102,6 +102,7 @@ struct tls_context *tls_server_new(const struct tls_server_options *options, str
 
 struct tls_context *tls_client_new(const char *ca_file, struct err *err) {
     struct tls_context *c = context_new(TLS_client_method());
+    bug_if(SSL_CTX_dane_enable(c->ctx) != 1);
     int ok = ca_file ? SSL_CTX_load_verify_locations(c->ctx, ca_file, NULL)
                      : SSL_CTX_set_default_verify_paths(c->ctx);
     if (ok == 1) return c;
@@ -155,14 +156,39 @@ static bool set_name(SSL *ssl, const char *host) {
     return SSL_set1_host(ssl, name) == 1;
 }
 
-struct tls_session *tls_connect(struct tls_context *context, int fd, const char *host,
-                                enum tls_demand demand) {
+static size_t digest_length(uint8_t matching) {
+    return matching == 1 ? 32 : matching == 2 ? 64 : 0;
+}
+
+bool tls_pin_is_usable(const struct tls_pin *p) {
+    if ((p->usage != 2 && p->usage != 3) || p->selector > 1 || p->matching > 2 || !p->data.len) return false;
+    return p->matching == 0 || p->data.len == digest_length(p->matching);
+}
+
+// False: no pin that anything could match.
+static bool set_pins(struct tls_session *s, const struct tls_peer *peer) {
+    size_t set = 0;
+    if (SSL_dane_enable(s->ssl, peer->host) != 1) return false; // takes the place of the name that was set
+    // RFC 7672 section 3.1.1: whose key it is has been said in DNS; the name in the certificate adds nothing.
+    SSL_dane_set_flags(s->ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    if (peer->domain) SSL_add1_host(s->ssl, peer->domain);
+    for (size_t i = 0; i < peer->pin_count; i++) {
+        const struct tls_pin *p = &peer->pins[i];
+        if (!tls_pin_is_usable(p)) continue;
+        set += SSL_dane_tlsa_add(s->ssl, p->usage, p->selector, p->matching, (const unsigned char *)p->data.at, p->data.len) > 0;
+    }
+    ERR_clear_error();
+    return set > 0;
+}
+
+struct tls_session *tls_connect(struct tls_context *context, int fd, const struct tls_peer *peer) {
     struct tls_session *s = session_new(context, fd);
     SSL_set_connect_state(s->ssl);
-    s->named = host && set_name(s->ssl, host);
-    if (demand == TLS_VERIFY) {
+    s->named = peer->host && set_name(s->ssl, peer->host);
+    if (peer->demand != TLS_ANY) {
         SSL_set_verify(s->ssl, SSL_VERIFY_PEER, NULL);
-        s->impossible = !s->named;
+        if (!s->named) s->impossible = "the peer must be verified and has no name to verify";
+        else if (peer->demand == TLS_MATCH && !set_pins(s, peer)) s->impossible = "no TLSA record can be used";
     } else {
         // The chain is looked at for the facts, not for the outcome. Level 1 because the alternative to an
         // old peer's short key is no encryption at all.
@@ -205,7 +231,7 @@ static enum tls_result result_of(struct tls_session *s, int returned, const char
 
 enum tls_result tls_handshake(struct tls_session *s, struct err *err) {
     if (s->impossible) {
-        err_set(err, "TLS handshake: the peer must be verified and has no name to verify");
+        err_set(err, "TLS handshake: %s", s->impossible);
         return TLS_FAILED;
     }
     ERR_clear_error();

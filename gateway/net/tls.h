@@ -26,21 +26,40 @@ struct tls_context *tls_client_new(const char *ca_file, struct err *err);
 struct tls_context *tls_context_ref(struct tls_context *context); // any thread
 void tls_context_free(struct tls_context **context);              // drops one reference; any thread
 
+// A TLSA record (RFC 6698 section 2.1): which certificate or key a peer shows, as its domain has published.
+struct tls_pin {
+    uint8_t usage, selector, matching;
+    struct bytes data;
+};
+// One that mail goes by: usages 2 and 3 (RFC 7672 section 3.1), and nothing in it that is unknown here.
+bool tls_pin_is_usable(const struct tls_pin *pin);
+
 // How much a client session demands of the peer's certificate.
-enum tls_demand { TLS_ANY, TLS_VERIFY }; // any certificate; chain to a trusted root and the host's name (RFC 6125)
+enum tls_demand {
+    TLS_ANY,    // any certificate
+    TLS_VERIFY, // chain to a trusted root and the host's name (RFC 6125)
+    TLS_MATCH,  // one of the pins, by which alone it is judged (RFC 7672 section 3)
+};
+struct tls_peer { // read by tls_connect only
+    // For SNI and name check, a name (A-labels) or an IP address; NULL gives neither, and TLS_VERIFY and TLS_MATCH then fail.
+    const char *host;
+    enum tls_demand demand;
+    const struct tls_pin *pins; // TLS_MATCH; those that are not usable are passed over, where none is the handshake fails
+    size_t pin_count;
+    const char *domain; // TLS_MATCH: the other name that a certificate below a pinned authority may have (RFC 7672 section 3.2.2); NULL
+};
 
 struct tls_facts {       // texts live as long as the session
     const char *version; // "TLSv1.3"
     const char *cipher;  // "TLS_AES_256_GCM_SHA384"
-    bool verified;       // chain and name held
+    bool verified;       // chain and name held, or a pin
     char peer_name[256]; // the subject's common name, "" where there is no certificate
     char peer_sha256[65]; // hex of the peer certificate's fingerprint, ""
     char why_not[160];   // why it did not verify, ""
 };
 
 struct tls_session *tls_accept(struct tls_context *context, int fd);
-// host: for SNI and name check, a name (A-labels) or an IP address; NULL gives neither and TLS_VERIFY then fails.
-struct tls_session *tls_connect(struct tls_context *context, int fd, const char *host, enum tls_demand demand);
+struct tls_session *tls_connect(struct tls_context *context, int fd, const struct tls_peer *peer);
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
 enum tls_result tls_handshake(struct tls_session *s, struct err *err);

@@ -482,7 +482,8 @@ static enum client_tls starttls_demand(const struct courier *c) {
 static bool secure(struct courier *c) {
     enum tls_demand demand = c->plan->tls == LEVEL_VERIFY ? TLS_VERIFY : TLS_ANY;
     conn_flush(c->conn);
-    return conn_secure_client(c->conn, c->site->client_tls, c->targets[c->target].host, demand);
+    struct tls_peer peer = {.host = c->targets[c->target].host, .demand = demand};
+    return conn_secure_client(c->conn, c->site->client_tls, &peer);
 }
 
 static void start_client(struct courier *c, bool secured) {

@@ -66,7 +66,7 @@ static void join(struct room *r, size_t input_max) {
 static void secure_both(struct room *r) {
     r->server.busy = r->client.busy = true;
     assert_true(conn_secure_server(r->server.conn, r->kit->server));
-    assert_true(conn_secure_client(r->client.conn, r->kit->client, "mx.example", TLS_VERIFY));
+    assert_true(conn_secure_client(r->client.conn, r->kit->client, &(struct tls_peer){.host = "mx.example", .demand = TLS_VERIFY}));
     r->server.busy = r->client.busy = false;
 }
 
@@ -99,7 +99,7 @@ static void say_starttls(struct end *e, char at) {
     struct room *r = (struct room *)((char *)e - offsetof(struct room, client));
     if (at == 'r' && e->got.len == 11) {
         buf_reset(&e->got);
-        assert_true(conn_secure_client(e->conn, r->kit->client, "mx.example", TLS_VERIFY));
+        assert_true(conn_secure_client(e->conn, r->kit->client, &(struct tls_peer){.host = "mx.example", .demand = TLS_VERIFY}));
         conn_write(e->conn, BYTES("EHLO again\r\n"));
     }
 }
@@ -157,7 +157,7 @@ static void pipelined_plaintext(void **state) {
     conn_write(r->server.conn, BYTES("220 go on\r\n250 injected\r\n"));
     run(r->loop);
     conn_take(r->client.conn, 11);
-    assert_false(conn_secure_client(r->client.conn, r->kit->client, "mx.example", TLS_ANY));
+    assert_false(conn_secure_client(r->client.conn, r->kit->client, &(struct tls_peer){.host = "mx.example", .demand = TLS_ANY}));
     assert_null(conn_tls_facts(r->client.conn));
 }
 
@@ -179,7 +179,7 @@ static void handshake_can_fail(void **state) {
     join(r, 1000);
     r->client.stop_at = "closed";
     assert_true(conn_secure_server(r->server.conn, r->kit->server));
-    assert_true(conn_secure_client(r->client.conn, r->kit->client, "other.example", TLS_VERIFY));
+    assert_true(conn_secure_client(r->client.conn, r->kit->client, &(struct tls_peer){.host = "other.example", .demand = TLS_VERIFY}));
     conn_write(r->client.conn, BYTES("AUTH PLAIN secret\r\n"));
     run(r->loop);
     assert_int_equal(r->client.secured, 0);
@@ -190,7 +190,7 @@ static void handshake_can_fail(void **state) {
     assert_int_equal(r->server.got.len, 0);
     join(r, 1000);
     r->client.stop_at = "closed";
-    assert_true(conn_secure_client(r->client.conn, r->kit->client, NULL, TLS_VERIFY));
+    assert_true(conn_secure_client(r->client.conn, r->kit->client, &(struct tls_peer){.host = NULL, .demand = TLS_VERIFY}));
     run(r->loop);
     assert_non_null(strstr(r->client.why, "no name"));
     assert_true(conn_secure_server(r->client.conn, r->kit->server)); // dead already: nothing happens

@@ -127,7 +127,7 @@ static void pair_begins(struct storm *s, struct pair *p) {
     if (!p->tls) return;
     bool swapped = chance(s, 2); // the writer is the server, or the client
     assert_true(conn_secure_server(swapped ? p->from : p->to, s->server));
-    assert_true(conn_secure_client(swapped ? p->to : p->from, s->client, NULL, TLS_ANY));
+    assert_true(conn_secure_client(swapped ? p->to : p->from, s->client, &(struct tls_peer){.host = NULL, .demand = TLS_ANY}));
 }
 
 static void storm(void **state) {

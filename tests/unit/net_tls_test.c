@@ -45,16 +45,20 @@ struct link {
     struct err server_err, client_err;
 };
 
-static void link_open(struct link *l, struct tls_context *server, struct tls_context *client,
-                      const char *host, enum tls_demand demand) {
+static void link_open_to(struct link *l, struct tls_context *server, struct tls_context *client, const struct tls_peer *peer) {
     *l = (struct link){.server_err = {""}};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, l->fds), 0);
     l->server = tls_accept(server, l->fds[0]);
-    l->client = tls_connect(client, l->fds[1], host, demand);
+    l->client = tls_connect(client, l->fds[1], peer);
     for (int i = 0; i < 10; i++) {
         if (l->client_result != TLS_FAILED) l->client_result = tls_handshake(l->client, &l->client_err);
         if (l->server_result != TLS_FAILED) l->server_result = tls_handshake(l->server, &l->server_err);
     }
+}
+
+static void link_open(struct link *l, struct tls_context *server, struct tls_context *client,
+                      const char *host, enum tls_demand demand) {
+    link_open_to(l, server, client, &(struct tls_peer){.host = host, .demand = demand});
 }
 
 static void link_close(struct link *l) {
@@ -106,6 +110,87 @@ static void verifies(void **state) {
             fail_msg("%s", l.client_err.text);
         link_close(&l);
     }
+}
+
+enum pinned { PIN_CERTIFICATE, PIN_KEY, PIN_AUTHORITY, PIN_OTHER };
+
+// A pin as a domain publishes it; data in memory that the caller frees.
+static struct tls_pin pin_make(struct kit *k, const struct pem_pair *server, enum pinned what, uint8_t usage, uint8_t matching) {
+    unsigned char *der = NULL, *data = must_alloc(4096);
+    X509 *x = what == PIN_AUTHORITY ? k->pem.authority.certificate : server->certificate;
+    int len = what == PIN_KEY ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der) : i2d_X509(x, &der);
+    unsigned int size = (unsigned int)len;
+    if (what == PIN_OTHER) der[len - 1] ^= 1;
+    if (matching) EVP_Digest(der, (size_t)len, data, &size, matching == 1 ? EVP_sha256() : EVP_sha512(), NULL);
+    else memcpy(data, der, size);
+    OPENSSL_free(der);
+    return (struct tls_pin){usage, what == PIN_KEY, matching, {(char *)data, size}};
+}
+
+// RFC 7672 section 3: what the pins say is all that counts; an authority that the system trusts does not, nor, for usage 3, names and dates.
+static void matches_pins(void **state) {
+    struct kit *k = *state;
+    struct pem_pair old;
+    pem_make(&old, k->pem.dir, "old", "mx.example", "DNS:mx.example", &k->pem.authority, -1);
+    struct tls_context *expired = tls_server_new(&(struct tls_server_options){old.certificate_path, old.key_path, NULL}, NULL);
+    struct tls_context *stranger = tls_client_new(NULL, NULL); // has not heard of our authority
+    static const struct {
+        enum pinned what;
+        uint8_t usage, matching;
+        const char *host, *domain;
+        bool is_old;
+        const char *why_not; // "" where it holds
+    } rows[] = {
+        {PIN_KEY, 3, 1, "mx.example", NULL, false, ""},
+        {PIN_KEY, 3, 2, "mx.example", NULL, false, ""},
+        {PIN_CERTIFICATE, 3, 0, "mx.example", NULL, false, ""},
+        {PIN_KEY, 3, 1, "other.example", NULL, false, ""},
+        {PIN_KEY, 3, 1, "mx.example", NULL, true, ""},
+        {PIN_OTHER, 3, 1, "mx.example", NULL, false, "certificate"},
+        {PIN_AUTHORITY, 2, 0, "mx.example", NULL, false, ""},
+        {PIN_AUTHORITY, 2, 0, "other.example", "mx.example", false, ""},
+        {PIN_AUTHORITY, 2, 0, "other.example", NULL, false, "ostname mismatch"},
+        {PIN_AUTHORITY, 2, 0, "mx.example", NULL, true, "expired"},
+        {PIN_KEY, 1, 1, "mx.example", NULL, false, "no TLSA record can be used"},
+        {PIN_KEY, 3, 1, NULL, NULL, false, "no name"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct link l;
+        struct tls_facts facts;
+        struct tls_pin pin = pin_make(k, rows[i].is_old ? &old : &k->pem.server, rows[i].what, rows[i].usage, rows[i].matching);
+        struct tls_peer peer = {.host = rows[i].host, .demand = TLS_MATCH, .pins = &pin, .pin_count = 1, .domain = rows[i].domain};
+        bool holds = !rows[i].why_not[0];
+        link_open_to(&l, rows[i].is_old ? expired : k->server, stranger, &peer);
+        if (l.client_result != (holds ? TLS_DONE : TLS_FAILED)) fail_msg("row %zu: %s", i, l.client_err.text);
+        if (holds) {
+            tls_get_facts(l.client, &facts);
+            assert_true(facts.verified);
+            assert_string_equal(facts.why_not, "");
+        } else if (!strstr(l.client_err.text, rows[i].why_not))
+            fail_msg("row %zu: %s", i, l.client_err.text);
+        link_close(&l);
+        free((char *)(uintptr_t)pin.data.at);
+    }
+    tls_context_free(&expired);
+    tls_context_free(&stranger);
+    pem_release(&old);
+}
+
+static void knows_usable_pins(void **state) {
+    (void)state;
+    char zeros[64] = {0};
+    struct bytes d32 = {zeros, 32}, d64 = {zeros, 64}, none = {zeros, 0};
+    assert_true(tls_pin_is_usable(&(struct tls_pin){3, 1, 1, d32}));
+    assert_true(tls_pin_is_usable(&(struct tls_pin){2, 0, 2, d64}));
+    assert_true(tls_pin_is_usable(&(struct tls_pin){3, 0, 0, d64}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){0, 1, 1, d32}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){1, 1, 1, d32}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){4, 1, 1, d32}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){3, 2, 1, d32}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){3, 1, 3, d32}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){3, 1, 1, d64}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){3, 1, 2, d32}));
+    assert_false(tls_pin_is_usable(&(struct tls_pin){3, 1, 0, none}));
 }
 
 static void distrusts(void **state) {
@@ -325,6 +410,8 @@ static void client_certificates(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verifies),
+        cmocka_unit_test(matches_pins),
+        cmocka_unit_test(knows_usable_pins),
         cmocka_unit_test(distrusts),
         cmocka_unit_test(moves_bytes),
         cmocka_unit_test(ends_without_goodbye),
