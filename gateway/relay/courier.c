@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "mail/header.h"
 #include "net/conn.h"
+#include "relay/dane.h"
 #include "relay/exchange.h"
 #include "relay/job.h"
 #include "relay/login.h"
@@ -19,13 +20,14 @@
 
 enum { INPUT_MAX = 16 * 1024, BODY_PIECE = 64 * 1024, BODY_AHEAD = 128 * 1024, FAREWELL_MS = 5000 };
 
-// [token ->] resolving -> dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
+// [token ->] resolving -> [dane ->] dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
 // session -> token -> dialing: once, where the peer refused the token
-enum courier_state { COURIER_STARTING, COURIER_TOKEN, COURIER_RESOLVING, COURIER_DIALING, COURIER_SESSION, COURIER_IDLE, COURIER_QUITTING };
+enum courier_state { COURIER_STARTING, COURIER_TOKEN, COURIER_RESOLVING, COURIER_DANE, COURIER_DIALING, COURIER_SESSION, COURIER_IDLE, COURIER_QUITTING };
 
 struct target {
     struct addr addr;
     const char *host; // for certificate and events
+    bool authentic;   // what DNS says of it came signed
 };
 
 struct courier {
@@ -41,9 +43,12 @@ struct courier {
     bool starting, freed;
     struct arena arena;          // texts of options and targets
     struct exchange_ticket *ticket;
+    struct dane_ticket *dane_ticket;
+    struct dane_answer dane;     // of the target, where the plan says so
     struct token_ticket *token_ticket;
     struct buf token;            // of a login by XOAUTH2 whose tokens are fetched
     bool token_refused;          // once by the peer: another was asked for
+    const char *domain;          // of the recipients, where the plan goes to its mail hosts
     struct target *targets;
     size_t target_count, target;
     bool without_tls;            // opportunistic TLS failed on this address: once more in the clear
@@ -86,6 +91,7 @@ static void release(struct courier *c) {
     slots_leave(lane_slots(c->lane), &c->slot);
     drop_message(c);
     exchange_cancel(&c->ticket);
+    dane_cancel(&c->dane_ticket);
     token_cancel(&c->token_ticket);
     if (c->token.at) explicit_bzero(c->token.at, c->token.cap);
     buf_release(&c->token);
@@ -180,14 +186,18 @@ static void tell_attempt(struct courier *c, const struct reply *why, enum client
     event_end(c->worker->events);
 }
 
+// Law 7: in the clear only because the plan said "opportunistic", or "dane", and there the host's domain publishes nothing.
+static bool may_go_without(const struct courier *c) {
+    return c->plan->tls == LEVEL_OPPORTUNISTIC || (c->plan->tls == LEVEL_DANE && c->dane.demand == DANE_NOTHING);
+}
+
 static void address_failed(struct courier *c, const struct reply *why, enum client_stage stage) {
     c->last_failure = *why;
     c->last_stage = stage;
     note_peer(c);
     tell_attempt(c, why, stage);
     close_conn(c);
-    // Law 7: in the clear only because the plan said "opportunistic".
-    bool tls_trouble = stage == STAGE_TLS && c->plan->tls == LEVEL_OPPORTUNISTIC && !c->without_tls;
+    bool tls_trouble = stage == STAGE_TLS && may_go_without(c) && !c->without_tls;
     if (tls_trouble) c->without_tls = true;
     else {
         c->without_tls = false;
@@ -346,7 +356,7 @@ static void on_exchange(void *arg, const struct exchange_answer *answer) {
     for (size_t i = 0; i < answer->count; i++) {
         const struct exchange_host *h = &answer->hosts[i];
         const char *name = arena_z(&c->arena, bytes_of(h->name));
-        for (size_t k = 0; k < h->count; k++) c->targets[c->target_count++] = (struct target){h->addresses[k], name};
+        for (size_t k = 0; k < h->count; k++) c->targets[c->target_count++] = (struct target){h->addresses[k], name, h->authentic};
     }
     try_next(c);
 }
@@ -383,13 +393,20 @@ static void resolve(struct courier *c) {
         .family = family_of(c), .public_only = direct && !conf->private_mx, .own_names = own, .own_name_count = direct ? 1 : 0,
     };
     struct bytes where = direct ? c->attempt->job->recipients[c->attempt->which[0]].facts.domain : via->host;
+    const char *name = arena_z(&c->arena, where);
     c->state = COURIER_RESOLVING;
+    if (c->plan->tls == LEVEL_DANE && !conf->dns_trust_ad) {
+        // Law 7: without that nothing counts as signed, and every host would do as it likes.
+        struct reply r = reply_make(451, "4.7.5", "tls = \"dane\" needs a validating resolver that is believed: dns.trust_ad = true");
+        return dns_failed(c, &r);
+    }
     if (direct && where.len && where.at[0] == '[') {
         // An address goes round whatever the policy says by domain; route.relay can name it where it is meant.
         struct reply r = reply_make(550, "5.1.2", "mail to an address literal is not delivered directly");
         return dns_failed(c, &r);
     }
-    c->ticket = exchange_find(c->worker->dns, arena_z(&c->arena, where), direct ? EXCHANGE_MX : EXCHANGE_HOST, &options,
+    c->domain = direct ? name : NULL;
+    c->ticket = exchange_find(c->worker->dns, name, direct ? EXCHANGE_MX : EXCHANGE_HOST, &options,
                               on_exchange, c);
 }
 
@@ -452,37 +469,74 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why);
 static const struct conn_events courier_events = {
     .opened = on_opened, .readable = on_readable, .drained = on_drained, .secured = on_secured, .closed = on_closed};
 
+static void dial(struct courier *c) {
+    const struct target *t = &c->targets[c->target];
+    const struct identity *who = &c->plan->identity;
+    int family = addr_family(&t->addr);
+    static const struct addr any = {.len = 0};
+    const struct addr *source = family == AF_INET ? &who->source4 : family == AF_INET6 ? &who->source6 : &any;
+    c->dialed_us = clock_monotonic_us();
+    c->state = COURIER_DIALING;
+    c->conn = conn_dial(c->worker->loop, source, &t->addr, c->site->conf->connect_timeout_s * 1000, INPUT_MAX,
+                        &courier_events, c);
+}
+
+static void host_is_out(struct courier *c, const char *why) {
+    struct reply r = reply_make(451, "4.7.5", "DANE: %s", why);
+    address_failed(c, &r, STAGE_TLS);
+}
+
+static void on_dane(void *arg, const struct dane_answer *answer) {
+    struct courier *c = arg;
+    struct tls_pin *pins = arena_alloc(&c->arena, answer->count * sizeof *pins + 1);
+    c->dane_ticket = NULL;
+    c->dane = *answer;
+    for (size_t i = 0; i < answer->count; i++) {
+        pins[i] = answer->pins[i];
+        pins[i].data = arena_copy(&c->arena, answer->pins[i].data);
+    }
+    c->dane.pins = pins;
+    if (answer->demand == DANE_UNKNOWN) host_is_out(c, answer->why);
+    else dial(c);
+}
+
+// What the host's domain has published, before a word is said to it.
+static void ask_dane(struct courier *c) {
+    const struct target *t = &c->targets[c->target];
+    c->dane = (struct dane_answer){.demand = DANE_NOTHING};
+    if (!t->authentic) return dial(c);
+    c->state = COURIER_DANE;
+    c->dane_ticket = dane_ask(c->worker->dns, t->host, addr_port(&t->addr), on_dane, c);
+}
+
 static void try_next(struct courier *c) {
     if (c->dismissed && c->attempt && !c->begun) { // shutting down: it was not tried to the end
         hand_back(c, ATTEMPT_BACK);
         return end(c);
     }
     if (c->target >= c->target_count) return way_failed(c);
-    const struct target *t = &c->targets[c->target];
-    const struct identity *who = &c->plan->identity;
-    c->dialed_us = clock_monotonic_us();
     if (rehearsal_peers(c->worker)) {
+        c->dialed_us = clock_monotonic_us();
         c->state = COURIER_SESSION;
-        c->peer = peer_dial(rehearsal_peers(c->worker), c->plan, bytes_of(t->host), on_readable, c);
+        c->peer = peer_dial(rehearsal_peers(c->worker), c->plan, bytes_of(c->targets[c->target].host), on_readable, c);
         return;
     }
-    int family = addr_family(&t->addr);
-    static const struct addr any = {.len = 0};
-    const struct addr *source = family == AF_INET ? &who->source4 : family == AF_INET6 ? &who->source6 : &any;
-    c->state = COURIER_DIALING;
-    c->conn = conn_dial(c->worker->loop, source, &t->addr, c->site->conf->connect_timeout_s * 1000, INPUT_MAX,
-                        &courier_events, c);
+    if (c->plan->tls == LEVEL_DANE) ask_dane(c);
+    else dial(c);
 }
 
 static enum client_tls starttls_demand(const struct courier *c) {
     if (c->without_tls || c->plan->tls == LEVEL_NONE || c->plan->via.implicit_tls) return CLIENT_TLS_NONE;
-    return c->plan->tls == LEVEL_OPPORTUNISTIC ? CLIENT_TLS_MAY : CLIENT_TLS_MUST;
+    return may_go_without(c) ? CLIENT_TLS_MAY : CLIENT_TLS_MUST;
 }
 
 static bool secure(struct courier *c) {
-    enum tls_demand demand = c->plan->tls == LEVEL_VERIFY ? TLS_VERIFY : TLS_ANY;
+    bool pinned = c->plan->tls == LEVEL_DANE && c->dane.demand == DANE_MATCH;
+    struct tls_peer peer = {.host = c->targets[c->target].host,
+                            .demand = pinned ? TLS_MATCH : c->plan->tls == LEVEL_VERIFY ? TLS_VERIFY : TLS_ANY,
+                            .pins = c->dane.pins, .pin_count = c->dane.count,
+                            .domain = c->domain};
     conn_flush(c->conn);
-    struct tls_peer peer = {.host = c->targets[c->target].host, .demand = demand};
     return conn_secure_client(c->conn, c->site->client_tls, &peer);
 }
 

@@ -117,8 +117,8 @@ def scripted():
 def pocket_dns():
     made = []
 
-    def make(answer):
-        made.append(PocketDns(answer))
+    def make(answer, **how):
+        made.append(PocketDns(answer, **how))
         return made[-1]
     yield make
     for server in made:

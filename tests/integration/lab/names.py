@@ -99,9 +99,11 @@ zone:
 class PocketDns:
     """A scripted DNS server. `answer` maps (name, type) to what happens: a list of zone-file records, "nxdomain", "servfail",
     "refused", "silence", "garbage", "truncate", "wrongid", "wrongquestion", "loop" (a CNAME to itself), "half" (cut packet) or a callable(query) -> bytes.
-    ("*", type) and ("*", "*") catch the rest; nothing found: NXDOMAIN. Everything asked is in `asked`."""
+    ("*", type) and ("*", "*") catch the rest; nothing found: NXDOMAIN. Everything asked is in `asked`. `authentic`: all of it is said to have
+    been validated (AD), but for what is asked of names in `unsigned`."""
 
-    def __init__(self, answer=None, host=None):
+    def __init__(self, answer=None, host=None, authentic=False, unsigned=()):
+        self.authentic, self.unsigned = authentic, set(unsigned)
         self.answer, self.asked, self.host, self.port = dict(answer or {}), [], host or ground.address(), 5353
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind((self.host, self.port))
@@ -130,6 +132,7 @@ class PocketDns:
         if callable(what):
             return what(query)
         reply = query.reply()
+        reply.header.ad = int(self.authentic and name not in self.unsigned)
         if what == "silence":
             return None
         if what == "garbage":
