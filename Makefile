@@ -286,10 +286,10 @@ build/bench/%: tests/bench/%.c tests/bench/kit.c tests/bench/kit.h build/.deps
 
 benches: $(BENCHES)
 
-## bench        Tidegate beside Postfix, OpenSMTPD and Exim, in one run; BENCH=--quick: Postfix alone, a minute
+## bench        Tidegate beside Postfix, OpenSMTPD, Exim and Haraka, in one run; BENCH=--quick: Postfix alone, a minute
 BENCH ?=
 bench: build build/.deps-test $(BENCHES)
-	@tests/setup/peers
+	@tests/setup/peers bench
 	@tests/bench/bench $(BENCH)
 
 ## micro        what one call of each machine costs
