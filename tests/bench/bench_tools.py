@@ -70,6 +70,7 @@ def load(port, case, seconds):
              "--per-connection", case.get("per_connection", 50), "--domains", case.get("domains", 1), "--pending", 5]
     words += ["--messages", case["messages"]] if seconds is None else ["--seconds", seconds]
     words += ["--tls"] if case.get("tls") else []
+    words += ["--run", case["run"], "--first", case["first"]] if "run" in case else []
     done = subprocess.run([REPOSITORY / "build/bench/load", *map(str, words)], capture_output=True, text=True)
     if not done.stdout:
         raise ground.LabError(f"load failed: {done.stderr}")
