@@ -37,7 +37,8 @@ return policy
     def __init__(self, sink_port, workers=2):
         self.workers, self.run, self.filled = workers, random.getrandbits(31) | 1, 0
         super().__init__(sink_port)
-        self.empty_mib = sum(self.disk().values())  # what it sets aside before any mail comes
+        self.restart()
+        self.empty_mib = sum(self.disk().values())  # what it sets aside with its first message
 
     def configure(self):
         self.POLICY = self.POLICY.replace("PORT", str(self.sink_port))
@@ -117,6 +118,18 @@ return policy
         """MiB: all, its own, and what of files is mapped (which the kernel takes back when it wants)."""
         return {line.split(":")[0]: int(line.split()[1]) / 1024 for line in open(f"/proc/{self.pid}/status")
                 if line.startswith(("VmRSS", "RssAnon", "RssFile"))}
+
+    def settled_memory(self):
+        """Once it has not changed for a second."""
+        seen, since, began = None, 0, time.monotonic()
+        while time.monotonic() - began < 20:
+            now = self.memory()
+            if seen is None or abs(now["RssAnon"] - seen["RssAnon"]) > 0.05:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > 1:
+                break
+            time.sleep(0.1)
+        return seen
 
     def status(self):
         return json.loads(self.tool("--json", "status").splitlines()[0])
