@@ -243,6 +243,28 @@ static void json_is_valid_whatever_comes_in(void **state) {
     buf_release(&b);
 }
 
+// Wherever in a text it stands, a byte is escaped as it is alone.
+static void json_escapes_at_any_place(void **state) {
+    (void)state;
+    for (int c = 0; c < 128; c++) {
+        struct buf alone = {0};
+        char byte = (char)c;
+        jsonl_escape(&alone, bytes_range(&byte, 1));
+        for (size_t at = 0; at < 20; at++) {
+            char text[20];
+            struct buf out = {0};
+            memset(text, 'x', sizeof text);
+            text[at] = byte;
+            jsonl_escape(&out, bytes_range(text, sizeof text));
+            assert_int_equal(out.len, 2 + 19 + alone.len - 2);
+            assert_memory_equal(out.at + 1 + at, alone.at + 1, alone.len - 2);
+            for (size_t i = 0; i < at; i++) assert_int_equal(out.at[1 + i], 'x');
+            buf_release(&out);
+        }
+        buf_release(&alone);
+    }
+}
+
 static void utf8_is_strict(void **state) {
     (void)state;
     static const char *const good[] = {"a", "\xc2\x80", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"};
@@ -285,6 +307,7 @@ int main(void) {
         cmocka_unit_test(a_map_is_a_map),                cmocka_unit_test(a_queue_keeps_each_putters_order),
         cmocka_unit_test(times_are_read_as_they_are_written),
         cmocka_unit_test(a_clock_can_be_shifted),        cmocka_unit_test(json_is_valid_whatever_comes_in),
+        cmocka_unit_test(json_escapes_at_any_place),
         cmocka_unit_test(utf8_is_strict),                cmocka_unit_test(base64_is_strict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
