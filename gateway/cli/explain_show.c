@@ -419,7 +419,9 @@ static void show_message(const struct explain_page *p, const struct json *row) {
     buf_release(&out);
 }
 
-static void show_event(const struct explain_page *p, const struct json *event) {
+static void show_event(const struct explain_page *p, const struct json *row) {
+    const struct json *event = json_get(row, "event");
+    bool foreign = false;
     struct buf out = {0};
     int64_t ms;
     char label[16];
@@ -442,6 +444,8 @@ static void show_event(const struct explain_page *p, const struct json *event) {
     }
     add_origin(&out, event);
     add_text(&out, ", policy ", event, "policy");
+    if (json_bool(json_get(row, "foreign"), &foreign) && foreign)
+        buf_addz(&out, "; the decisions behind it were recorded by another version of Tidegate, and are not read");
     print_line(p, 0, label, &out);
     buf_release(&out);
 }
@@ -527,6 +531,6 @@ void explain_show_row(struct explain_page *p, const struct json *row) {
     else if (is(row, "step", "refused")) show_refused(p, row);
     else if (is(row, "step", "message")) show_message(p, row);
     else if (is(row, "step", "decided")) show_decided(p, row);
-    else if (is(row, "step", "journal")) show_event(p, json_get(row, "event"));
+    else if (is(row, "step", "journal")) show_event(p, row);
     else if (is(row, "step", "waits")) show_waiting(p, row);
 }

@@ -183,7 +183,7 @@ static bool choose(struct replaying *r, struct store *store, const struct clock 
 static bool replay_all(struct replaying *r, struct bundle *b, struct store *store, const struct clock *clock, struct err *err) {
     struct choice choice = {0};
     struct generation_options usual = usual_of(r->conf);
-    struct replay_options options = {.bundle = b, .usual = &usual, .names = r->conf->journal_headers, .expire_s = r->conf->expire_s};
+    struct replay_options options = {.bundle = b, .usual = &usual, .kept = &r->conf->journal_fields, .expire_s = r->conf->expire_s};
     struct crew crew = {.choice = &choice, .store = store, .options = &options};
     int64_t began_us = clock_monotonic_us();
     bool good = choose(r, store, clock, &choice, err) && run_crew(r, &crew, err) && is_failed(r, err);
@@ -260,6 +260,7 @@ static void print_json(const struct replaying *r) {
     for (int i = 0; i < SHOWN; i++) jsonl_int(&j, contrast_name[shown[i]], (int64_t)t->counts[shown[i]]);
     jsonl_int(&j, "incomplete", (int64_t)t->incomplete);
     jsonl_int(&j, "unkept", (int64_t)t->unkept);
+    jsonl_int(&j, "foreign", (int64_t)t->foreign);
     jsonl_int(&j, "took_ms", r->took_ms);
     jsonl_real(&j, "mean_us", t->decisions ? (double)t->took_us / (double)t->decisions : 0);
     jsonl_int(&j, "longest_us", t->longest_us);
@@ -319,5 +320,7 @@ void replaying_print(const struct replaying *r, bool json) {
     }
     if (t->incomplete) printf("\n%" PRIu64 " messages are only half in the journal, and were left out\n", t->incomplete);
     if (t->unkept) printf("\n%" PRIu64 " sessions were too large to be kept; their messages' routes were replayed\n", t->unkept);
+    if (t->foreign)
+        printf("\n%" PRIu64 " messages were recorded by another version of Tidegate; what that wrote of them was left out\n", t->foreign);
     if (r->failed) printf("\nfailed: %.*s\n", BYTES_FMT(buf_bytes(&r->why)));
 }

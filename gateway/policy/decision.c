@@ -8,12 +8,12 @@
 const char *const answer_kind_name[] = {"accept", "reject", "defer", "hold", "discard", NULL};
 const char *const verdict_kind_name[] = {"wait", "elsewhere", "give_up", NULL};
 
-static void put_head(struct jsonl *j, const char *hook, const char *kind) {
+void decision_begin(struct jsonl *j, const char *hook, const char *kind) {
     jsonl_textz(j, "hook", hook);
     jsonl_textz(j, "kind", kind);
 }
 
-static void put_origin(struct jsonl *j, const struct origin *o) {
+void decision_end(struct jsonl *j, const struct origin *o) {
     jsonl_text(j, "where", o->where);
     jsonl_text(j, "because", o->because);
     jsonl_text(j, "version", o->version);
@@ -56,24 +56,28 @@ static void put_suppress(struct jsonl *j, const struct suppress *s) {
     jsonl_close(j, '}');
 }
 
-void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) {
-    put_head(j, hook, answer_kind_name[a->kind]);
+void decision_answer_members(struct jsonl *j, const struct answer *a) {
     put_reply(j, &a->reply);
     if (a->tags.len) jsonl_raw(j, "tags", a->tags);
     if (a->user_facts.len) jsonl_raw(j, "facts", a->user_facts);
     put_edits(j, a);
     if (a->expires_s) jsonl_int(j, "expires", a->expires_s);
     spends_put(j, a->spends, a->spend_count);
-    put_origin(j, &a->origin);
+}
+
+void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) {
+    decision_begin(j, hook, answer_kind_name[a->kind]);
+    decision_answer_members(j, a);
+    decision_end(j, &a->origin);
 }
 
 void decision_plan(struct jsonl *j, const struct plan *p) {
-    put_head(j, "route", plan_kind_name[p->kind]);
+    decision_begin(j, "route", plan_kind_name[p->kind]);
     if (p->kind == PLAN_WAIT) jsonl_int(j, "wait", p->wait_s);
     put_reply(j, &p->reply);
     jsonl_raw(j, "plan", p->json);
     if (p->lane.len) jsonl_text(j, "lane", p->lane);
-    put_origin(j, &p->origin);
+    decision_end(j, &p->origin);
 }
 
 void pace_text(const struct pace *p, char out[PACE_TEXT]) {
@@ -99,8 +103,7 @@ void reaction_put(struct jsonl *j, const struct reaction *r) {
     jsonl_close(j, '}');
 }
 
-void decision_verdict(struct jsonl *j, const struct verdict *v) {
-    put_head(j, "retry", verdict_kind_name[v->kind]);
+void decision_verdict_members(struct jsonl *j, const struct verdict *v) {
     if (v->kind == VERDICT_WAIT) jsonl_int(j, "wait", v->wait_s);
     put_reply(j, &v->reply);
     jsonl_bool(j, "counts", v->counts);
@@ -116,5 +119,10 @@ void decision_verdict(struct jsonl *j, const struct verdict *v) {
         jsonl_close(j, '}');
     }
     reaction_put(j, &v->lane);
-    put_origin(j, &v->origin);
+}
+
+void decision_verdict(struct jsonl *j, const struct verdict *v) {
+    decision_begin(j, "retry", verdict_kind_name[v->kind]);
+    decision_verdict_members(j, v);
+    decision_end(j, &v->origin);
 }

@@ -23,6 +23,12 @@ void decision_answer(struct jsonl *j, const char *hook, const struct answer *a);
 void decision_plan(struct jsonl *j, const struct plan *p);
 void decision_verdict(struct jsonl *j, const struct verdict *v);
 
+// In parts, for whoever keeps them apart (relay/journal): what all begin and end with, and what is between.
+void decision_begin(struct jsonl *j, const char *hook, const char *kind);
+void decision_answer_members(struct jsonl *j, const struct answer *a);
+void decision_verdict_members(struct jsonl *j, const struct verdict *v);
+void decision_end(struct jsonl *j, const struct origin *o);
+
 enum { PACE_TEXT = 40 };
 void pace_text(const struct pace *p, char out[PACE_TEXT]);              // "10/minute"
 void reaction_put(struct jsonl *j, const struct reaction *r);           // as the field `lane`; nothing where nothing is asked

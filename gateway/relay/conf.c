@@ -261,6 +261,7 @@ static void read_all(struct load *l, const struct json *root) {
         if (key->kind != CONF_LISTENERS) read_key(l, &place, "", key, find_value(root, key->name));
     if (!conf->hostname) conf->hostname = find_hostname(&conf->arena);
     if (!conf->journal_headers) conf->journal_headers = journal_headers_usual;
+    conf->journal_fields = kept_fields_of(bytes_of(conf->journal_headers), &conf->arena);
     read_listeners(l, json_get(root, "listeners"));
     find_unknown(l, "", conf_keys, "", root);
 }

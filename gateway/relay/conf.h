@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "relay/kept_fields.h"
 #include "smtp/server.h"
 
 enum listener_kind { LISTENER_SUBMISSION, LISTENER_SUBMISSIONS, LISTENER_RELAY, LISTENER_LMTP };
@@ -66,6 +67,7 @@ struct conf {
     int64_t journal_keep_s;
     bool journal_decisions;
     const char *journal_headers; // names with blanks between them, "": none
+    struct kept_fields journal_fields; // made of them
     int workers;               // 0: one a core
     const char *scripts, *stdlib, *users; // users NULL: none
     const char *control;       // socket path, default var/control.sock

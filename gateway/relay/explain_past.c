@@ -45,13 +45,13 @@ static void tell_message(struct telling *t, const struct message *m) {
     give(t, &j, &out);
 }
 
-static void tell_calls(struct telling *t, struct bytes calls);
+static void tell_calls(struct telling *t, const struct journal_transaction *of);
 
 // As long as recipient 0 has no outcome the message's record has them.
 static void tell_trail(struct telling *t, const struct message *m) {
     struct buf head = {0};
-    struct journal_transaction transaction = journal_of_message(m, &head, BYTES(""));
-    tell_calls(t, transaction.trail.calls);
+    struct journal_transaction transaction = journal_of_message(m, &head, &(struct kept_fields){.names = BYTES("")});
+    tell_calls(t, &transaction);
     t->transaction = transaction.trail.calls.len;
     buf_release(&head);
 }
@@ -101,9 +101,10 @@ static void tell_call(struct telling *t, const struct journal_called *c) {
     give(t, &j, &out);
 }
 
-static void tell_calls(struct telling *t, struct bytes calls) {
+static void tell_calls(struct telling *t, const struct journal_transaction *of) {
+    struct bytes calls = of->trail.calls;
     struct journal_called c;
-    while (journal_next_call(&calls, &c)) tell_call(t, &c);
+    while (journal_next_call(&calls, of, &t->arena, &c)) tell_call(t, &c);
 }
 
 static bool is_wanted(const struct telling *t, const struct json *event) {
@@ -111,11 +112,12 @@ static bool is_wanted(const struct telling *t, const struct json *event) {
     return t->n == EXPLAIN_ALL || !json_int(json_get(event, "n"), &n) || n == t->n;
 }
 
-static void tell_event(struct telling *t, struct bytes event) {
+static void tell_event(struct telling *t, struct bytes event, bool foreign) {
     struct buf out = {0};
     struct jsonl j = jsonl_begin(&out);
     jsonl_textz(&j, "step", "journal");
     jsonl_raw(&j, "event", event);
+    if (foreign) jsonl_bool(&j, "foreign", true);
     give(t, &j, &out);
 }
 
@@ -127,11 +129,11 @@ static bool each_journal(void *arg, int64_t at_ms, struct bytes entry) {
     struct journal_read_outcome outcome;
     (void)at_ms;
     t->found = true;
-    if (!t->transaction && journal_read_transaction(entry, &transaction)) tell_calls(t, transaction.trail.calls);
+    if (!t->transaction && journal_read_transaction(entry, &t->arena, &transaction)) tell_calls(t, &transaction);
     if (event && is_wanted(t, event)) {
-        bool kept = journal_read_outcome(entry, &outcome);
+        bool kept = journal_read_outcome(entry, &t->arena, &outcome);
         if (kept) tell_call(t, &outcome.routed);
-        tell_event(t, line);
+        tell_event(t, line, journal_is_foreign(entry));
         if (kept && outcome.has_retry) tell_call(t, &outcome.retried);
     }
     json_free(&event);

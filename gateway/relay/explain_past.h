@@ -13,7 +13,7 @@ enum { EXPLAIN_ALL = -1 };
 // Rows as JSON objects:
 //     {"step":"message","id","sender","user","received","expires","tags","policy","session":{...}}           where it is still queued
 //     {"step":"decided","hook","of","at","kind","decision","where","because","policy","looked":[{"question","answer"}]}   what a hook said then
-//     {"step":"journal","event":{...}}                                                                        what happened, oldest first
+//     {"step":"journal","event":{...},"foreign":true}                              what happened, oldest first; foreign: its decisions are not read
 //     {"step":"waits","n","recipient","state","attempts","for":"limit"|"lane"|"time"|"operator"|"work","until","because","where","policy",
 //      "plan","last", "limit":{"key","window_s","cap","used","left","room_at",...} or "lane","rests_until","rests_because"}
 // n: one recipient, or EXPLAIN_ALL. False: neither in the queue nor in the journal.

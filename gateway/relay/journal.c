@@ -1,58 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "relay/journal.h"
 
-#include "mail/header.h"
 #include "policy/decision.h"
+#include "relay/packing.h"
+#include "script/json.h"
 #include "smtp/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REFUSAL = 1, VERSION = 1 };
-enum { CALL_PLAIN = 1, CALL_FAULT = 2 };
+enum { REFUSAL = 1, VERSION = 2 };
+// Of a call; the hook stands above them.
+enum { CALL_PLAIN = 1, CALL_FAULT = 2, CALL_TAGS = 4 /* those of the message */, CALL_FLAGS = 3 };
+// Of an outcome.
+enum { HAS_TRANSACTION = 1, SAID_IN_EVENT = 2 /* who decided the route, and why */, HAS_RETRY = 4 };
 
 const char *const journal_hook_name[] = {"connect", "sender", "recipient", "message", "route", "retry"};
-
-// ---- numbers of seven bits a byte, the last one without its highest bit; texts behind their length
-
-static void put_number(struct buf *out, uint64_t n) {
-    for (; n >= 128; n >>= 7) buf_byte(out, (char)(n | 128));
-    buf_byte(out, (char)n);
-}
-
-static void put_text(struct buf *out, struct bytes text) {
-    put_number(out, text.len);
-    buf_add(out, text);
-}
-
-struct reading {
-    struct bytes rest;
-    bool bad;
-};
-
-static uint64_t get_number(struct reading *r) {
-    uint64_t n = 0;
-    for (size_t i = 0; i < 10 && i < r->rest.len; i++) {
-        unsigned char c = (unsigned char)r->rest.at[i];
-        n |= (uint64_t)(c & 127) << (7 * i);
-        if (c >= 128) continue;
-        r->rest = bytes_skip(r->rest, i + 1);
-        return n;
-    }
-    r->bad = true;
-    return 0;
-}
-
-static struct bytes get_text(struct reading *r) {
-    uint64_t len = get_number(r);
-    if (r->bad || len > r->rest.len) {
-        r->bad = true;
-        return BYTES("");
-    }
-    struct bytes text = bytes_first(r->rest, len);
-    r->rest = bytes_skip(r->rest, len);
-    return text;
-}
 
 // ---- transactions, written
 
@@ -60,85 +23,113 @@ static bool is_plain(const struct answer *a, const struct hook_trace *trace) {
     return a->kind == ANSWER_ACCEPT && !a->origin.where.len && !a->origin.fault && !trace->looked.len;
 }
 
-void journal_call(struct buf *calls, enum journal_hook hook, const struct hook_trace *trace, struct bytes subject,
-                  const struct answer *a) {
-    bool plain = is_plain(a, trace);
-    put_number(calls, hook);
-    put_number(calls, (plain ? CALL_PLAIN : 0) | (a->origin.fault ? CALL_FAULT : 0));
-    put_number(calls, (uint64_t)trace->at_ms);
-    put_text(calls, subject);
-    if (plain) return;
+static void put_origin(struct buf *out, const struct origin *o) {
+    pack_text(out, o->where);
+    pack_text(out, o->because);
+}
+
+// What is rare stays JSON text: the members of the decision that are not said otherwise.
+static void put_members(struct buf *out, const struct answer *a, bool tags) {
     struct buf text = {0};
-    struct jsonl j = jsonl_begin(&text);
-    decision_answer(&j, journal_hook_name[hook], a);
-    jsonl_close(&j, '}');
-    put_text(calls, buf_bytes(&text));
-    put_text(calls, trace->looked);
+    struct jsonl j = {.out = &text};
+    struct answer rest = *a;
+    if (!tags) rest.tags = BYTES("");
+    decision_answer_members(&j, &rest);
+    pack_text(out, buf_bytes(&text));
     buf_release(&text);
 }
 
-bool journal_is_named(struct bytes names, struct bytes name) {
-    while (names.len)
-        if (bytes_equal_nocase(bytes_cut(&names, ' '), name)) return true;
-    return false;
+void journal_call(struct buf *calls, enum journal_hook hook, const struct hook_trace *trace, struct bytes subject,
+                  const struct answer *a) {
+    bool plain = is_plain(a, trace), takes = a->kind == ANSWER_ACCEPT || a->kind == ANSWER_HOLD;
+    bool tags = hook == JOURNAL_MESSAGE && takes && a->tags.len; // of a message that is taken they are the message's
+    buf_reserve(calls, 60 + subject.len + a->origin.where.len + a->origin.because.len + trace->looked.len);
+    pack_number(calls, (unsigned)hook << CALL_FLAGS | (plain ? CALL_PLAIN : 0) | (a->origin.fault ? CALL_FAULT : 0) | (tags ? CALL_TAGS : 0));
+    pack_number(calls, (uint64_t)trace->at_ms);
+    if (hook != JOURNAL_SENDER) pack_text(calls, subject);
+    if (plain) return;
+    pack_number(calls, a->kind);
+    if (hook == JOURNAL_CONNECT) pack_text(calls, a->origin.version); // the others are the transaction's
+    put_origin(calls, &a->origin);
+    put_members(calls, a, !tags);
+    pack_text(calls, trace->looked);
 }
 
-uint32_t journal_names_hash(struct bytes names) {
-    return (uint32_t)bytes_hash(names);
-}
+// What a trail begins with: to a reader of version 1, which had no mark, one of which nothing was kept.
+static const char trail_mark[] = {JOURNAL_CUT, 0, 0, 0, 0};
 
-void journal_keep_fields(struct buf *out, struct bytes head, struct bytes names) {
-    struct header_field field;
-    while (names.len && header_next(&head, &field))
-        if (field.name.len && journal_is_named(names, field.name)) buf_add(out, field.whole);
-}
-
-void journal_trail(struct buf *out, const struct journal_trail *t) {
+static void put_trail(struct buf *out, const struct journal_trail *t) {
     bool cut = t->calls.len > JOURNAL_CALLS_MAX;
-    buf_reserve(out, 40 + t->head.len + t->calls.len);
-    put_number(out, t->flags | (cut ? JOURNAL_CUT : 0));
-    put_number(out, t->size);
-    put_number(out, t->size_said);
-    put_text(out, t->head);
-    put_text(out, cut ? BYTES("") : t->calls);
+    buf_add(out, bytes_range(trail_mark, sizeof trail_mark));
+    pack_number(out, VERSION);
+    pack_number(out, t->flags | (cut ? JOURNAL_CUT : 0));
+    pack_number(out, t->size);
+    pack_number(out, t->size_said);
+    pack_text(out, t->head);
+    pack_text(out, cut ? BYTES("") : t->calls);
 }
 
-static void get_trail(struct reading *r, struct journal_trail *t) {
-    t->flags = (unsigned)get_number(r);
-    t->size = get_number(r);
-    t->size_said = get_number(r);
-    t->head = get_text(r);
-    t->calls = get_text(r);
+static size_t trail_room(const struct journal_trail *t) { return 80 + t->head.len + t->calls.len; }
+
+struct bytes journal_trail(struct arena *arena, const struct journal_trail *t) {
+    struct buf out = {.at = arena_alloc(arena, trail_room(t)), .cap = trail_room(t)};
+    put_trail(&out, t);
+    return buf_bytes(&out);
 }
 
-struct journal_transaction journal_of_message(const struct message *m, struct buf *head, struct bytes names) {
-    struct reading trail = {.rest = m->trail};
-    struct journal_transaction t = {
-        .flags = JOURNAL_STORED | (m->flags & MESSAGE_REPORT ? JOURNAL_REPORT : 0), .received_ms = m->received_ms,
-        .expires_ms = m->expires_ms, .size = m->head.len + 2 + m->body.length, .recipients = m->recipients, .policy = m->policy,
-        .session = m->facts, .sender = m->sender, .tags = m->tags, .kept = journal_names_hash(names),
-    };
-    journal_keep_fields(head, m->head, names);
-    t.head = buf_bytes(head);
-    if (m->trail.len) get_trail(&trail, &t.trail);
-    if (trail.bad) t.trail = (struct journal_trail){.flags = JOURNAL_CUT};
+// "": none was kept.
+static struct journal_trail get_trail(struct bytes text) {
+    struct bytes mark = bytes_range(trail_mark, sizeof trail_mark);
+    struct journal_trail t = {.head = BYTES(""), .calls = BYTES("")};
+    if (!text.len) return t;
+    struct unpacking u = {.rest = bytes_skip(text, bytes_starts(text, mark) ? mark.len : text.len)};
+    if (unpack_number(&u) != VERSION) {
+        t.flags = JOURNAL_FOREIGN;
+        return t;
+    }
+    t.flags = (unsigned)unpack_number(&u) & (JOURNAL_SMTPUTF8 | JOURNAL_CUT | JOURNAL_EDITED);
+    t.size = unpack_number(&u);
+    t.size_said = unpack_number(&u);
+    t.head = unpack_text(&u);
+    t.calls = unpack_text(&u);
+    if (u.bad) t = (struct journal_trail){.flags = JOURNAL_CUT, .head = BYTES(""), .calls = BYTES("")};
     return t;
 }
 
-// The trail as it is: of a message's record its own text, else made here.
-static void put_transaction(struct buf *out, const struct journal_transaction *t, struct bytes trail) {
-    put_number(out, t->flags);
-    put_number(out, (uint64_t)t->received_ms);
-    put_number(out, (uint64_t)t->expires_ms);
-    put_number(out, t->size);
-    put_number(out, t->recipients);
-    put_number(out, t->kept);
-    put_text(out, t->policy);
-    put_text(out, t->session);
-    put_text(out, t->sender);
-    put_text(out, t->tags);
-    put_text(out, t->head);
-    put_text(out, trail);
+static struct journal_transaction of_record(const struct message *m) {
+    return (struct journal_transaction){
+        .flags = JOURNAL_STORED | (m->flags & MESSAGE_REPORT ? JOURNAL_REPORT : 0), .received_ms = m->received_ms,
+        .expires_ms = m->expires_ms, .size = m->head.len + 2 + m->body.length, .recipients = m->recipients, .policy = m->policy,
+        .session = m->facts, .sender = m->sender, .tags = m->tags, .head = m->head,
+    };
+}
+
+struct journal_transaction journal_of_message(const struct message *m, struct buf *head, const struct kept_fields *kept) {
+    struct journal_transaction t = of_record(m);
+    t.kept = kept->hash;
+    t.trail = get_trail(m->trail);
+    kept_fields_take(head, m->head, kept);
+    t.head = buf_bytes(head);
+    return t;
+}
+
+// Of its head what is kept; the trail as it is: of a message's record its own text.
+static void put_transaction(struct buf *out, const struct journal_transaction *t, const struct kept_fields *kept, struct bytes trail) {
+    buf_reserve(out, 300 + t->session.len + t->sender.len + t->tags.len + trail.len);
+    pack_number(out, t->flags);
+    pack_number(out, (uint64_t)t->received_ms);
+    pack_number(out, (uint64_t)(t->expires_ms - t->received_ms));
+    pack_number(out, t->size);
+    pack_number(out, t->recipients);
+    pack_number(out, kept->hash);
+    pack_text(out, t->policy);
+    pack_session(out, t->session);
+    pack_text(out, t->sender);
+    pack_text(out, t->tags);
+    size_t head = pack_open(out);
+    kept_fields_take(out, t->head, kept);
+    pack_close(out, head);
+    pack_text(out, trail);
 }
 
 // ---- refusals
@@ -182,18 +173,13 @@ void journal_refusal(struct worker *w, struct journal_transaction *t) {
     const struct conf *conf = w->site->conf;
     if (!conf->journal_decisions || !may_refuse(w, t->received_ms)) return;
     struct refusal *r = must_alloc(sizeof *r);
-    struct buf head = {0}, trail = {0};
-    struct bytes names = bytes_of(conf->journal_headers);
+    struct buf trail = {0};
     r->id = worker_next_id(w);
     r->at_ms = t->received_ms;
-    journal_keep_fields(&head, t->head, names);
-    t->head = buf_bytes(&head);
-    t->kept = journal_names_hash(names);
-    journal_trail(&trail, &t->trail);
+    put_trail(&trail, &t->trail);
     buf_byte(&r->entry, REFUSAL);
     buf_byte(&r->entry, VERSION);
-    put_transaction(&r->entry, t, buf_bytes(&trail));
-    buf_release(&head);
+    put_transaction(&r->entry, t, &conf->journal_fields, buf_bytes(&trail));
     buf_release(&trail);
     r->op = (struct store_op){.apply = put_refusal, .finish = refusal_done, .file = -1, .patient = true};
     store_submit(w->gateway->store, &r->op);
@@ -202,57 +188,56 @@ void journal_refusal(struct worker *w, struct journal_transaction *t) {
 // ---- outcomes, written
 
 static void put_outcome(struct buf *out, const struct outcome_facts *o) {
-    put_number(out, (uint64_t)o->reply.code);
-    for (int i = 0; i < 3; i++) put_number(out, (uint64_t)o->reply.status[i]);
-    put_text(out, bytes_of(o->reply.text));
-    put_number(out, o->local);
-    put_text(out, o->stage);
-    put_text(out, o->peer);
-    put_text(out, o->via);
-    put_text(out, o->identity);
-    put_text(out, o->exhaustible);
-    put_text(out, o->lane);
-    put_number(out, o->attempt);
-    put_number(out, (uint64_t)o->age_ms);
-    put_number(out, (uint64_t)o->expires_ms);
+    pack_number(out, (uint64_t)o->reply.code);
+    for (int i = 0; i < 3; i++) pack_number(out, (uint64_t)o->reply.status[i]);
+    pack_text(out, bytes_of(o->reply.text));
+    pack_number(out, o->local);
+    pack_text(out, o->stage);
+    pack_text(out, o->peer);
+    pack_text(out, o->via);
+    pack_text(out, o->identity);
+    pack_text(out, o->exhaustible);
+    pack_text(out, o->lane);
+    pack_number(out, o->attempt);
+    pack_number(out, (uint64_t)o->age_ms);
+    pack_number(out, (uint64_t)o->expires_ms);
 }
 
-static void put_call(struct buf *out, const struct hook_trace *trace, const struct origin *o, struct bytes decision) {
-    put_number(out, o->fault ? CALL_FAULT : 0);
-    put_number(out, (uint64_t)trace->at_ms);
-    put_text(out, o->version);
-    put_text(out, o->where);
-    put_text(out, o->because);
-    put_text(out, decision);
-    put_text(out, trace->looked);
+static void put_call(struct buf *out, const struct hook_trace *trace, const struct origin *o, bool said) {
+    pack_number(out, o->fault ? CALL_FAULT : 0);
+    pack_number(out, (uint64_t)trace->at_ms);
+    if (!said) pack_text(out, o->version);
+    if (!said) put_origin(out, o);
+    pack_text(out, trace->looked);
 }
 
-static void put_message(struct buf *out, const struct message *m, struct bytes names) {
-    struct buf head = {0};
-    struct journal_transaction t = journal_of_message(m, &head, names);
-    put_transaction(out, &t, m->trail);
-    buf_release(&head);
+static void put_retry(struct buf *out, const struct journal_retry *retry) {
+    struct buf text = {0};
+    struct jsonl j = {.out = &text};
+    put_call(out, &retry->trace, &retry->verdict->origin, false);
+    pack_number(out, retry->verdict->kind);
+    decision_verdict_members(&j, retry->verdict);
+    pack_text(out, buf_bytes(&text));
+    put_outcome(out, retry->outcome);
+    buf_release(&text);
 }
 
 void journal_outcome(struct buf *out, const struct journal_route *r, const struct journal_retry *retry, const struct message *m,
-                     struct bytes names) {
-    put_number(out, VERSION);
-    put_number(out, m != NULL);
-    if (m) put_message(out, m, names);
-    put_number(out, r->n);
-    put_number(out, r->attempts);
-    put_number(out, (uint64_t)r->last_ms);
-    put_text(out, r->last);
-    put_call(out, &r->trace, &r->plan->origin, r->plan->json);
-    put_number(out, retry != NULL);
-    if (!retry) return;
-    struct buf text = {0};
-    struct jsonl j = jsonl_begin(&text);
-    decision_verdict(&j, retry->verdict);
-    jsonl_close(&j, '}');
-    put_call(out, &retry->trace, &retry->verdict->origin, buf_bytes(&text));
-    put_outcome(out, retry->outcome);
-    buf_release(&text);
+                     const struct kept_fields *kept) {
+    bool said = r->said && !r->plan->origin.fault;
+    pack_number(out, VERSION);
+    pack_number(out, (m ? HAS_TRANSACTION : 0) | (said ? SAID_IN_EVENT : 0) | (retry ? HAS_RETRY : 0));
+    if (m) {
+        struct journal_transaction t = of_record(m);
+        put_transaction(out, &t, kept, m->trail);
+    }
+    pack_number(out, r->n);
+    pack_number(out, r->attempts);
+    pack_number(out, (uint64_t)r->last_ms);
+    pack_text(out, r->last);
+    put_call(out, &r->trace, &r->plan->origin, said);
+    pack_text(out, r->plan->json);
+    if (retry) put_retry(out, retry);
 }
 
 // ---- reading
@@ -263,100 +248,159 @@ struct bytes journal_event(struct bytes entry) {
     return end < 0 ? entry : bytes_first(entry, (size_t)end);
 }
 
-static void get_transaction(struct reading *r, struct journal_transaction *out) {
-    *out = (struct journal_transaction){.flags = (unsigned)get_number(r)};
-    out->received_ms = (int64_t)get_number(r);
-    out->expires_ms = (int64_t)get_number(r);
-    out->size = get_number(r);
-    out->recipients = (uint32_t)get_number(r);
-    out->kept = (uint32_t)get_number(r);
-    out->policy = get_text(r);
-    out->session = get_text(r);
-    out->sender = get_text(r);
-    out->tags = get_text(r);
-    out->head = get_text(r);
-    struct reading trail = {.rest = get_text(r)};
-    if (trail.rest.len) get_trail(&trail, &out->trail);
-    r->bad = r->bad || trail.bad;
+static void get_transaction(struct unpacking *u, struct arena *arena, struct journal_transaction *out) {
+    *out = (struct journal_transaction){.flags = (unsigned)unpack_number(u)};
+    out->received_ms = (int64_t)unpack_number(u);
+    out->expires_ms = (int64_t)((uint64_t)out->received_ms + unpack_number(u));
+    out->size = unpack_number(u);
+    out->recipients = (uint32_t)unpack_number(u);
+    out->kept = (uint32_t)unpack_number(u);
+    out->policy = unpack_text(u);
+    out->session = unpack_session(u, arena);
+    out->sender = unpack_text(u);
+    out->tags = unpack_text(u);
+    out->head = unpack_text(u);
+    out->trail = get_trail(unpack_text(u));
 }
 
-// Behind an event's line; false: there is nothing, or of another version.
-static bool begin_outcome(struct bytes entry, struct reading *r) {
+// What is kept behind an event's line, or of a refusal; *version 0: nothing is.
+static struct unpacking begin(struct bytes entry, uint64_t *version) {
     struct bytes event = journal_event(entry);
-    if (!event.len || entry.len <= event.len + 1) return false;
-    *r = (struct reading){.rest = bytes_skip(entry, event.len + 1)};
-    return get_number(r) == VERSION && !r->bad;
+    struct unpacking u = {.rest = BYTES("")};
+    if (entry.len && entry.at[0] == REFUSAL) u.rest = bytes_skip(entry, 1);
+    else if (event.len && entry.len > event.len + 1) u.rest = bytes_skip(entry, event.len + 1);
+    *version = unpack_number(&u);
+    return u;
 }
 
-bool journal_read_transaction(struct bytes entry, struct journal_transaction *out) {
-    struct reading r;
-    if (entry.len >= 2 && entry.at[0] == REFUSAL && entry.at[1] == VERSION) r = (struct reading){.rest = bytes_skip(entry, 2)};
-    else if (!begin_outcome(entry, &r) || !get_number(&r)) return false;
-    get_transaction(&r, out);
-    return !r.bad;
+bool journal_is_foreign(struct bytes entry) {
+    uint64_t version;
+    begin(entry, &version);
+    return version && version != VERSION;
 }
 
-bool journal_next_call(struct bytes *calls, struct journal_called *out) {
-    struct reading r = {.rest = *calls};
+bool journal_read_transaction(struct bytes entry, struct arena *arena, struct journal_transaction *out) {
+    uint64_t version;
+    struct unpacking u = begin(entry, &version);
+    bool refusal = entry.len && entry.at[0] == REFUSAL;
+    if (version != VERSION || (!refusal && !(unpack_number(&u) & HAS_TRANSACTION))) return false;
+    get_transaction(&u, arena, out);
+    return !u.bad;
+}
+
+// A decision as policy/decision.h has it, of its parts.
+static void make_decision(struct journal_called *c, const char *kind, struct bytes tags, struct bytes members, struct arena *arena) {
+    struct buf text = {0};
+    struct jsonl j = jsonl_begin(&text);
+    decision_begin(&j, journal_hook_name[c->hook], kind);
+    if (tags.len) jsonl_raw(&j, "tags", tags);
+    if (members.len) jsonl_raw(&j, NULL, members);
+    decision_end(&j, &(struct origin){.version = c->policy, .where = c->where, .because = c->because, .fault = c->fault});
+    jsonl_close(&j, '}');
+    c->decision = arena_copy(arena, buf_bytes(&text));
+    buf_release(&text);
+}
+
+static void get_origin(struct unpacking *u, struct journal_called *c) {
+    c->where = unpack_text(u);
+    c->because = unpack_text(u);
+}
+
+static void get_answer(struct unpacking *u, struct journal_called *c, const struct journal_transaction *of, bool tags, struct arena *arena) {
+    uint64_t kind = unpack_number(u);
+    c->policy = c->hook == JOURNAL_CONNECT ? unpack_text(u) : of->policy;
+    get_origin(u, c);
+    struct bytes members = unpack_text(u);
+    c->looked = unpack_text(u);
+    u->bad = u->bad || kind > ANSWER_DISCARD;
+    if (!u->bad) make_decision(c, answer_kind_name[kind], tags ? of->tags : BYTES(""), members, arena);
+}
+
+static struct journal_called nothing_of(enum journal_hook hook) {
+    return (struct journal_called){.hook = hook, .subject = BYTES(""), .decision = BYTES(""), .where = BYTES(""), .because = BYTES(""),
+                                   .policy = BYTES(""), .looked = BYTES("")};
+}
+
+bool journal_next_call(struct bytes *calls, const struct journal_transaction *of, struct arena *arena, struct journal_called *out) {
+    struct unpacking u = {.rest = *calls};
     if (!calls->len) return false;
-    *out = (struct journal_called){.decision = BYTES(""), .where = BYTES(""), .because = BYTES(""), .policy = BYTES(""), .looked = BYTES("")};
-    uint64_t hook = get_number(&r), flags = get_number(&r);
-    out->hook = (enum journal_hook)hook;
-    out->plain = flags & CALL_PLAIN;
-    out->fault = flags & CALL_FAULT;
-    out->at_ms = (int64_t)get_number(&r);
-    out->subject = get_text(&r);
-    if (!out->plain) out->decision = get_text(&r);
-    if (!out->plain) out->looked = get_text(&r);
-    *calls = r.bad ? BYTES("") : r.rest;
-    return !r.bad && hook <= JOURNAL_MESSAGE;
+    uint64_t head = unpack_number(&u), hook = head >> CALL_FLAGS;
+    *out = nothing_of(hook <= JOURNAL_MESSAGE ? (enum journal_hook)hook : JOURNAL_CONNECT);
+    out->plain = head & CALL_PLAIN;
+    out->fault = head & CALL_FAULT;
+    out->at_ms = (int64_t)unpack_number(&u);
+    out->subject = out->hook == JOURNAL_SENDER ? of->sender : unpack_text(&u);
+    if (!out->plain) get_answer(&u, out, of, head & CALL_TAGS, arena);
+    bool good = !u.bad && hook <= JOURNAL_MESSAGE;
+    *calls = good ? u.rest : BYTES("");
+    return good;
 }
 
-static struct journal_called get_call(struct reading *r, enum journal_hook hook) {
-    struct journal_called c = {.hook = hook, .subject = BYTES("")};
-    c.fault = get_number(r) & CALL_FAULT;
-    c.at_ms = (int64_t)get_number(r);
-    c.policy = get_text(r);
-    c.where = get_text(r);
-    c.because = get_text(r);
-    c.decision = get_text(r);
-    c.looked = get_text(r);
+// The words of an event that a call need not say again.
+static void take_said(struct bytes entry, struct journal_called *c, struct arena *arena) {
+    struct json *event = json_parse(journal_event(entry), NULL);
+    struct {
+        const char *name;
+        struct bytes *to;
+    } said[] = {{"policy", &c->policy}, {"where", &c->where}, {"because", &c->because}};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (json_text(json_get(event, said[i].name), said[i].to)) *said[i].to = arena_copy(arena, *said[i].to);
+    json_free(&event);
+}
+
+static struct journal_called get_call(struct unpacking *u, enum journal_hook hook, bool said) {
+    struct journal_called c = nothing_of(hook);
+    c.fault = unpack_number(u) & CALL_FAULT;
+    c.at_ms = (int64_t)unpack_number(u);
+    if (!said) c.policy = unpack_text(u);
+    if (!said) get_origin(u, &c);
+    c.looked = unpack_text(u);
     return c;
 }
 
-static void get_outcome(struct reading *r, struct outcome_facts *o) {
-    o->reply.code = (int)(get_number(r) % 1000);
-    for (int i = 0; i < 3; i++) o->reply.status[i] = (int)(get_number(r) % 1000);
-    struct bytes words = get_text(r);
-    snprintf(o->reply.text, sizeof o->reply.text, "%.*s", BYTES_FMT(words));
-    o->local = get_number(r);
-    o->stage = get_text(r);
-    o->peer = get_text(r);
-    o->via = get_text(r);
-    o->identity = get_text(r);
-    o->exhaustible = get_text(r);
-    o->lane = get_text(r);
-    o->attempt = (uint32_t)get_number(r);
-    o->age_ms = (int64_t)get_number(r);
-    o->expires_ms = (int64_t)get_number(r);
+static void get_outcome(struct unpacking *u, struct outcome_facts *o) {
+    o->reply.code = (int)(unpack_number(u) % 1000);
+    for (int i = 0; i < 3; i++) o->reply.status[i] = (int)(unpack_number(u) % 1000);
+    struct bytes words = unpack_text(u);
+    snprintf(o->reply.text, sizeof o->reply.text, "%.*s", BYTES_FMT(bytes_first(words, sizeof o->reply.text - 1)));
+    o->local = unpack_number(u);
+    o->stage = unpack_text(u);
+    o->peer = unpack_text(u);
+    o->via = unpack_text(u);
+    o->identity = unpack_text(u);
+    o->exhaustible = unpack_text(u);
+    o->lane = unpack_text(u);
+    o->attempt = (uint32_t)unpack_number(u);
+    o->age_ms = (int64_t)unpack_number(u);
+    o->expires_ms = (int64_t)unpack_number(u);
 }
 
-bool journal_read_outcome(struct bytes entry, struct journal_read_outcome *out) {
-    struct reading r;
+static void get_retry(struct unpacking *u, struct arena *arena, struct journal_read_outcome *out) {
+    out->retried = get_call(u, JOURNAL_RETRY, false);
+    uint64_t kind = unpack_number(u);
+    struct bytes members = unpack_text(u);
+    get_outcome(u, &out->outcome);
+    u->bad = u->bad || kind > VERDICT_GIVE_UP;
+    if (!u->bad) make_decision(&out->retried, verdict_kind_name[kind], BYTES(""), members, arena);
+}
+
+bool journal_read_outcome(struct bytes entry, struct arena *arena, struct journal_read_outcome *out) {
+    uint64_t version;
+    struct unpacking u = begin(entry, &version);
     struct journal_transaction passed_over;
-    if (!begin_outcome(entry, &r)) return false;
-    if (get_number(&r)) get_transaction(&r, &passed_over);
-    *out = (struct journal_read_outcome){0};
-    out->route.n = (uint32_t)get_number(&r);
-    out->route.attempts = (uint32_t)get_number(&r);
-    out->route.last_ms = (int64_t)get_number(&r);
-    out->route.last = get_text(&r);
-    out->routed = get_call(&r, JOURNAL_ROUTE);
-    out->has_retry = get_number(&r);
-    if (!out->has_retry) return !r.bad;
-    out->retried = get_call(&r, JOURNAL_RETRY);
-    get_outcome(&r, &out->outcome);
-    return !r.bad;
+    if (version != VERSION || !journal_event(entry).len) return false;
+    uint64_t flags = unpack_number(&u);
+    if (flags & HAS_TRANSACTION) get_transaction(&u, arena, &passed_over);
+    *out = (struct journal_read_outcome){.has_retry = flags & HAS_RETRY};
+    out->route.n = (uint32_t)unpack_number(&u);
+    out->route.attempts = (uint32_t)unpack_number(&u);
+    out->route.last_ms = (int64_t)unpack_number(&u);
+    out->route.last = unpack_text(&u);
+    out->routed = get_call(&u, JOURNAL_ROUTE, flags & SAID_IN_EVENT);
+    out->routed.decision = unpack_text(&u);
+    if (out->has_retry) get_retry(&u, arena, out);
+    if (!u.bad && flags & SAID_IN_EVENT) take_said(entry, &out->routed, arena);
+    return !u.bad;
 }
 
 // ---- forgetting

@@ -5,6 +5,8 @@
 #include "relay/session_inside.h"
 #include "relay/trace.h"
 
+enum { CALLS_KEPT = 512 }; // bytes that a connection keeps for the next transaction's calls
+
 bool question_is_open(const struct session *s) { return s->hook || s->password || s->asking || s->submitted; }
 
 // What was refused and came to no message.
@@ -29,7 +31,8 @@ void question_drop(struct session *s) {
     s->refused = false;
     s->sender = BYTES("");
     s->told_head = (struct bytes){0};
-    buf_release(&s->calls);
+    if (s->calls.cap > CALLS_KEPT) buf_release(&s->calls);
+    buf_reset(&s->calls);
     if (s->accept && s->submitted) accept_forget(s->accept);
     else accept_free(&s->accept);
     s->accept = NULL;
@@ -255,14 +258,10 @@ static void stored(void *arg, bool good, const struct err *why) {
 }
 
 static struct bytes trail_of(struct session *s, struct arena *arena) {
-    struct buf trail = {0};
     if (!s->site->conf->journal_decisions) return BYTES("");
-    journal_trail(&trail, &(struct journal_trail){.size = s->told_size, .size_said = s->size_said,
-                                                  .flags = (s->smtputf8 ? JOURNAL_SMTPUTF8 : 0) | (s->told_head.at ? JOURNAL_EDITED : 0),
-                                                  .head = s->told_head, .calls = buf_bytes(&s->calls)});
-    struct bytes kept = arena_copy(arena, buf_bytes(&trail));
-    buf_release(&trail);
-    return kept;
+    return journal_trail(arena, &(struct journal_trail){.size = s->told_size, .size_said = s->size_said,
+                                                        .flags = (s->smtputf8 ? JOURNAL_SMTPUTF8 : 0) | (s->told_head.at ? JOURNAL_EDITED : 0),
+                                                        .head = s->told_head, .calls = buf_bytes(&s->calls)});
 }
 
 static void complete(struct session *s, const struct answer *a) {
@@ -306,7 +305,7 @@ static void admitted(void *arg, const struct reply *refused) {
 // As the hook saw it, before its edits; of that the journal keeps what it keeps.
 static void keep_told_head(struct session *s) {
     struct buf kept = {0};
-    journal_keep_fields(&kept, buf_bytes(&s->content->head), bytes_of(s->site->conf->journal_headers));
+    kept_fields_take(&kept, buf_bytes(&s->content->head), &s->site->conf->journal_fields);
     s->told_head = arena_copy(&s->transaction, buf_bytes(&kept));
     buf_release(&kept);
 }

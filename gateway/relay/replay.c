@@ -60,12 +60,12 @@ static bool find(void *arg, struct bytes question, struct bytes *answer, int64_t
 
 static bool knows_header(void *arg, struct bytes name) {
     struct replay *r = arg;
-    struct bytes names = bytes_of(r->options.names);
     // Kept by other rules than today's: what is there is known, what is not is not.
-    bool known = r->transaction.kept == journal_names_hash(names) ? journal_is_named(names, name) : false;
+    bool known = r->transaction.kept == r->options.kept->hash && kept_fields_has(r->options.kept, name);
     if (!known && bytes_search(r->head, name) >= 0) {
         struct buf field = {0};
-        journal_keep_fields(&field, r->head, name);
+        struct kept_fields one = kept_fields_of(name, &r->arena);
+        kept_fields_take(&field, r->head, &one);
         known = field.len;
         buf_release(&field);
     }
@@ -110,6 +110,7 @@ void replay_add(struct replay_tally *to, const struct replay_tally *from) {
     to->decisions += from->decisions;
     to->incomplete += from->incomplete;
     to->unkept += from->unkept;
+    to->foreign += from->foreign;
     to->took_us += from->took_us;
     if (from->longest_us > to->longest_us) to->longest_us = from->longest_us;
     for (int c = 0; c < CONTRASTS; c++) {
@@ -175,7 +176,7 @@ static void put_offered(struct replay *r, struct jsonl *j) {
     put_time(j, "received_at", t->received_ms);
     put_time(j, "expires_at", t->received_ms + r->options.expire_s * 1000);
     jsonl_open(j, "recipients", '[');
-    for (struct journal_called c; journal_next_call(&calls, &c);)
+    for (struct journal_called c; journal_next_call(&calls, t, &r->arena, &c);)
         if (c.hook == JOURNAL_RECIPIENT && (c.plain || bytes_search(c.decision, BYTES("\"kind\":\"accept\"")) >= 0)) jsonl_text(j, NULL, c.subject);
     jsonl_close(j, ']');
     jsonl_close(j, '}');
@@ -335,7 +336,7 @@ static void replay_call(struct replay *r, const struct journal_called *was) {
 static void replay_session(struct replay *r) {
     struct bytes calls = r->transaction.trail.calls;
     if (r->transaction.trail.flags & JOURNAL_CUT) r->tally.unkept++;
-    for (struct journal_called c; !r->dropped && journal_next_call(&calls, &c);) replay_call(r, &c);
+    for (struct journal_called c; !r->dropped && journal_next_call(&calls, &r->transaction, &r->arena, &c);) replay_call(r, &c);
 }
 
 // ---- outcomes
@@ -352,7 +353,7 @@ static struct bytes recipient_of(struct replay *r, struct bytes event) {
 
 static void replay_outcome(struct replay *r, struct bytes entry) {
     struct journal_read_outcome o;
-    if (!journal_read_outcome(entry, &o)) return;
+    if (!journal_read_outcome(entry, &r->arena, &o)) return;
     struct bytes address = recipient_of(r, journal_event(entry));
     if (map_get(&r->refused, address)) return;
     buf_reset(&r->facts);
@@ -386,14 +387,20 @@ static bool take_entry(void *arg, uint64_t id, int64_t at_ms, struct bytes entry
 static void find_transaction(struct replay *r, struct reader *reader) {
     struct message m, *kept = arena_alloc(&r->arena, sizeof *kept);
     for (size_t i = 0; i < r->count && !r->has_transaction; i++)
-        r->has_transaction = journal_read_transaction(r->entries[i].bytes, &r->transaction);
+        r->has_transaction = journal_read_transaction(r->entries[i].bytes, &r->arena, &r->transaction);
     if (r->has_transaction || !reader_message(reader, r->id, &m)) return;
     struct buf head = {0};
     message_copy(&r->arena, &m, kept);
-    r->transaction = journal_of_message(kept, &head, bytes_of(r->options.names));
+    r->transaction = journal_of_message(kept, &head, r->options.kept);
     r->transaction.head = arena_copy(&r->arena, buf_bytes(&head));
     r->has_transaction = true;
     buf_release(&head);
+}
+
+static bool has_foreign(const struct replay *r) {
+    bool foreign = r->has_transaction && r->transaction.trail.flags & JOURNAL_FOREIGN;
+    for (size_t i = 0; i < r->count && !foreign; i++) foreign = journal_is_foreign(r->entries[i].bytes);
+    return foreign;
 }
 
 void replay_message(struct replay *r, struct reader *reader, uint64_t id) {
@@ -408,8 +415,10 @@ void replay_message(struct replay *r, struct reader *reader, uint64_t id) {
     find_transaction(r, reader);
     reader_end(reader);
     r->tally.messages++;
+    bool foreign = has_foreign(r);
+    if (foreign) r->tally.foreign++;
     if (!r->has_transaction) {
-        r->tally.incomplete++;
+        if (!foreign) r->tally.incomplete++;
         return;
     }
     json_free(&r->session);

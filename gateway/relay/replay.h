@@ -24,6 +24,7 @@ struct replay_tally {
     uint64_t messages, decisions;
     uint64_t incomplete;           // messages whose transaction the journal has lost
     uint64_t unkept;               // transactions too large to be kept whole: their session is left out
+    uint64_t foreign;              // messages of which another version of the program has recorded all or a part, which is left out
     uint64_t counts[CONTRASTS];    // of decisions
     int64_t took_us, longest_us;   // CPU of the candidate, in all and at most for one
     struct replay_example examples[CONTRASTS][REPLAY_EXAMPLES]; // the first ones of each class
@@ -33,7 +34,7 @@ void replay_add(struct replay_tally *to, const struct replay_tally *from);
 struct replay_options {
     struct bundle *bundle;                   // the candidate
     const struct generation_options *usual;  // as a lab wants them; lent
-    const char *names;                       // configuration: journal.headers
+    const struct kept_fields *kept;          // configuration: journal.headers; lent
     int64_t expire_s;                        // configuration: delivery.expire
 };
 struct replay;

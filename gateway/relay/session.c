@@ -24,6 +24,7 @@ void session_free(struct session **at) {
     if (!s) return;
     question_cancel(s);
     buf_release(&s->connect_call);
+    buf_release(&s->calls);
     arena_release(&s->transaction);
     timer_free(&s->patience);
     if (s->conn) conn_free(&s->conn);

@@ -223,5 +223,6 @@ void worker_free(struct worker **at) {
     if (w->dns) dns_free(&w->dns);
     if (w->loop) loop_free(&w->loop);
     site_free(&w->site);
+    buf_release(&w->telling);
     free(w);
 }

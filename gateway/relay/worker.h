@@ -46,6 +46,7 @@ struct worker {
     struct timer *tick;              // keeps the loop turning for the watchdog
     _Atomic uint64_t id_stamp;       // of the last id made: milliseconds and sequence in one word
     struct journal_share journal_share;
+    struct buf telling;              // of relay/outcome: an event and its entry, while they are made
     size_t grants;                   // asked here and not settled yet
     size_t accepting;                // messages given to the store whose answer is outstanding
     bool stopping;
