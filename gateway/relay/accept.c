@@ -8,7 +8,7 @@
 
 struct accept {
     struct store_op op; // first
-    struct task back;
+    struct task word, back; // it is promised; it is committed
     struct worker *worker;
     struct arena arena;
     struct content content;
@@ -17,7 +17,8 @@ struct accept {
     size_t count, room;
     void (*done)(void *arg, bool stored, const struct err *why);
     void *arg;
-    bool stored;
+    bool placed;       // the writer thread's
+    bool stored, told;
     struct err why;
 };
 
@@ -44,19 +45,34 @@ void accept_without_body(struct accept *a, uint64_t length) { a->op.place = (str
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct accept *a = (struct accept *)op;
-    a->message.body = op->place;
+    // Only once: when this is run again, the session may be reading the message, and it lies where it lay.
+    if (!a->placed) a->message.body = op->place;
+    a->placed = true;
     if (!txn_put_message(txn, &a->message, err)) return false;
     for (size_t i = 0; i < a->count; i++)
         if (!txn_put_recipient(txn, &a->recipients[i], err)) return false;
     return true;
 }
 
+static void tell(struct accept *a, bool stored) {
+    if (a->told) return;
+    a->told = true;
+    if (a->done) a->done(a->arg, stored, &a->why);
+}
+
+static void on_word(struct task *task) { tell((struct accept *)((char *)task - offsetof(struct accept, word)), true); }
+
 static void come_back(struct task *task) {
     struct accept *a = (struct accept *)((char *)task - offsetof(struct accept, back));
     a->worker->accepting--;
     if (a->stored) runner_wake(a->worker->runner);
-    if (a->done) a->done(a->arg, a->stored, &a->why);
+    tell(a, a->stored);
     accept_free(&a);
+}
+
+static void promised(struct store_op *op) {
+    struct accept *a = (struct accept *)op;
+    loop_post(a->worker->loop, &a->word);
 }
 
 static void finish(struct store_op *op, bool stored, const struct err *why) {
@@ -81,11 +97,13 @@ void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool sto
     }
     a->op.apply = apply;
     a->op.finish = finish;
+    a->op.promised = promised;
     a->op.parts = a->content.parts;
     a->op.part_count = a->content.part_count;
     a->op.file = a->content.file;
     a->op.file_length = a->content.file_length;
     a->op.body_id = m->id;
+    a->word.run = on_word;
     a->back.run = come_back;
     a->done = done;
     a->arg = arg;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // accept: gives a received message to the store and tells when it is on disk. What 250 waits for.
 //
+// It is on disk, and will be delivered whatever happens, some milliseconds before the queue shows it (store.h, PROMISING): `done` is
+// called then; the runner hears of it when the queue does.
+//
 // Once submitted it belongs to the store and finishes even when the session is gone meanwhile: the message is then in
 // the queue, and the client, which never heard 250, may send it again (RFC 5321 4.5.5 leaves no other way).
 #pragma once

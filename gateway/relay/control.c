@@ -8,6 +8,7 @@
 #include "policy/spends.h"
 #include "relay/asker.h"
 #include "relay/canary.h"
+#include "relay/catchup.h"
 #include "relay/explain_control.h"
 #include "relay/lane.h"
 #include "relay/lane_control.h"
@@ -393,6 +394,32 @@ static bool check_fields(struct asker *a, const struct verb_row *row, const stru
     return true;
 }
 
+struct held_up {
+    struct asker *asker;
+    const struct verb_row *row;
+    struct json *request;
+};
+
+static void run_held_up(void *arg) {
+    struct held_up *h = arg;
+    h->row->run(h->asker, h->request);
+    json_free(&h->request);
+    free(h);
+}
+
+// They tell of the queue: what was acknowledged is expected there.
+static bool looks_at_the_queue(const struct verb_row *row) {
+    return row->run == do_status || row->run == explain_control || row->run == queue_control;
+}
+
+// Takes the request.
+static void run_verb(struct asker *a, const struct verb_row *row, struct json *request) {
+    struct held_up *h = must_alloc(sizeof *h);
+    *h = (struct held_up){a, row, request};
+    if (looks_at_the_queue(row)) catchup_wait(asker_gateway(a), run_held_up, h);
+    else run_held_up(h);
+}
+
 static void run_request(struct asker *a, struct bytes line) {
     struct err err;
     struct bytes verb;
@@ -406,8 +433,8 @@ static void run_request(struct asker *a, struct bytes line) {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         nearest_offer(&near, verbs[i].name);
         if (!bytes_equal(verb, bytes_of(verbs[i].name))) continue;
-        if (check_fields(a, &verbs[i], request)) verbs[i].run(a, request);
-        return json_free(&request);
+        if (!check_fields(a, &verbs[i], request)) return json_free(&request);
+        return run_verb(a, &verbs[i], request);
     }
     struct buf hint = {0};
     nearest_hint(&near, &hint);

@@ -109,7 +109,7 @@ static void finish(struct store_op *op, bool stored, const struct err *why) {
 
 static void submit(struct settle *s, size_t end) {
     s->end = end;
-    s->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
+    s->op = (struct store_op){.apply = apply, .finish = finish, .file = -1, .patient = true};
     s->back.run = come_back;
     if (with_report(s)) {
         s->part = (struct iovec){s->body.at, s->body.len};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // journal: what was decided and what came of it, by message; a bounded ring. [contract: store.h]
+#include "base/bug.h"
 #include "store/key.h"
 #include "store/txn.h"
 
@@ -48,6 +49,7 @@ bool txn_trim_journal(struct txn *t, int64_t before_ms, int most, bool *more, st
 
 bool txn_put_journal(struct txn *t, uint64_t id, int64_t at_ms, struct bytes entry, struct err *err) {
     bool put = false;
+    bug_if(t->redo);
     while (!put) { // entries of one message at one millisecond differ in the sequence, which a restart begins
                    // anew
         struct key key = key_journal(id, at_ms, t->journal_seq++);

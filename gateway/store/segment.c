@@ -158,6 +158,7 @@ void segments_settle(struct segments *s) {
         s->live += seg->live - seg->live_committed;
         seg->live_committed = seg->live;
         seg->touched = false;
+        seg->known = true;
         if (seg->sealed) s->perhaps_thin = true;
         if (is_spent(s, seg)) forget(s, seg);
     }
@@ -211,6 +212,7 @@ bool segments_learn(struct segments *s, struct bytes key, struct bytes row, stru
     struct segment *seg = segments_add(s, number);
     seg->kind = known.kind;
     seg->sealed = known.sealed;
+    seg->known = true;
     seg->end = known.end;
     seg->live = seg->live_committed = known.live;
     s->live += known.live;

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT
 // segment: the body log: numbered files that grow at their end, and the account of what in them is alive.
 //
-// A record is a header (magic, CRC32C of the body, id, length, codec, CRC32C of the header itself) and the body. New mail
+// A record is a header (magic, CRC32C of the body, id, length, codec, CRC32C of the header itself) and the body. Among the bodies
+// stand the records of what was promised ahead of its commit (redo.h): dead bytes once that is done. New mail
 // goes to the hot tail, preallocated; what compaction saves goes to the cold one. A full tail is sealed; a sealed
 // segment without live bytes is unlinked. Only the writer thread comes here, but for segment_head_decode.
 //
 // Bodies are written by tail.h. Then follow one or more attempts of a transaction: claim and drop count live bytes,
 // segments_save puts the changed rows, segments_settle follows a commit, segments_rewind an abort.
-// Bytes behind a segment's end belong to nobody and are written over.
+// Bytes behind a segment's end belong to nobody and are written over. Its end by its row in the database may be earlier: what
+// lies between the two was promised and is not committed yet. Only the hot tail has such bytes, since a promise is made only where
+// the database knows the tail (`known`), and a sealed segment's row is committed with all that was promised in it; so compaction,
+// which works between transactions, and unlinking, which follows a commit, never meet any. At open they are the first to be looked at.
 #pragma once
 
 #include "store/db.h"
 #include "store/files.h"
 #include "store/record.h"
 
-enum { SEGMENT_HEAD = 32, SEGMENT_CODEC_PLAIN = 0 };
+enum { SEGMENT_HEAD = 32, SEGMENT_CODEC_PLAIN = 0, SEGMENT_CODEC_REDO = 1 /* not a body: see redo.h */ };
 
 struct segment_head {
     uint64_t id, length;
@@ -31,6 +35,7 @@ struct segment {
     enum segment_kind kind;
     bool sealed, touched; // touched: differs from its row
     bool stuck;           // compaction gave up on it
+    bool known;           // the database has its row
     uint64_t end;         // bytes with records
     uint64_t live, live_committed;
     uint64_t disk;        // bytes the file takes

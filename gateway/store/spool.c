@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // spool: messages and recipients within the writer's transaction, and their indexes kept in step. [contract:
 // store.h]
+#include "base/bug.h"
 #include "store/key.h"
 #include "store/txn.h"
 
@@ -27,6 +28,7 @@ bool txn_put_message(struct txn *t, const struct message *m, struct err *err) {
     }
     segments_claim(t->segments, &m->body);
     raise_id_mark(t, m->id);
+    if (t->redo) redo_add(t->redo, REDO_MESSAGE, m->id, 0, buf_bytes(&t->value));
     return true;
 }
 
@@ -82,6 +84,7 @@ bool txn_put_recipient(struct txn *t, const struct recipient *r, struct err *err
         }
         if (!db_put(t->db, TABLE_RECIPIENT, key_bytes(&key), buf_bytes(&t->value), err)) return false;
     }
+    if (t->redo) redo_add(t->redo, REDO_RECIPIENT, r->id, r->n, buf_bytes(&t->value));
     return enter(t, &now, found ? &was : NULL, err);
 }
 
@@ -109,6 +112,7 @@ bool txn_drop_recipient(struct txn *t, uint64_t id, uint32_t n, bool *last, stru
     struct key key = key_recipient(id, n);
     struct recipient old;
     bool found;
+    bug_if(t->redo);
     *last = false;
     if (!txn_get_recipient(t, id, n, &old, &found, err)) return false;
     if (!found) return true; // dropped before, by an operator say

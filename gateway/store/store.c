@@ -67,9 +67,8 @@ static bool learn_segments(struct store *s, struct err *err) {
 }
 
 // A new database beside old bodies is a mishap; sweeping would make it a disaster.
-static bool load(struct store *s, struct err *err) {
-    bool is_new, has_files = false;
-    if (!txn_load(&s->txn, &is_new, err)) return false;
+static bool learn(struct store *s, bool is_new, struct err *err) {
+    bool has_files = false;
     if (is_new && !segments_has_files(&s->segments, &has_files, err)) return false;
     if (has_files)
         return err_set(
@@ -77,19 +76,35 @@ static bool load(struct store *s, struct err *err) {
     return learn_segments(s, err) && segments_sweep(&s->segments, err);
 }
 
-static bool recover(struct store *s, struct err *err) {
+// One transaction: what an older version lacks, the segments swept, what was promised. `learnt`: an attempt before this
+// one got so far as to know the segments; the rows it changed are still marked.
+static bool recover_once(struct store *s, bool *learnt, struct err *err) {
     struct txn_counts counts;
+    uint64_t promised = 0;
+    bool is_new;
     if (!txn_begin(&s->txn, err)) return false;
-    if (!load(s, err)) {
+    bool loaded = txn_load(&s->txn, &is_new, err);
+    if (loaded && !*learnt) loaded = *learnt = learn(s, is_new, err);
+    if (!loaded || !redo_replay(s, &promised, err)) {
         txn_abort(&s->txn);
         return false;
     }
     s->last_id = s->txn.id_mark;
-    bool done = txn_commit(&s->txn, &counts, err);
-    if (!done && db_trouble(s->db) == DB_FULL &&
-        space_give_reserve(s->space)) // the changed rows are still marked
-        done = txn_begin(&s->txn, err) && txn_commit(&s->txn, &counts, err);
-    if (done) store_tell_counts(s, &counts);
+    if (!txn_commit(&s->txn, &counts, err)) return false;
+    const struct segment *hot = segments_find(&s->segments, s->segments.tail[SEGMENT_HOT].number);
+    if (hot) s->segments.tail[SEGMENT_HOT].synced = hot->end; // it is: redo_replay saw to that
+    if (promised)
+        log_note(s->log, "store: %llu messages that were promised just before the end are in the queue",
+                 (unsigned long long)promised);
+    store_tell_counts(s, &counts);
+    return true;
+}
+
+static bool recover(struct store *s, struct err *err) {
+    bool learnt = false;
+    bool done = recover_once(s, &learnt, err);
+    if (!done && learnt && db_trouble(s->db) == DB_FULL && space_give_reserve(s->space))
+        done = recover_once(s, &learnt, err);
     return done;
 }
 

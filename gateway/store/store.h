@@ -2,23 +2,32 @@
 // store: the durable queue: one LMDB environment, the body log beside it, one writer thread. [LMDB in db.c]
 //
 // WRITING. Any thread gives the writer an op (store_submit). The writer takes all that wait, up to a group's bounds
-// (256 ops, 8 MiB), writes their bodies, syncs the segment, runs each op's `apply` in one LMDB transaction,
+// (256 ops, 8 MiB), writes their bodies, runs each op's `apply` in one LMDB transaction, syncs the segment,
 // commits (synced), and calls each op's `finish`. A lone op commits at once, and while one group commits the next gathers;
-// only ops that say they are patient wait, a few milliseconds at the most, for others to share the syncs with. `finish(op, true)` means: on disk. An op whose apply fails is undone by itself (the
-// group is run again without it) and gets finish(op, false, why).
-// `apply` and `finish` run on the writer thread: apply touches only the op and the txn, and may be run more than once; finish only hands the op back
-// to its owner's loop (loop_post).
+// only ops that say they are patient, or were promised, wait for others to share the commit with: 3 ms at the most. `finish(op, true)`
+// means: on disk, and seen by every read that begins from now on. An op whose apply fails is undone by itself (all others are applied
+// again without it) and gets finish(op, false, why).
+// `apply`, `promised` and `finish` run on the writer thread: apply touches only the op and the txn, and may be run more than once; the others only
+// hand the op, or word of it, to its owner's loop (loop_post).
+//
+// PROMISING. A new message need not wait for the commit (two more syncs) to be safe: an op with a body and `promised` set has what it
+// puts written behind its body too (redo.h), one fdatasync makes both durable, and `promised(op)` says so: it will survive anything,
+// but no read sees it yet. finish follows with the commit. Such an apply only puts messages and recipients that are new, and makes the same of
+// them whenever it is run. Where the promise cannot be made before the commit (a new segment, a full or sick disk, a fleeting store) promised is not called:
+// finish says it all. A promised op gets finish(op, false) only where the store is closed while it cannot commit: the next open puts it.
 //
 // READING. Each worker has its own reader (one LMDB read transaction, reset and renewed): reader_begin..reader_end
 // brackets are short, never held across a wait; what was decoded in between points into the map and is copied before
 // reader_end. Bodies are read with body_read (pread), from any thread, without a transaction.
 //
-// CRASH. After kill -9 at any instruction the next store_open finds every op that finished true, whole, and perhaps some
-// that had not been told yet; never half of one.
+// CRASH. After kill -9 at any instruction the next store_open finds every op that finished true or was promised, whole, and perhaps some
+// that had not been told yet; never half of one. It puts what was promised and not committed before anything is read, once; store_look
+// does not see that before.
 //
 // FULL. store_has_room says whether new mail may be taken (452 4.3.1 otherwise): below a free-space mark or above the
 // ceiling it turns false, and turns true again by itself. Deletes and outcomes are still committed then, out of a reserve.
-// A store that cannot commit at all says so (store_is_sick): delivery pauses too, until a commit works again. Where LMDB gives up
+// A store that cannot commit at all says so (store_is_sick): delivery pauses too, until a commit works again; what was promised by then
+// is kept, a group at the most, and nothing more is promised. Where LMDB gives up
 // for good (a failed write of its meta page), the process ends with EX_IOERR, to be started again.
 #pragma once
 
@@ -68,6 +77,7 @@ struct store_op {
     struct queue_node node;  // first
     bool (*apply)(struct store_op *op, struct txn *txn, struct err *err);
     void (*finish)(struct store_op *op, bool done, const struct err *why);
+    void (*promised)(struct store_op *op); // NULL: only finish counts. At most once, before finish; the op stays the store's
     // A body to append before apply runs (count 0 and fd -1: none): the parts in order, then `file_length` bytes of `file`.
     const struct iovec *parts;
     size_t part_count;

@@ -161,7 +161,7 @@ static bool append_file(struct segments *s, enum segment_kind kind, const struct
                         uint64_t parts, uint32_t crc, struct segment *seg, struct err *err) {
     struct segment_tail *tail = &s->tail[kind];
     struct segment_head head = {
-        .id = body->id, .length = parts + body->file_length, .codec = SEGMENT_CODEC_PLAIN};
+        .id = body->id, .length = parts + body->file_length, .codec = body->codec};
     bool source_failed = false;
     if (kind == SEGMENT_HOT && !flush(s, err)) return refuse(s, err);
     tail->unsynced = true;
@@ -188,7 +188,7 @@ static bool append_file(struct segments *s, enum segment_kind kind, const struct
 
 static void append_parts(struct segments *s, const struct tail_body *body, uint64_t parts, uint32_t crc,
                          const struct segment *seg) {
-    struct segment_head head = {.id = body->id, .length = parts, .crc = crc, .codec = SEGMENT_CODEC_PLAIN};
+    struct segment_head head = {.id = body->id, .length = parts, .crc = crc, .codec = body->codec};
     if (!s->gathered_count) s->gathered_at = seg->end;
     segment_head_encode(&head, s->heads[s->heads_count]);
     gather(s, s->heads[s->heads_count++], SEGMENT_HEAD);
@@ -232,6 +232,12 @@ bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_b
 
 void tail_begin(struct segments *s) {
     s->refusing = false;
+}
+
+bool tail_goes_on(const struct segments *s, uint64_t length) {
+    const struct segment_tail *tail = &s->tail[SEGMENT_HOT];
+    const struct segment *seg = segments_find(s, tail->number);
+    return seg && seg->known && !s->dir_unsynced && !s->refusing && seg->end + SEGMENT_HEAD + length <= tail->capacity;
 }
 
 bool tail_refuses(const struct segments *s) {

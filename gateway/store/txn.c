@@ -3,7 +3,10 @@
 
 #include "base/bug.h"
 
-const char meta_version[] = "version", meta_held[] = "held", meta_id_mark[] = "id_mark";
+#include <sys/random.h>
+
+const char meta_version[] = "version", meta_held[] = "held", meta_id_mark[] = "id_mark",
+           meta_redo_secret[] = "redo_secret";
 
 static bool put_number(struct txn *t, const char *name, uint64_t value, struct err *err) {
     char be[8];
@@ -19,12 +22,24 @@ static bool get_number(struct txn *t, const char *name, uint64_t *value, bool *f
     return true;
 }
 
+static bool load_secret(struct txn *t, struct err *err) {
+    struct bytes secret;
+    bool found;
+    if (!db_get(t->db, TABLE_META, bytes_of(meta_redo_secret), &secret, &found, err)) return false;
+    if (found && secret.len != REDO_SECRET) return err_set(err, "database: meta entry '%s' is damaged", meta_redo_secret);
+    if (found) {
+        memcpy(t->redo_secret, secret.at, REDO_SECRET);
+        return true;
+    }
+    bug_if(getrandom(t->redo_secret, REDO_SECRET, 0) != REDO_SECRET);
+    return db_put(t->db, TABLE_META, bytes_of(meta_redo_secret), bytes_range(t->redo_secret, REDO_SECRET), err);
+}
+
 bool txn_load(struct txn *t, bool *is_new, struct err *err) {
     bool found;
     uint64_t version = 0;
     if (!get_number(t, meta_version, &version, &found, err)) return false;
     *is_new = !found;
-    if (!found) return put_number(t, meta_version, DB_VERSION, err);
     if (version > DB_VERSION)
         return err_set(err,
                        "written by a newer tidegate (encoding %llu, this program knows up to %d): "
@@ -34,7 +49,7 @@ bool txn_load(struct txn *t, bool *is_new, struct err *err) {
     if (!get_number(t, meta_id_mark, &t->id_mark_committed, &found, err)) return false;
     t->held = t->held_committed;
     t->id_mark = t->id_mark_committed;
-    return true;
+    return load_secret(t, err) && (version == DB_VERSION || put_number(t, meta_version, DB_VERSION, err));
 }
 
 bool txn_begin(struct txn *t, struct err *err) {
@@ -83,12 +98,12 @@ static bool is_kept_in_step(enum table table) {
 }
 
 bool txn_put(struct txn *t, enum table table, struct bytes key, struct bytes value, struct err *err) {
-    bug_if(is_kept_in_step(table));
+    bug_if(is_kept_in_step(table) || t->redo);
     return db_put(t->db, table, key, value, err);
 }
 
 bool txn_delete(struct txn *t, enum table table, struct bytes key, struct err *err) {
-    bug_if(is_kept_in_step(table));
+    bug_if(is_kept_in_step(table) || t->redo);
     return db_delete(t->db, table, key, err);
 }
 

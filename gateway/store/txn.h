@@ -6,6 +6,7 @@
 #pragma once
 
 #include "store/key.h"
+#include "store/redo.h"
 #include "store/segment.h"
 
 struct txn {
@@ -14,9 +15,11 @@ struct txn {
     uint64_t journal_max;
     struct db_txn *db;        // while one is open
     struct buf value;         // encodings
+    struct buf *redo;         // where messages and recipients put are taken down too (redo.h); NULL: nowhere
     uint64_t held, held_committed;       // recipients in that state: the one count no table's size gives
     uint64_t id_mark, id_mark_committed; // no id above it was used
     uint32_t journal_seq;
+    char redo_secret[REDO_SECRET];
     struct key swept;         // how far the suppression table has been looked through for what is over
 };
 
@@ -30,6 +33,7 @@ bool must_use txn_commit(struct txn *t, struct txn_counts *counts, struct err *e
 void txn_abort(struct txn *t);
 
 // Entries of TABLE_META. The version is that of the database as a whole.
-enum { DB_VERSION = 1 };
-extern const char meta_version[], meta_held[], meta_id_mark[];
-bool must_use txn_load(struct txn *t, bool *is_new, struct err *err); // at open, within a transaction
+enum { DB_VERSION = 2 /* 1: knew no redo records, so would lose what was promised in them */ };
+extern const char meta_version[], meta_held[], meta_id_mark[], meta_redo_secret[];
+// At open, within a transaction; again after an abort. An older version becomes this one.
+bool must_use txn_load(struct txn *t, bool *is_new, struct err *err);

@@ -17,8 +17,8 @@
 enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
 // How often a few suppressions are looked at, and how long it rests when all have been.
 enum { SWEEP_MS = 250, SWEPT_REST_MS = 60000 };
-// Patient ops go with the next one that is not, when so many are together, or after so long.
-enum { PATIENT_MOST = 32, PATIENCE_US = 4000 };
+// So long may a transaction stay open for others to join it, where all in it are promised or patient.
+enum { OPEN_US = 3000 };
 
 struct writer {
     struct store *store;
@@ -27,8 +27,6 @@ struct writer {
     atomic_bool stop;
     pthread_t thread;
     struct queue_node *oldest, *newest; // taken from the queue, not yet in a group
-    size_t waiting, patient;            // of them: all, and those that may wait
-    int64_t since_us;                   // when the first of them was taken
     int64_t upkeep_us, compact_us, sweep_at_us;
     struct group group;
 };
@@ -40,32 +38,30 @@ static void take_waiting(struct writer *w) {
         w->newest->next = taken;
     else
         w->oldest = taken;
-    if (!w->waiting) w->since_us = clock_monotonic_us();
-    for (; taken; taken = taken->next) {
-        w->waiting++;
-        w->patient += ((struct store_op *)taken)->patient;
+    for (; taken; taken = taken->next)
         w->newest = taken;
-    }
 }
 
-// How long a group may still gather; 0: its time has come.
-static int64_t patience_us(const struct writer *w) {
-    if (w->patient < w->waiting || w->patient >= PATIENT_MOST) return 0;
-    int64_t left = w->since_us + PATIENCE_US - clock_monotonic_us();
+// How long the open transaction may still wait for others; 0: its time has come.
+static int64_t open_us(const struct writer *w) {
+    int64_t left = w->group.since_us + OPEN_US - clock_monotonic_us();
     return left > 0 ? left : 0;
 }
 
-static bool run_group(struct writer *w, bool stopping) {
+// One round, and the commit where it is time. False: there was nothing to do.
+static bool turn(struct writer *w, bool at_once) {
+    struct group *g = &w->group;
     take_waiting(w);
-    if (!w->oldest || (!stopping && patience_us(w))) return false;
-    while (w->oldest && group_has_room(&w->group, (struct store_op *)w->oldest)) {
+    bool any = w->oldest;
+    while (w->oldest && group_has_room(g, (struct store_op *)w->oldest)) {
         struct queue_node *node = w->oldest;
         w->oldest = node->next;
-        w->waiting--;
-        w->patient -= ((struct store_op *)node)->patient;
-        group_add(&w->group, (struct store_op *)node);
+        group_add(g, (struct store_op *)node);
     }
-    group_run(&w->group, w->store);
+    if (any) group_round(g, w->store);
+    bool full = w->oldest; // what is left had no room
+    if (!group_is_open(g) || (!at_once && !full && open_us(w))) return any;
+    group_commit(g, w->store);
     return true;
 }
 
@@ -98,20 +94,21 @@ static int upkeep(struct writer *w, bool busy) {
     int64_t now = clock_monotonic_us();
     if (now - w->upkeep_us >= UPKEEP_MS * 1000) {
         w->upkeep_us = now;
-        if (sick) group_probe(s);
+        if (sick) group_probe(&w->group, s);
         space_take_reserve(s->space);
     }
     return sooner(idle_ms, UPKEEP_MS);
 }
 
-static void wait_for_work(struct writer *w, int ms) {
+static void wait_for_work(struct writer *w, int64_t us) {
     struct pollfd ready = {.fd = w->wake, .events = POLLIN};
+    struct timespec wait = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
     uint64_t count;
-    if (poll(&ready, 1, ms) > 0) bug_if(read(w->wake, &count, sizeof count) != sizeof count);
+    if (ppoll(&ready, 1, us < 0 ? NULL : &wait, NULL) > 0) bug_if(read(w->wake, &count, sizeof count) != sizeof count);
 }
 
 bool writer_turn(struct writer *w) {
-    bool ran = run_group(w, true); // nothing is gained by waiting for company: it is all here
+    bool ran = turn(w, true); // nothing is gained by waiting for company: it is all here
     upkeep(w, ran);
     return ran;
 }
@@ -121,13 +118,13 @@ static void *writer_main(void *arg) {
     for (;;) {
         bool stopping =
             atomic_load(&w->stop); // looked at first: what was submitted before it is then seen below
-        bool ran = run_group(w, stopping);
-        int idle_ms = upkeep(w, ran);
+        bool ran = turn(w, stopping), open = group_is_open(&w->group);
+        int64_t idle_ms = open ? 0 : upkeep(w, ran); // which has transactions of its own
         if (ran) continue;
-        if (w->oldest) idle_ms = sooner(idle_ms, (int)((patience_us(w) + 999) / 1000));
         if (stopping) break;
-        wait_for_work(w, idle_ms);
+        wait_for_work(w, open ? open_us(w) : idle_ms < 0 ? -1 : idle_ms * 1000);
     }
+    if (w->group.kept) group_commit(&w->group, w->store); // a last try
     return NULL;
 }
 
@@ -178,6 +175,7 @@ void writer_stop(struct writer **writer) {
         close(w->wake);
     }
     bug_if(!queue_is_empty(&w->queue));
+    group_release(&w->group);
     free(w);
     *writer = NULL;
 }

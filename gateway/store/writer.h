@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // writer: the one thread that writes: takes ops, forms groups, makes them durable, tells their owners.
 //
-// Between groups, and when nobody waits, it moves compaction on by one step, sweeps old suppressions out, tries whether a sick database works again,
-// and takes the disk reserve back. The order within a group is what the promise rests on: bodies, fdatasync of their
-// segments, fsync of the folder where a segment is new, commit, finish.
+// Between transactions, and when nobody waits, it moves compaction on by one step, sweeps old suppressions out, tries whether a sick
+// database works again, and takes the disk reserve back. The order is what the promise rests on: bodies and the redo record behind them, fdatasync of
+// their segment, fsync of the folder where it is new (then nothing is promised before the commit), promised; a few milliseconds later, or
+// at once when somebody waits for it: commit, finish.
 #pragma once
 
 #include "store/store.h"

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 // recipient: a message with one recipient, from the client's end of data to its fate, with kill -9 at any step.
 //
-//   client -- body, commit, 250 --> due -- route --> parked, held, waiting (still on disk)
-//                                    ^ |
-//                 deferred (commit)  | +--> attempt -- peer's 250 ----> delivered (commit)
-//                                    +-------- 4xx or a lost line |
-//                                                5xx, expired -----+--> gone with a report owed (one commit) -- report delivered --> end
+//   client -- body and redo record, 250 -- commit --> due -- route --> parked, held, waiting (still on disk)
+//                                                      ^ |
+//                                   deferred (commit)  | +--> attempt -- peer's 250 ----> delivered (commit)
+//                                                      +-------- 4xx or a lost line |
+//                                                                  5xx, expired -----+--> gone with a report owed (one commit)
+//                                                                                              -- report delivered --> end
 //
-// What is on disk changes only in a commit, which happens whole or not at all; what is in memory is gone with a crash. The peer, the
-// client and what they were told survive it. Meanwhile compaction copies the body, commits its new place, unlinks the old file.
+// What is on disk changes only in a commit, which happens whole or not at all, and before that in the redo record, which the next start
+// puts in its place; what is in memory is gone with a crash. The peer, the client and what they were told survive it. Meanwhile compaction copies the body, commits its new place, unlinks the old file.
 //
 // Claims: an acknowledged message always has a fate, or is in the store with its body; it is with the peer more than once only where a
-// crash fell between the peer's 250 and our commit, or the line was lost after the content. BUG=1..5 are mistakes that must be seen.
+// crash fell between the peer's 250 and our commit, or the line was lost after the content. BUG=1..7 are mistakes that must be seen.
 #ifndef BUG
 #define BUG 0
 #endif
@@ -28,6 +29,7 @@ byte attempts;
 bool report_due;          // a report is in the queue: a row of its own, like any message
 bit place;                // which file has the body, says the row
 bool file[2];             // is it there
+bool redo;                // its record is in the log, behind the row's end: promised, not committed
 bool acknowledged, discarded, reported;
 byte delivered, excuses, crashes, lost_lines, sick;
 
@@ -36,7 +38,7 @@ bool owes_250, in_hand, report_in_hand, peer_said, copied;
 mtype outcome = nothing;            // what is to be written: due (again), parked, held, gone; nothing
 bool owes_report;
 
-#define SAFE ((disk != nothing && disk != gone && file[place]) || delivered > 0 || report_due || reported || discarded)
+#define SAFE ((disk != nothing && disk != gone && file[place]) || (redo && file[0]) || delivered > 0 || report_due || reported || discarded)
 
 inline check() {
     assert(!acknowledged || SAFE);
@@ -49,10 +51,16 @@ inline forget() {
     peer_said = false;
 }
 
-// A start sweeps files that no row names.
+// A start puts what was promised, and sweeps files that no row names.
 inline crash() {
     crashes++;
     forget();
+#if BUG != 6
+    if :: redo -> disk = due; redo = false; file[0] = true; place = 0
+       :: else -> skip
+    fi;
+#endif
+    redo = false;
     if :: disk == nothing || disk == gone -> file[0] = false; file[1] = false
        :: else -> file[1 - place] = false
     fi;
@@ -67,13 +75,19 @@ inline write_outcome() {
 
 active proctype gateway() {
     do
-    // -- accepted: the body synced, the row committed, then 250
+    // -- accepted: body and redo record synced, then 250, the row committed meanwhile; or, where that cannot be, the row and then 250
     :: atomic { disk == nothing && !acknowledged && !file[0] -> file[0] = true; place = 0;
 #if BUG == 1
             acknowledged = true;
 #endif
             check() }
-    :: atomic { disk == nothing && file[0] -> disk = due; owes_250 = true; check() }
+    :: atomic { disk == nothing && file[0] && !redo -> redo = true; owes_250 = true; check() }
+    :: atomic { disk == nothing && redo -> disk = due;
+#if BUG != 7
+            redo = false; // the row's end moves in the same commit
+#endif
+            check() }
+    :: atomic { disk == nothing && file[0] && !redo -> disk = due; owes_250 = true; check() }
     :: atomic { owes_250 -> owes_250 = false; acknowledged = true; check() } // perhaps when it is delivered already
 
     // -- picked up: it stays on disk

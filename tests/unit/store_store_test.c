@@ -804,7 +804,7 @@ static void a_second_opening_is_refused_with_the_holders_pid(void **state) {
 
 static bool work_newer(struct job *job, struct txn *txn, struct err *err) {
     (void)job;
-    return txn_put(txn, TABLE_META, BYTES("version"), BYTES("\0\0\0\0\0\0\0\2"), err);
+    return txn_put(txn, TABLE_META, BYTES("version"), BYTES("\0\0\0\0\0\0\1\0"), err);
 }
 
 static void a_newer_database_is_refused_in_clear_words(void **state) {
