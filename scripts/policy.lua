@@ -5,6 +5,7 @@
 -- `tidegate check` proves this file, `tidegate reload` makes a running gateway use it; scripts/README.md has the whole
 -- story, hook by hook.
 local answer = require "answer"
+local header = require "header"
 local identity = require "identity"
 local reply = require "reply"
 local route = require "route"
@@ -64,7 +65,13 @@ function policy.sender(session, sender)
   return answer.reject("553 5.7.1 you may not send as this address", session.user .. " has no such entry")
 end
 
-function policy.message(session, message) return answer.accept { spend = users.limits(session) } end
+-- What a message has to have gets added where it lacks; Bcc is not for its readers.
+function policy.message(session, message)
+  local domain = message.sender:match("@([%w%-%.]+)$")
+  local headers = domain and header.complete(message, domain) or header.date(message)
+  if message:header("Bcc") then headers[#headers + 1] = { remove = "Bcc" } end
+  return answer.accept { headers = headers, spend = users.limits(session) }
+end
 
 function policy.route(message, recipient)
   local who = identities[(message.sender:match("@([^@]*)$") or ""):lower()]

@@ -42,6 +42,12 @@ story("the users file says how much: what is over is not taken", function(t)
     :expect { kind = "accept", spend = { { key = "user/printer", window_s = 3600, cap = 20, per = "recipient" } } }
 end)
 
+story("a message that lacks From, Date and Message-ID gets them, and Bcc goes", function(t)
+  local s = t:session { trusted_network = true }
+  s:message { from = "scans@example.org", to = "a@example.net", headers = { Subject = "scan", Bcc = "boss@example.org" } }
+    :expect { kind = "accept", headers = { { add = "From", value = "<scans@example.org>" }, { add = "Date" }, { add = "Message-ID" }, { remove = "Bcc" } } }
+end)
+
 story("mail of example.org goes out as its identity, other mail as none", function(t)
   local s = t:session { trusted_network = true }
   s:message { from = "ann@Example.ORG", to = "a@example.net" }:route():expect { identity = "demo" }

@@ -2,19 +2,25 @@
 -- header: edits for answer.accept's `headers`, made from the message as it came.
 --
 --   headers = header.all(
---     header.complete(message, "example.org"),           -- Date and Message-ID, where they are missing
+--     header.complete(message, "example.org"),           -- From, Date and Message-ID, where they are missing
 --     header.strip(message),                             -- Bcc and what betrays the sender's own network
 --     header.unsubscribe { url = "https://example.org/u/" .. token, mailto = "unsubscribe@example.org" },
 --     header.feedback_id("spring", "shop", "newsletter", "acme"))
 --
 -- Every function gives a list of edits; header.all joins them. None changes the message itself: what is returned is data for
--- the answer. header.date and header.message_id are the parts of header.complete.
+-- the answer. header.from, header.date and header.message_id are the parts of header.complete.
 --
 --   header.token(secret, list, address)          a word for unsubscribe links that only we can have made
 --   header.token_address(secret, list, token)    -> the address, or nil for a word that is not ours
 local fact = require "fact"
 
 local header = {}
+
+-- A message without From is none (RFC 5322 section 3.6) and cannot be signed; machines send such. Who sent it is its sender.
+function header.from(message)
+  if message.sender == "" or message:header("From") then return {} end
+  return { { add = "From", value = "<" .. message.sender .. ">" } }
+end
 
 -- RFC 5322 section 3.3; a message that came without a Date gets the time it came at.
 function header.date(message)
@@ -39,7 +45,9 @@ function header.all(...)
   return edits
 end
 
-function header.complete(message, domain) return header.all(header.date(message), header.message_id(message, domain)) end
+function header.complete(message, domain)
+  return header.all(header.from(message), header.date(message), header.message_id(message, domain))
+end
 
 -- Bcc is the sender's secret (RFC 5322 3.6.3); the others name machines and people inside the house.
 local PRIVATE = { "Bcc", "X-Originating-IP", "X-Originating-Email", "X-Sender-IP", "X-Client-IP", "X-Source-IP", "X-PHP-Script",

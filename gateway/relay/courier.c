@@ -229,7 +229,9 @@ static bool compose(struct courier *c, struct err *err) {
 }
 
 static void compose_failed(struct courier *c, const struct err *err) {
-    struct reply r = reply_make(451, "4.3.0", "%s", err->text);
+    // Another time can mend a key or a disk, but brings no From, without which there is nothing to sign (RFC 6376 5.4).
+    bool hopeless = c->attempt->plan->identity.key_count && !header_count(c->attempt->job->message.head, BYTES("From"));
+    struct reply r = reply_make(hopeless ? 550 : 451, hopeless ? "5.6.0" : "4.3.0", "%s", err->text);
     log_fault(&c->worker->gateway->log, "%s: %s", c->attempt->job->id_text, err->text);
     attempt_fill(c->attempt, &r, STAGE_CONTENT, true);
     hand_back(c, ATTEMPT_TRIED);

@@ -11,7 +11,8 @@
 #include <strings.h>
 #include <sys/random.h>
 
-enum { HOSTS_MAX = 5, ADDRESSES_MAX = 10, SMTP_PORT = 25, FAILURE_S = 5 };
+// In rounds: the next few hosts are asked for when none of those before has an address.
+enum { HOSTS_MAX = 5, ROUNDS_MAX = 4, ADDRESSES_MAX = 10, SMTP_PORT = 25, FAILURE_S = 5 };
 
 struct lookup { // the addresses of one family of one host
     struct host *host;
@@ -39,7 +40,7 @@ struct exchange_ticket {
     struct dns_ticket *mx;
     struct timer *soon; // where nothing has to be asked
     struct host *hosts; // nearest first
-    size_t count;
+    size_t count, behind; // of this round, and after it
     size_t pending;  // lookups without an answer
     bool temporary;  // one of them failed for now
     bool not_public; // an address was left out for that
@@ -136,15 +137,34 @@ static void fail_as_loop(struct exchange_ticket *t) {
     fail(t, 554, "5.4.6", arena_format(&t->arena, "mail for %s loops back to this host", t->what));
 }
 
-static void conclude(struct exchange_ticket *t) {
+static void host_ask(struct host *h);
+
+static void next_round(struct exchange_ticket *t) {
+    t->hosts += t->count;
+    t->count = t->behind < t->options.hosts_max ? t->behind : t->options.hosts_max;
+    t->behind -= t->count;
+    for (size_t i = 0; i < t->count; i++) host_ask(&t->hosts[i]);
+}
+
+static bool conclude_round(struct exchange_ticket *t) {
     size_t nearer = t->how == EXCHANGE_MX ? nearer_than_us(t) : t->count;
     if (!nearer && t->count) {
         fail_as_loop(t);
-        return;
+        return true;
     }
+    if (nearer < t->count) t->behind = 0;
     t->count = nearer;
     fill_answer(t);
-    if (t->answer.count) return;
+    return t->answer.count > 0;
+}
+
+// False: it goes on with the hosts behind these.
+static bool conclude(struct exchange_ticket *t) {
+    if (conclude_round(t)) return true;
+    if (t->behind) {
+        next_round(t);
+        return false;
+    }
     const char *family = t->options.family == AF_INET    ? "IPv4 "
                          : t->options.family == AF_INET6 ? "IPv6 "
                                                          : "";
@@ -154,6 +174,7 @@ static void conclude(struct exchange_ticket *t) {
         fail(t, 550, "5.4.4",
              arena_format(&t->arena, "no %s%saddress for %s", t->not_public ? "public " : "", family,
                           t->what));
+    return true;
 }
 
 // ---- addresses
@@ -199,8 +220,7 @@ static void on_addresses(void *arg, const struct dns_answer *a) {
         snprintf(t->why, sizeof t->why, "%s", a->why);
     }
     if (--t->pending) return;
-    conclude(t);
-    deliver(t);
+    if (conclude(t)) deliver(t);
 }
 
 static void host_ask(struct host *h) {
@@ -294,10 +314,11 @@ static void ask_exchanges(struct exchange_ticket *t, const struct dns_answer *a)
         return;
     }
     t->count = 0;
-    for (size_t i = 0; i < nearer && t->count < t->options.hosts_max; i++)
+    for (size_t i = 0; i < nearer && t->count < t->options.hosts_max * ROUNDS_MAX; i++)
         if (!has_host(t, t->hosts[i].name)) t->hosts[t->count++] = t->hosts[i];
-    for (size_t i = 0; i < t->count; i++)
-        host_ask(&t->hosts[i]);
+    t->behind = t->count;
+    t->count = 0;
+    next_round(t);
 }
 
 static void on_mx(void *arg, const struct dns_answer *a) {
@@ -311,6 +332,11 @@ static void on_mx(void *arg, const struct dns_answer *a) {
         break;
     case DNS_NO_DATA: // RFC 5321 section 5.1: the implicit MX
         t->answer.implicit = true;
+        if (is_our_name(t, t->what)) {
+            fail_as_loop(t);
+            deliver(t);
+            return;
+        }
         host_ask(only_host(t, a->authentic));
         break;
     case DNS_NO_NAME:

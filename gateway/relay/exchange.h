@@ -20,7 +20,7 @@ enum exchange_how {
 struct exchange_options {
     uint16_t port;        // 0: 25
     int family;           // AF_INET or AF_INET6: no other; 0: both, IPv6 first
-    size_t hosts_max;     // whose addresses are asked for; 0: 5
+    size_t hosts_max;     // whose addresses are asked for at a time (four times, as long as none has one); 0: 5
     size_t addresses_max; // of all hosts together; 0: 10
     bool public_only;     // loopback, private, link-local, multicast and unspecified addresses are left out
     // Who we are, lent until the answer: an MX that is us ends the list. Port 0 is any port.

@@ -297,7 +297,14 @@ static int obey_rcpt(struct server *s, const struct command *c, struct bytes *in
         SAY(s, "452 4.5.3 Too many recipients, send the rest in another transaction"); // RFC 5321 4.5.3.1.10
         return GO_ON;
     }
-    transaction_ask(&s->now, &c->path);
+    struct server_path path = c->path;
+    struct buf ours = {0};
+    if (bytes_find_last(path.address, '@') < 0) { // "postmaster" alone is ours (RFC 5321 4.5.1)
+        buf_format(&ours, "%.*s@%s", BYTES_FMT(path.address), s->options.hostname);
+        path.address = buf_bytes(&ours);
+    }
+    transaction_ask(&s->now, &path);
+    buf_release(&ours);
     want->path = s->now.pending;
     return ask(s, want, ASK_RECIPIENT, AT_RECIPIENT);
 }
@@ -373,7 +380,7 @@ static int obey_auth(struct server *s, const struct command *c, struct bytes *in
 
 #define EARLY_HELLO LINE("503 5.5.1 Say EHLO first")
 #define EARLY_MAIL LINE("503 5.5.1 MAIL first")
-#define LATE_OPEN LINE("503 5.5.1 Not inside a transaction")
+#define LATE_OPEN LINE("503 5.5.1 A transaction is open: end it or RSET first")
 #define LATE_CHUNKS LINE("503 5.5.1 Only BDAT goes on from here")
 
 static const struct row {
@@ -621,10 +628,11 @@ static void open_transaction(struct server *s, const struct reply *reply) {
 }
 
 static void answer_recipient(struct server *s, const struct reply *reply) {
-    if (say_answer(s, reply, BYTES("250 2.1.5 Ok\r\n")))
-        transaction_add(&s->now);
-    else
+    // Who is named twice gets one copy; but LMTP owes a verdict for each 250.
+    if (!say_answer(s, reply, BYTES("250 2.1.5 Ok\r\n")))
         s->now.refused_recipient = true;
+    else if (is_lmtp(s) || !transaction_has(&s->now))
+        transaction_add(&s->now);
     enter(s, s->now.count ? AT_RCPT : AT_MAIL);
 }
 

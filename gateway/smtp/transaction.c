@@ -16,6 +16,25 @@ void transaction_open(struct transaction *t) {
     t->sender = t->pending;
 }
 
+// Whether it was there; it is from now on. The local part is the recipient's own matter, the domain knows no case, and who asks
+// for other notices means another thing (RFC 3461).
+static bool note(struct transaction *t, const struct server_path *path) {
+    size_t local = (size_t)(bytes_find_last(path->address, '@') + 1);
+    buf_reset(&t->key);
+    buf_add(&t->key, bytes_first(path->address, local));
+    for (size_t i = local; i < path->address.len; i++)
+        buf_byte(&t->key, path->address.at[i] >= 'A' && path->address.at[i] <= 'Z' ? (char)(path->address.at[i] | 32) : path->address.at[i]);
+    buf_format(&t->key, " %u ", path->notify);
+    buf_add(&t->key, path->orcpt);
+    return map_put(&t->seen, buf_bytes(&t->key), t) != NULL;
+}
+
+bool transaction_has(struct transaction *t) {
+    if (t->count == 0) return false;
+    if (t->count == 1) note(t, &t->recipients[0]);
+    return note(t, &t->pending);
+}
+
 void transaction_add(struct transaction *t) {
     if (t->count == t->room) {
         t->room = t->room ? t->room * 2 : 4;
@@ -35,6 +54,8 @@ void transaction_forget(struct transaction *t) {
         t->room = 0;
     }
     buf_release(&t->spoilt);
+    buf_release(&t->key);
+    map_release(&t->seen);
     *t = (struct transaction){.arena = t->arena, .recipients = t->recipients, .room = t->room};
 }
 
@@ -42,6 +63,8 @@ void transaction_release(struct transaction *t) {
     arena_release(&t->arena);
     free(t->recipients);
     buf_release(&t->spoilt);
+    buf_release(&t->key);
+    map_release(&t->seen);
     *t = (struct transaction){0};
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "smtp/gauge.h"
 #include "smtp/server.h"
 
@@ -14,6 +15,8 @@ struct transaction {
     struct server_path sender, pending; // pending: the path that the policy is asked about
     struct server_path *recipients;
     size_t count, room;
+    struct map seen; // of recipients, from the second on
+    struct buf key;
     bool refused_recipient; // at least one, for the words when there is none in the end
     struct buf spoilt;      // why the content can't be kept, as it goes out
     struct gauge gauge;
@@ -21,6 +24,8 @@ struct transaction {
 
 void transaction_ask(struct transaction *t, const struct server_path *path); // keeps a copy of it in pending
 void transaction_open(struct transaction *t);                                // pending is the sender
+// Whether pending is a recipient already; asked once of each, before transaction_add, which is then for those that are not.
+bool transaction_has(struct transaction *t);
 void transaction_add(struct transaction *t);                                 // pending is a recipient
 void transaction_forget(struct transaction *t);
 void transaction_release(struct transaction *t); // also what forget keeps

@@ -2,19 +2,21 @@
 local expect = require "expect"
 local header = require "header"
 
-local function message(fields)
-  return { id = "00ab", received_at = 1763821800.5, header = function(_, name) return fields[name] end }
+local function message(fields, sender)
+  return { sender = sender or "ann@acme.example", id = "00ab", received_at = 1763821800.5, header = function(_, name) return fields[name] end }
 end
 
 local t = {}
 
 function t.what_is_missing_is_added()
   local edits = header.complete(message {}, "acme.example")
-  expect.same(edits[1], { add = "Date", value = "Sat, 22 Nov 2025 14:30:00 +0000" })
-  expect.equal(edits[2].add, "Message-ID")
-  expect.truth(edits[2].value:match("^<00ab%.%x+@acme%.example>$"), edits[2].value)
+  expect.same(edits[1], { add = "From", value = "<ann@acme.example>" })
+  expect.same(edits[2], { add = "Date", value = "Sat, 22 Nov 2025 14:30:00 +0000" })
+  expect.equal(edits[3].add, "Message-ID")
+  expect.truth(edits[3].value:match("^<00ab%.%x+@acme%.example>$"), edits[3].value)
+  expect.equal(#header.from(message({}, "")), 0) -- whoever sent a report has not said
   expect.same(header.complete(message {}, "acme.example"), edits) -- the same when asked again
-  expect.equal(#header.complete(message { Date = "x", ["Message-ID"] = "y" }, "acme.example"), 0)
+  expect.equal(#header.complete(message { From = "z", Date = "x", ["Message-ID"] = "y" }, "acme.example"), 0)
   expect.refused("a domain is expected", function() header.message_id(message {}, "a b") end)
 end
 

@@ -252,6 +252,27 @@ static void bounded_whatever_a_zone_lists(void **state) {
     expect(b, "both.example", EXCHANGE_MX, "1 wide.example 192.0.2.0:25 192.0.2.1:25 192.0.2.2:25");
 }
 
+static void hosts_behind_those_without_an_address(void **state) {
+    struct bench *b = *state;
+    const char *const names[] = {"m07.example"};
+    for (int i = 0; i < 30; i++) {
+        char mx[64];
+        snprintf(mx, sizeof mx, "%d m%02d.example", i, i);
+        pocket_add(&b->pocket, "stale.example", 300, "MX", mx);
+    }
+    pocket_behave(&b->pocket, "stale.example", POCKET_TRUNCATE);
+    pocket_add(&b->pocket, "m21.example", 300, "A", "192.0.2.21");
+    expect(b, "stale.example", EXCHANGE_MX, "550 5.4.4 no address for stale.example");
+    assert_int_equal(b->pocket.asked, 2 + 20 * 2);
+    dns_flush(b->dns);
+    pocket_add(&b->pocket, "m12.example", 300, "A", "192.0.2.12");
+    pocket_add(&b->pocket, "m15.example", 300, "A", "192.0.2.15");
+    expect(b, "stale.example", EXCHANGE_MX, "12 m12.example 192.0.2.12:25");
+    b->options.own_names = names;
+    b->options.own_name_count = 1;
+    expect(b, "stale.example", EXCHANGE_MX, "550 5.4.4 no address for stale.example"); // none behind us
+}
+
 static void the_same_host_twice_counts_once(void **state) {
     struct bench *b = *state;
     pocket_add(&b->pocket, "example.com", 300, "MX", "20 mail.example");
@@ -292,6 +313,8 @@ static void who_is_not_nearer_than_us_is_left_out(void **state) {
     b->options.own_names = names;
     b->options.own_name_count = 1;
     expect(b, "ours.example", EXCHANGE_MX, "554 5.4.6 mail for ours.example loops back to this host");
+    b->options.own_address_count = 0; // by its name alone, without an MX
+    expect(b, "us.example", EXCHANGE_MX, "554 5.4.6 mail for us.example loops back to this host");
     expect(b, "us.example", EXCHANGE_HOST, "0 us.example 192.0.2.7:25"); // the operator said so
 }
 
@@ -391,6 +414,7 @@ int main(void) {
         WITH_SERVER(targets_that_are_no_names),
         WITH_SERVER(aliases_are_followed),
         WITH_SERVER(bounded_whatever_a_zone_lists),
+        WITH_SERVER(hosts_behind_those_without_an_address),
         WITH_SERVER(the_same_host_twice_counts_once),
         WITH_SERVER(who_is_not_nearer_than_us_is_left_out),
         WITH_SERVER(private_addresses_can_be_left_out),

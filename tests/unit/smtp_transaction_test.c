@@ -45,6 +45,34 @@ static void forgets_all_and_keeps_little(void **state) {
     transaction_release(&t);
 }
 
+static bool has(struct transaction *t, const char *address, uint32_t notify, const char *orcpt) {
+    transaction_ask(t, &(struct server_path){.address = bytes_of(address), .notify = notify, .orcpt = bytes_of(orcpt)});
+    bool twice = transaction_has(t);
+    if (!twice) transaction_add(t);
+    return twice;
+}
+
+static void knows_who_is_named_twice(void **state) {
+    (void)state;
+    struct transaction t = {0};
+    for (int round = 0; round < 2; round++) {
+        assert_false(has(&t, "a@a.test", 0, ""));
+        assert_true(has(&t, "a@a.test", 0, ""));
+        assert_true(has(&t, "a@A.Test", 0, ""));
+        assert_false(has(&t, "A@a.test", 0, ""));
+        assert_false(has(&t, "a@a.test", NOTIFY_NEVER, ""));
+        assert_false(has(&t, "a@a.test", 0, "rfc822;b@b.test"));
+        assert_false(has(&t, "\"x@y\"@a.test", 0, ""));
+        assert_true(has(&t, "\"x@y\"@A.test", 0, ""));
+        assert_false(has(&t, "\"X@y\"@a.test", 0, ""));
+        assert_false(has(&t, "postmaster", 0, ""));
+        assert_true(has(&t, "postmaster", 0, ""));
+        assert_int_equal(t.count, 7);
+        transaction_forget(&t);
+    }
+    transaction_release(&t);
+}
+
 static void has_a_line_for_each_fault(void **state) {
     (void)state;
     struct transaction t = {0};
@@ -61,6 +89,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_copies),
         cmocka_unit_test(forgets_all_and_keeps_little),
+        cmocka_unit_test(knows_who_is_named_twice),
         cmocka_unit_test(has_a_line_for_each_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
