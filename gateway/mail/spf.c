@@ -409,6 +409,7 @@ static enum match match_ptr(struct check *c, const char *name) {
                     (found.len == want.len || found.at[found.len - want.len - 1] == '.');
         if (!same) continue;
         keep(host, sizeof host, found);
+        if (strlen(host) != found.len) continue; // no host is called that
         back = (struct spf_answer){0};
         if (c->asked->look(c->asked->arg, host, v4 ? SPF_A : SPF_AAAA, &back) != SPF_FOUND) continue;
         for (size_t k = 0; k < back.count; k++)
