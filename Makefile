@@ -58,7 +58,7 @@ UNITS   := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$(OUT)/unit/%)
 
 .DEFAULT_GOAL := build
-.PHONY: build deb appliance appliance-test deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture help clean
+.PHONY: build deb appliance appliance-test deps run test lint stories unit replay integration fuzz fuzzers integration-sanitized unit-threads torture benches bench micro scale measure help clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -286,18 +286,27 @@ build/bench/%: tests/bench/%.c tests/bench/kit.c tests/bench/kit.h build/.deps
 
 benches: $(BENCHES)
 
-## bench        Tidegate beside Postfix, OpenSMTPD and Exim, in one run; BENCH=--quick: Postfix alone, a minute
+## bench        Tidegate beside Postfix, OpenSMTPD, Exim and Haraka, in one run; BENCH=--quick: Postfix alone, a minute
 BENCH ?=
 bench: build build/.deps-test $(BENCHES)
-	@tests/setup/peers
+	@tests/setup/peers bench
 	@tests/bench/bench $(BENCH)
 
-## micro        what one call of each machine costs
-micro: $(MICRO)
-	@for name in text server sign; do build/bench/micro_$$name; done
-	@build/bench/micro_route scripts stdlib
-	@rm -rf build/bench/store && mkdir -p build/bench/store && build/bench/micro_store build/bench/store; rm -rf build/bench/store
-	@mkdir -p build/bench/store && build/bench/micro_suppression build/bench/store; rm -rf build/bench/store
+## micro        what one call of each machine costs, beside the budgets (MICRO_ARGS=--quick)
+MICRO_ARGS ?=
+micro: build $(MICRO)
+	@tests/bench/micro $(MICRO_ARGS)
+
+## scale        a backlog up to a million, 4 GB that drain, 10,000 idle connections, 10,000 lanes (SCALE=--small: two minutes)
+SCALE ?=
+scale: build build/.deps-test $(BENCHES)
+	@tests/setup/peers
+	@tests/bench/scale $(SCALE)
+
+## measure      all figures of this version: bench, micro and scale, one after the other; about an hour and a half, on an idle machine
+measure:
+	@failed=; for what in micro scale bench; do $(MAKE) --no-print-directory $$what || failed="$$failed $$what"; done; \
+	    [ -z "$$failed" ] || { echo "not as it should be:$$failed" >&2; exit 1; }
 
 ## clean        remove build/ (var/ with its queue is left alone)
 clean:

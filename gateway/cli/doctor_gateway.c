@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { WAIT_S = 10, OLD_MS = 4 * 3600 * 1000 };
+enum { WAIT_S = 10, OLD_MS = 4 * 3600 * 1000, FULL_SOON_S = 86400 };
 
 static void add(struct doctor *d, enum finding_level level, const char *check, const char *what,
                 const char *follows, const char *fix) {
@@ -26,6 +26,7 @@ struct said {
     int64_t received_ms; // of a row of the queue; 0: none
     bool sick, full;
     int64_t recipients, messages;
+    int64_t lasts_s; // until the disk is full; -1: it does not fill
 };
 
 // One request; false: it was not answered, and why is on stderr.
@@ -47,6 +48,7 @@ static bool on_status(void *arg, const struct json *row, struct bytes text) {
     if (json_bool(json_get(store, "has_room"), &room)) r->full = !room;
     json_int(json_get(row, "recipients"), &r->recipients);
     json_int(json_get(row, "messages"), &r->messages);
+    if (!json_int(json_get(json_get(row, "disk"), "lasts_s"), &r->lasts_s)) r->lasts_s = -1;
     return true;
 }
 
@@ -63,6 +65,13 @@ static bool on_any(void *arg, const struct json *row, struct bytes text) {
     return true;
 }
 
+static void foresee_the_end(struct doctor *d, int64_t lasts_s) {
+    char lasts[QUANTITY_TEXT];
+    quantity_duration_human(lasts_s, lasts);
+    add(d, FINDING_WARN, "store", doctor_words(d, "as the disk fills now, there is no room for new mail in %s", lasts),
+        "then clients hear 452 4.3.1", "tidegate top shows what comes in and does not go out");
+}
+
 static void judge_store(struct doctor *d, const struct said *r) {
     if (r->sick)
         add(d, FINDING_FAIL, "store", "the queue cannot be written to disk",
@@ -70,6 +79,8 @@ static void judge_store(struct doctor *d, const struct said *r) {
     else if (r->full)
         add(d, FINDING_FAIL, "store", "the queue is full",
             "clients hear 452 4.3.1; what is queued goes on leaving", "make room, or raise store.ceiling");
+    else if (r->lasts_s >= 0 && r->lasts_s < FULL_SOON_S)
+        foresee_the_end(d, r->lasts_s);
     else
         doctor_well(d, "store", "",
                     doctor_words(d, "the queue is well; messages in it: %lld, recipients: %lld",

@@ -11,28 +11,29 @@ struct field {
     const char *name, *before, *after; // a field of the row, and the words around its value
 };
 
-// One line: a title, and those of its fields that the row has.
+// One line: a title, and those of its fields that the row has, or that an object in it has. Words that begin with a blank go on with
+// the field before.
 struct line {
-    const char *title;
-    struct field fields[10]; // ends where the name is NULL
+    const char *title, *within; // the object's name; NULL: the row itself
+    struct field fields[10];    // ends where the name is NULL
 };
 
 static const struct line lines[] = {
-    {"gateway",
+    {"gateway", NULL,
      {{"version", "tidegate ", ""},
       {"hostname", "on ", ""},
       {"pid", "pid ", ""},
       {"uptime_s", "up ", ""},
       {"workers", "", " workers"},
       {"memory_rss", "", " of memory"}}},
-    {"state", {{"draining", "draining: ", ""}, {"stopping", "stopping: ", ""}, {"now", "at ", ""}}},
-    {"policy",
+    {"state", NULL, {{"draining", "draining: ", ""}, {"stopping", "stopping: ", ""}, {"now", "at ", ""}}},
+    {"policy", NULL,
      {{"policy", "", ""},
       {"previous_policy", "before it ", ""},
       {"hooks", "", " hooks asked"},
       {"faults", "", " faults"},
       {"script_memory", "", " of memory"}}},
-    {"queue",
+    {"queue", NULL,
      {{"messages", "", " messages"},
       {"recipients", "", " recipients"},
       {"due", "", " due"},
@@ -41,11 +42,11 @@ static const struct line lines[] = {
       {"lanes", "", " lanes"},
       {"pauses", "", " paused"},
       {"in_memory", "", " in memory"}}},
-    {"connections",
+    {"connections", NULL,
      {{"connections", "", " in"},
       {"connections_out", "", " out"},
       {"memory_in_flight", "", " being received"}}},
-    {"so far",
+    {"so far", NULL,
      {{"accepted", "", " accepted"},
       {"refused", "", " refused"},
       {"delivered", "", " delivered"},
@@ -53,15 +54,38 @@ static const struct line lines[] = {
       {"bounced", "", " bounced"},
       {"suppressed", "", " suppressed"},
       {"expired", "", " expired"}}},
+    {"disk", "disk",
+     {{"path", "", ""},
+      {"free_bytes", "", ""},
+      {"whole_bytes", " of ", " free"},
+      {"lasts_s", "full in ", " as it fills now"},
+      {"reserve_bytes", "no new mail below ", ""},
+      {"ceiling_bytes", "nor above ", " taken"}}},
+    {"taken", "disk",
+     {{"bodies_bytes", "", " of messages"},
+      {"database_bytes", "", " of database"},
+      {"journal_bytes", "", " of it journal"},
+      {"journal_entries", " (", ""},
+      {"journal_most", " of ", " entries)"},
+      {"events_bytes", "", " of events"}}},
+    {"memory", "memory",
+     {{"resident_bytes", "", ""}, {"most_bytes", " of ", ""}, {"peak_bytes", "at most ", " so far"}}},
+    {"limits", "limits",
+     {{"connections", "", " connections in"},
+      {"connections_out", "", " out"},
+      {"memory_in_flight", "", " being received"},
+      {"files", "", " files"},
+      {"files_open", " (", " open)"}}},
 };
 enum { LINES = sizeof lines / sizeof *lines };
 
 static void print_line(const struct json *row, const struct line *line) {
     struct buf out = {0};
+    if (line->within) row = json_get(row, line->within);
     for (const struct field *f = line->fields; f->name; f++) {
         const struct json *value = json_get(row, f->name);
         if (show_is_empty(value)) continue;
-        if (out.len) buf_addz(&out, ", ");
+        if (out.len && f->before[0] != ' ') buf_addz(&out, ", ");
         buf_addz(&out, f->before);
         show_value(&out, f->name, value);
         buf_addz(&out, f->after);
@@ -108,9 +132,11 @@ static void print_listeners(const struct json *listeners) {
 }
 
 static bool is_shown(struct bytes name) {
-    for (int i = 0; i < LINES; i++)
-        for (const struct field *f = lines[i].fields; f->name; f++)
+    for (int i = 0; i < LINES; i++) {
+        if (lines[i].within && bytes_equal(bytes_of(lines[i].within), name)) return true;
+        for (const struct field *f = lines[i].fields; f->name && !lines[i].within; f++)
             if (bytes_equal(bytes_of(f->name), name)) return true;
+    }
     return bytes_equal(name, BYTES("listeners")) || bytes_equal(name, BYTES("canary"));
 }
 

@@ -309,8 +309,11 @@ static const struct verb table[] = {
      .arguments = "",
      .run = verb_status,
      .about = "One look at the running gateway: version and policy, listeners, connections, the queue by "
-              "state, counters, the store.",
-     .examples = "  tidegate status\n  tidegate status --json | jq .recipients",
+              "state, counters, the store, disk and memory. \"full in\" says how long the disk lasts until no new mail is "
+              "taken (store.reserve, store.ceiling), if it goes on filling as it did in the last hour; ten minutes after a "
+              "start at the earliest, and only while it fills.",
+     .examples = "  tidegate status\n  tidegate status --json | jq .recipients\n"
+                 "  tidegate status --json | jq .disk,.memory,.limits",
      .exits = exits_control},
     {.name = "queue",
      .summary = "look at what waits, and change it",

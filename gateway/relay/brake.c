@@ -116,6 +116,15 @@ void brake_went(struct brake *b, int64_t now_ms) {
     b->next_ms = b->next_ms + each > now_ms ? b->next_ms + each : now_ms + each;
 }
 
+size_t brake_line(struct brake *b, size_t width, int64_t now_ms) {
+    enum { EACH = 4, MINUTE_MS = 60 * 1000 };
+    bool narrow = b->narrow && now_ms < b->narrow_until_ms;
+    size_t line = b->state != BRAKE_OPEN || narrow ? width * EACH : SIZE_MAX;
+    brake_pace_left(b, now_ms);
+    size_t paced = b->pace.n ? (size_t)(MINUTE_MS / interval_ms(&b->pace)) + EACH : SIZE_MAX;
+    return line < paced ? line : paced;
+}
+
 bool brake_is_loose(struct brake *b, int64_t now_ms) {
     bool narrow = b->narrow && now_ms < b->narrow_until_ms;
     return !brake_closed_until(b, now_ms) && !narrow && !brake_pace_left(b, now_ms) && !b->pace.n;

@@ -53,5 +53,6 @@ int64_t brake_closed_until(struct brake *b, int64_t now_ms);
 size_t brake_width(struct brake *b, size_t planned, int64_t now_ms); // connections
 int64_t brake_pace_left(struct brake *b, int64_t now_ms);            // ms until the next attempt may go
 void brake_went(struct brake *b, int64_t now_ms);                    // one goes now
+size_t brake_line(struct brake *b, size_t width, int64_t now_ms);     // recipients that can go within about a minute; SIZE_MAX: not held back
 bool brake_is_loose(struct brake *b, int64_t now_ms);                // nothing to remember: the lane may be forgotten
 void brake_show(struct brake *b, int64_t now_ms, struct jsonl *j);

@@ -10,6 +10,7 @@
 #include "relay/canary.h"
 #include "relay/catchup.h"
 #include "relay/explain_control.h"
+#include "relay/footprint.h"
 #include "relay/lane.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
@@ -88,15 +89,6 @@ static void status_part(struct worker *w, struct round *round) {
     round->faults += stats.faults;
 }
 
-static int64_t resident_bytes(void) {
-    long pages = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (!f) return 0;
-    if (fscanf(f, "%ld %ld", &pages, &resident) != 2) resident = 0;
-    fclose(f);
-    return (int64_t)resident * sysconf(_SC_PAGESIZE);
-}
-
 static void put_store(struct jsonl *j, struct gateway *g) {
     struct store_stats s;
     store_get_stats(g->store, &s);
@@ -168,7 +160,8 @@ static void status_then(struct round *round) {
     jsonl_int(&j, "hooks", (int64_t)round->hooks);
     jsonl_int(&j, "script_memory", (int64_t)round->script_memory);
     jsonl_int(&j, "memory_in_flight", (int64_t)atomic_load(&c->memory_in_flight));
-    jsonl_int(&j, "memory_rss", resident_bytes());
+    jsonl_int(&j, "memory_rss", (int64_t)footprint_memory());
+    footprint_show(g->footprint, &j);
     jsonl_time(&j, "now", clock_ms(&g->clock));
     jsonl_end(&j);
     asker_row(round->asker, buf_bytes(&row));

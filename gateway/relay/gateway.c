@@ -6,6 +6,7 @@
 #include "relay/canary.h"
 #include "relay/control.h"
 #include "relay/explain_control.h"
+#include "relay/footprint.h"
 #include "relay/intake.h"
 #include "relay/journal.h"
 #include "relay/lane.h"
@@ -269,6 +270,7 @@ static void hear_out(struct gateway *g) {
 static void close_gateway(struct gateway *g) {
     if (g->control) control_free(&g->control);
     if (g->patience) timer_free(&g->patience);
+    footprint_free(&g->footprint);
     journal_broom_free(&g->journal_broom);
     canary_free(&g->canary);
     if (g->passwords) password_pool_free(&g->passwords);
@@ -327,6 +329,7 @@ static int run(struct gateway *g, struct signals *signals) {
     }
     event_writer_listen(g->event_writer, tell_first_worker, g);
     reload_keep_first(g);
+    g->footprint = footprint_new(g);
     g->journal_broom = journal_broom_new(g);
     announce(g);
     loop_run(g->loop);

@@ -23,6 +23,7 @@ struct canary;
 struct reload;
 struct rehearsal;
 struct journal_broom;
+struct footprint;
 
 // Counted by any thread, shown by `status`.
 struct counters {
@@ -52,6 +53,7 @@ struct gateway {
     struct password_pool *passwords;
     struct control *control;
     struct journal_broom *journal_broom;
+    struct footprint *footprint;
     struct canary *canary;     // for life
     struct reload *reload;     // the one under way, NULL
     const struct rehearsal *rehearsal; // NULL: this is no play (relay/rehearsal.h)

@@ -101,26 +101,26 @@ static struct grant *make(struct worker *home, size_t count, grant_fn answer, vo
     return g;
 }
 
-static struct grant *start(struct grant *g, const struct spend *spends, size_t recipients) {
+static struct grant *start(struct grant *g, const struct spend *spends, size_t recipients, uint64_t id) {
     for (size_t i = 0; i < g->count; i++)
-        g->legs[i] = (struct leg){.grant = g, .spend = &spends[i], .n = spends[i].recipients ? recipients : 1, .bucket = -1};
+        g->legs[i] = (struct leg){.grant = g, .spend = &spends[i], .n = spends[i].recipients ? recipients : 1, .id = id, .bucket = -1};
     g->home->grants++;
     travel(g);
     return g;
 }
 
-struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, struct bytes from, grant_fn answer,
-                        void *arg) {
+struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, uint64_t id, struct bytes from,
+                        grant_fn answer, void *arg) {
     struct grant *g = make(home, plan->spend_count, answer, arg);
     g->plan = plan_ref(plan);
     memcpy(g->from, from.at, from.len < sizeof g->from ? from.len : 0);
-    return start(g, plan->spends, recipients);
+    return start(g, plan->spends, recipients, id);
 }
 
 struct grant *grant_ask_spends(struct worker *home, const struct spend *spends, size_t count, size_t recipients, grant_fn answer,
                                void *arg) {
     struct grant *g = make(home, count, answer, arg);
-    return start(g, spends_make(&g->arena, spends, &g->count), recipients);
+    return start(g, spends_make(&g->arena, spends, &g->count), recipients, 0);
 }
 
 void grant_cancel(struct grant **at) {

@@ -11,9 +11,9 @@
 
 typedef void (*grant_fn)(void *arg, const struct refusal *refused); // NULL: granted
 
-// For one transaction with so many recipients. from: the place they waited at, "".
-struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, struct bytes from, grant_fn answer,
-                        void *arg);
+// For one transaction with so many recipients of message `id`. from: the place they waited at, "".
+struct grant *grant_ask(struct worker *home, const struct plan *plan, size_t recipients, uint64_t id, struct bytes from,
+                        grant_fn answer, void *arg);
 // The same for limits that no plan holds (policy/spends.h): they are copied. At least one.
 struct grant *grant_ask_spends(struct worker *home, const struct spend *spends, size_t count, size_t recipients, grant_fn answer,
                                void *arg);

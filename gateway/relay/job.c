@@ -7,6 +7,7 @@
 #include "relay/lane.h"
 #include "relay/outcome.h"
 #include "relay/runner.h"
+#include "relay/waiters.h"
 
 #include <stdlib.h>
 
@@ -49,10 +50,30 @@ void job_close(struct job *job, size_t i) {
     if (--job->open == 0) job_free(&job);
 }
 
+static bool spends_from(const struct plan *p, struct bytes account) {
+    for (; p && p->kind == PLAN_SEND; p = p->otherwise)
+        for (size_t i = 0; i < p->spend_count; i++)
+            if (bytes_equal(p->spends[i].account, account)) return true;
+    return false;
+}
+
+// Those who waited for a limit were called: who called them waits to hear that they are done with, whatever became of them.
+static void tell_who_called(const struct job *job) {
+    struct bytes told = BYTES("");
+    for (size_t i = 0; i < job->count; i++) {
+        const struct job_recipient *r = &job->recipients[i];
+        struct place_of of;
+        if (r->record.state != RECIPIENT_PARKED || bytes_equal(r->record.lane, told) || !waiters_place_read(r->record.lane, &of)) continue;
+        ledger_tell_back(job->owner->gateway, of.account, job->message.id, r->plan && !spends_from(r->plan, of.account));
+        told = r->record.lane;
+    }
+}
+
 void job_free(struct job **at) {
     struct job *job = *at;
     *at = NULL;
     if (!job) return;
+    tell_who_called(job);
     for (size_t i = 0; i < job->count; i++) {
         hook_cancel(&job->recipients[i].hook);
         plan_free(&job->recipients[i].plan);

@@ -20,6 +20,8 @@ enum {
     PAUSE_MS = 500,               // while the store can take no outcome
     LINE_MIN = 4,                 // attempts in line for each connection, however little room there is
     LOOK_MS = 60 * 1000,          // a lane that is kept for what is known of it is looked at
+    LINE_FIRST = 64,              // recipients called back while it is not known how fast they go
+    LINE_SECONDS = 4,             // and then as many as go in that time
 };
 
 struct fifo {
@@ -42,6 +44,8 @@ struct lane {
     size_t courier_count, courier_room;
     int64_t recalled_ms;     // when those in the store were looked at last
     uint64_t taken;          // attempts given to couriers, ever
+    int64_t second_ms;       // since then
+    uint64_t went, went_before; // ... so many recipients went; in the second before it
     struct timer *timer;
     struct slot_wish wish;   // for a connection, where all are taken
 };
@@ -207,15 +211,38 @@ static size_t class_room(const struct lane *lane) {
     return left / 2 > least ? left / 2 : least;
 }
 
-static bool was_called(const struct attempt *a) {
-    const struct recipient *r = &a->job->recipients[a->which[0]].record;
-    return r->state == RECIPIENT_PARKED && bytes_equal(r->lane, a->plan->lane);
+static size_t connections_allowed(struct lane *lane) {
+    const struct plan *plan = lane->ready.first ? lane->ready.first->plan : lane->plan; // plans of one lane may differ in it
+    return brake_width(&lane->brake, plan && plan->connections > 0 ? (size_t)plan->connections : 1, now_ms(lane));
+}
+
+static void count_gone(struct lane *lane, size_t recipients) {
+    int64_t now = now_ms(lane), since = now - lane->second_ms;
+    if (since < 0 || since >= 1000) {
+        lane->went_before = since >= 0 && since < 2000 ? lane->went : 0;
+        lane->went = 0;
+        lane->second_ms = now;
+    }
+    lane->went += recipients;
+}
+
+// Of what waits in the store so much is worth having in line as goes in a moment: should the lane close, or a limit be used up, all in
+// line goes back, and was routed in vain.
+static size_t line_room(struct lane *lane, bool known) {
+    size_t room = class_room(lane), held = brake_line(&lane->brake, connections_allowed(lane), now_ms(lane));
+    count_gone(lane, 0);
+    uint64_t fastest = lane->went > lane->went_before ? lane->went : lane->went_before;
+    uint64_t moment = LINE_FIRST + fastest * LINE_SECONDS;
+    if (held < room) room = held;
+    return known && moment < room ? (size_t)moment : room;
 }
 
 static bool has_place(struct lane *lane, const struct attempt *a) {
     struct turn *turn = order_turn(&lane->order, a->plan->priority, turn_of(a), true);
-    if (turn && was_called(a)) recall_arrived(turn, a->count);
-    return turn && order_takes(&lane->order, turn, a->count, class_room(lane));
+    const struct recipient *r = &a->job->recipients[a->which[0]].record;
+    bool waited = r->state == RECIPIENT_PARKED, was_called = waited && bytes_equal(r->lane, a->plan->lane);
+    if (turn && was_called) recall_arrived(turn, a->count);
+    return turn && order_takes(&lane->order, turn, a->count, waited && !was_called ? line_room(lane, false) : class_room(lane));
 }
 
 void lanes_offer(struct lanes *ls, struct attempt *a) {
@@ -235,7 +262,7 @@ static void maybe_recall(struct lane *lane) {
     int64_t now = now_ms(lane), since = now - lane->recalled_ms;
     if (since >= 0 && since < RECALL_PAUSE_MS) return timer_set(lane->timer, RECALL_PAUSE_MS - since);
     lane->recalled_ms = now;
-    int64_t again = recall_some(&lane->order, w, bytes_of(lane->key), class_room(lane), now);
+    int64_t again = recall_some(&lane->order, w, bytes_of(lane->key), line_room(lane, true), now);
     if (again) timer_set(lane->timer, again);
 }
 
@@ -279,11 +306,6 @@ void lanes_recover(struct lanes *ls) {
     reader_end(ls->worker->reader);
 }
 
-static size_t connections_allowed(struct lane *lane) {
-    const struct plan *plan = lane->ready.first ? lane->ready.first->plan : lane->plan; // plans of one lane may differ in it
-    return brake_width(&lane->brake, plan && plan->connections > 0 ? (size_t)plan->connections : 1, now_ms(lane));
-}
-
 // ---- grants: asked for as many attempts as can start now, and no more -----------------------------------------------------------
 
 static void refused(struct lane *lane, struct attempt *a, const struct refusal *why) {
@@ -306,6 +328,9 @@ static void on_grant(void *arg, const struct refusal *why) {
     lane->asked--;
     count_out(lane, a);
     touch(lane);
+    struct turn *turn = order_turn(&lane->order, a->plan->priority, turn_of(a), false);
+    if (turn && why && why->spend) recall_limited(turn, now_ms(lane));
+    if (turn && !why) recall_granted(turn);
     if (why) return refused(lane, a, why);
     if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK);
     if (closed_until(lane)) return park(lane, a);
@@ -325,7 +350,7 @@ static void ask_for_grant(struct lane *lane, struct attempt *a) {
     count_in(lane, a);
     lane->asked++;
     a->lane = lane;
-    a->grant = grant_ask(lane->lanes->worker, a->plan, a->count, place_of(a), on_grant, a);
+    a->grant = grant_ask(lane->lanes->worker, a->plan, a->count, a->job->message.id, place_of(a), on_grant, a);
 }
 
 // Chooses the next ones as late as can be, so that an urgent one that comes has few before it: one that may go, and as many as
@@ -362,7 +387,9 @@ static bool is_in_pace(struct lane *lane) {
 static struct attempt *start_one(struct lane *lane) {
     lane->taken++;
     brake_went(&lane->brake, now_ms(lane));
-    return take_ready(lane);
+    struct attempt *a = take_ready(lane);
+    count_gone(lane, a->count);
+    return a;
 }
 
 struct attempt *lane_take(struct lane *lane, uint64_t same) {

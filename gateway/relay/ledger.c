@@ -168,7 +168,7 @@ static void let_in(struct entry *e, int64_t now) {
     uint64_t ahead = 0;
     for (struct leg *leg = e->waiting.first, *next; leg; leg = next) {
         uint64_t used = account_taken(&e->account), taken = used + ahead;
-        bool patient = !e->ledger->stopped && now < leg->since_ms + PATIENCE_MS;
+        bool patient = leg->patient && !e->ledger->stopped && now < leg->since_ms + PATIENCE_MS;
         next = leg->next;
         if (!leg->called) taken += waiters_reserved(e->waiters, now); // the room is kept for those that were called
         bool fits = taken + leg->n <= leg->spend->cap;
@@ -277,7 +277,8 @@ static void set_timer(struct entry *e, int64_t now, uint64_t taken) {
     int64_t next = now + LONGEST_SLEEP_MS, free = account_next_free(&e->account);
     if (e->waiting.first) next = sooner(next, sooner(free, e->waiting.first->since_ms + PATIENCE_MS));
     if (e->held.first) next = sooner(next, e->held.first->since_ms + e->account.window_ms + 1);
-    if (e->waiters) next = sooner(next, waiters_next(e->waiters, taken, free, now));
+    bool may_send = gateway_may_send(e->ledger->worker->gateway);
+    if (e->waiters) next = sooner(next, may_send ? waiters_next(e->waiters, taken, free, now) : now + SICK_MS);
     if (account_is_durable(&e->account)) {
         if (e->account.held || e->spare) next = sooner(next, account_bucket_end(&e->account));
         if ((e->carry || e->leasing.first) && !e->writing) next = sooner(next, e->again_ms);
@@ -292,11 +293,8 @@ static void serve(struct entry *e) {
     age(e, now);
     let_in(e, now);
     maybe_write(e, now);
-    uint64_t taken = account_taken(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
-    if (e->waiters && !l->stopped) {
-        waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
-        taken = account_taken(&e->account) + asked(e) + waiters_reserved(e->waiters, now);
-    }
+    uint64_t taken = account_taken(&e->account) + asked(e);
+    if (!l->stopped && gateway_may_send(l->worker->gateway)) waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
     if (is_idle(e, now)) {
         map_remove(&l->entries, bytes_of(e->name));
         return entry_free(e);
@@ -310,7 +308,9 @@ void ledger_take(struct ledger *l, struct leg *leg, struct bytes from) {
     leg->entry = e;
     leg->since_ms = e->touched_ms = now_ms(l);
     leg->called = waiters_place_read(from, &place) && bytes_equal(place.account, bytes_of(e->name)) &&
-                  waiters_arrived(e->waiters, &place, leg->spend->cap, leg->n);
+                  waiters_arrived(e->waiters, &place, leg->id, leg->spend->cap, leg->since_ms);
+    // Who came before and waits in the store must not be passed by those who come now.
+    leg->patient = leg->called || !e->waiters;
     e->cap = leg->spend->cap;
     legs_add(&e->waiting, leg);
     serve(e);
@@ -411,8 +411,6 @@ void ledger_put_refusal(struct jsonl *j, const struct spend *s, uint64_t used, i
 // ---- those who wait in the store
 
 struct told {
-    uint64_t id;
-    uint32_t n;
     char place[WAITERS_PLACE];
 };
 
@@ -420,7 +418,7 @@ static void hear(struct ledger *l, const struct told *told) {
     struct place_of place;
     if (!waiters_place_read(bytes_of(told->place), &place)) return;
     struct entry *e = entry_get(l, place.account);
-    waiters_add(&e->waiters, &place, told->id, told->n);
+    waiters_add(&e->waiters, &place);
     serve(e);
 }
 
@@ -434,14 +432,35 @@ static struct worker *owner_of_place(struct gateway *g, struct bytes place) {
     return waiters_place_read(place, &of) ? gateway_worker_of_lane(g, of.account) : NULL;
 }
 
-void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n) {
+void ledger_tell_parked(struct gateway *g, struct bytes place) {
     struct worker *owner = owner_of_place(g, place);
     struct told *told = must_alloc(sizeof *told);
     bug_if(!owner || place.len >= sizeof told->place);
-    told->id = id;
-    told->n = n;
     memcpy(told->place, place.at, place.len);
     worker_post(owner, hear_there, told);
+}
+
+struct back {
+    uint64_t id;
+    bool elsewhere;
+    char account[SPEND_ACCOUNT_MAX + 1];
+};
+
+static void hear_back(struct worker *w, void *arg) {
+    struct back *back = arg;
+    struct entry *e = map_get(&w->ledger->entries, bytes_of(back->account));
+    if (e) waiters_back(e->waiters, back->id, back->elsewhere, now_ms(w->ledger));
+    if (e) serve(e);
+    free(back);
+}
+
+void ledger_tell_back(struct gateway *g, struct bytes account, uint64_t id, bool elsewhere) {
+    struct back *back = must_alloc(sizeof *back);
+    bug_if(account.len >= sizeof back->account);
+    back->id = id;
+    back->elsewhere = elsewhere;
+    memcpy(back->account, account.at, account.len);
+    worker_post(gateway_worker_of_lane(g, account), hear_back, back);
 }
 
 struct places {
@@ -456,7 +475,7 @@ static bool note_place(void *arg, struct bytes place) {
     if (place.len >= WAITERS_PLACE || owner_of_place(w->gateway, place) != w) return true;
     if ((p->count & (p->count - 1)) == 0) p->at = must_realloc(p->at, (p->count ? p->count * 2 : 1) * sizeof *p->at);
     struct told *told = &p->at[p->count++];
-    *told = (struct told){.id = UINT64_MAX};
+    *told = (struct told){{0}};
     memcpy(told->place, place.at, place.len);
     return true;
 }

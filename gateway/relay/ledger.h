@@ -10,8 +10,8 @@
 // a bucket closes are written into the next one; what the row says too much (refunds) is taken back when a bucket closes, and
 // when the gateway stops. Shorter windows live in memory only.
 //
-// An ask that does not fit waits for two seconds if that will do; else it is refused with the time when it will fit, and what was
-// refused waits in the store (relay/waiters.h).
+// An ask that does not fit waits for two seconds if that will do and nobody waits in the store; else it is refused with the time when
+// it will fit, and what was refused waits in the store (relay/waiters.h).
 #pragma once
 
 #include "base/jsonl.h"
@@ -42,8 +42,10 @@ void ledger_count(struct gateway *g, struct bytes account, uint64_t n);
 // Writes "limit":{"key","window_s","cap","used","until"}: what an event says of a limit without room. Any thread.
 void ledger_put_refusal(struct jsonl *j, const struct spend *s, uint64_t used, int64_t until_ms);
 
-// Any thread: this recipient waits in the store under a place of waiters_place.
-void ledger_tell_parked(struct gateway *g, struct bytes place, uint64_t id, uint32_t n);
+// Any thread: somebody waits in the store under a place of waiters_place.
+void ledger_tell_parked(struct gateway *g, struct bytes place);
+// Any thread: what was called of this message for that account is done with, see waiters_back.
+void ledger_tell_back(struct gateway *g, struct bytes account, uint64_t id, bool elsewhere);
 
 // ---- for relay/grant: a leg is what one grant wants of one account -------------------------------------------------------------
 
@@ -56,7 +58,9 @@ struct leg {
     const struct spend *spend;  // of the grant's plan
     struct entry *entry;        // where it is held; the owner's
     uint64_t n, counted;
+    uint64_t id;                // of the message; 0: it is none of the queue's
     bool called;                // from where it waited in the store
+    bool patient;               // may wait for a moment
     int64_t since_ms;           // when it came; once granted, when that was
     int64_t bucket;             // of one so old that it was taken for spent; -1
 };

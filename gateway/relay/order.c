@@ -105,14 +105,24 @@ void order_add_front(struct order *order, struct turn *turn, struct attempt *a) 
 
 // ---- who is next
 
-static struct class *next_class(struct order *order) {
-    struct class *next = NULL;
+size_t passing_next(const struct passing *p, const size_t waiting[ORDER_CLASSES]) {
+    size_t next = ORDER_CLASSES;
     for (size_t i = 0; i < ORDER_CLASSES; i++) {
-        struct class *c = &order->classes[i];
-        if (!c->attempts) continue;
-        if (!next || c->passed >= passed_most[i]) next = c; // the less urgent one has waited for longer
+        if (!waiting[i]) continue;
+        if (next == ORDER_CLASSES || p->over[i] >= passed_most[i]) next = i; // the less urgent one has waited for longer
     }
     return next;
+}
+
+void passing_took(struct passing *p, const size_t waiting[ORDER_CLASSES], size_t class) {
+    p->over[class] = 0;
+    for (size_t i = class + 1; i < ORDER_CLASSES; i++)
+        if (waiting[i]) p->over[i]++;
+}
+
+static size_t next_class(const struct order *order, size_t waiting[ORDER_CLASSES]) {
+    for (size_t i = 0; i < ORDER_CLASSES; i++) waiting[i] = order->classes[i].attempts;
+    return passing_next(&order->passing, waiting);
 }
 
 // Pays the debts of those it passes: the same one is found again until it is taken.
@@ -122,25 +132,20 @@ static struct turn *next_turn(struct class *c) {
 }
 
 struct attempt *order_peek(struct order *order) {
-    struct class *c = next_class(order);
-    return c ? next_turn(c)->first : NULL;
-}
-
-static void pass_others(struct order *order, struct class *taken) {
-    taken->passed = 0;
-    for (struct class *c = taken + 1; c < order->classes + ORDER_CLASSES; c++)
-        if (c->attempts) c->passed++;
+    size_t waiting[ORDER_CLASSES], next = next_class(order, waiting);
+    return next < ORDER_CLASSES ? next_turn(&order->classes[next])->first : NULL;
 }
 
 struct attempt *order_take(struct order *order) {
-    struct class *c = next_class(order);
-    if (!c) return NULL;
+    size_t waiting[ORDER_CLASSES], next = next_class(order, waiting);
+    if (next == ORDER_CLASSES) return NULL;
+    struct class *c = &order->classes[next];
     struct turn *turn = next_turn(c);
     struct attempt *a = turn->first;
     turn->first = a->next;
     a->next = NULL;
     count(order, turn, a, -1);
-    pass_others(order, c);
+    passing_took(&order->passing, waiting, next);
     turn->taken++;
     turn->debt = weight_of(a) - 1;
     c->ring = turn->after;

@@ -33,6 +33,7 @@ struct turn {
     size_t called;               // and have not arrived yet
     int64_t called_ms, again_ms; // when last; not before
     size_t taken;                // attempts that went since it has been known
+    int64_t held_until_ms, hold_ms; // limits have no room for it: not called before, and then by ones; 0: they have
 };
 
 struct class {
@@ -40,13 +41,21 @@ struct class {
     size_t count;
     struct turn *ring;           // the next one in its turn
     size_t waiting, attempts;    // recipients; attempts
-    unsigned passed;             // attempts of more urgent classes since it last had one, while it waits
     bool unread;                 // turns may be parked that are not known
     struct parked_turn read;     // how far they have been looked at; its name is not kept
 };
 
+// How often each class was passed over by more urgent ones since it last had its turn, while it waits.
+struct passing {
+    unsigned over[ORDER_CLASSES];
+};
+// The next class of those that have somebody waiting; ORDER_CLASSES: none has.
+size_t passing_next(const struct passing *p, const size_t waiting[ORDER_CLASSES]);
+void passing_took(struct passing *p, const size_t waiting[ORDER_CLASSES], size_t class);
+
 struct order {
     struct class classes[ORDER_CLASSES];
+    struct passing passing;
     size_t waiting, attempts;
 };
 

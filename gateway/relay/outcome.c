@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARK_MS = 15 * 60 * 1000, LIMIT_SPARE_MS = 6 * 3600 * 1000, DELAY_DEFAULT_S = 4 * 3600 };
+enum { DELAY_DEFAULT_S = 4 * 3600 };
 enum { TELLING_KEPT = 64 * 1024 }; // bytes that a worker keeps to make the next event in
 enum { NOTIFY_DELAY_SAID = 1 << 16 }; // kept in recipient.notify: the delay report has gone out
 
@@ -156,14 +156,18 @@ static struct bytes outcome_json(struct writing *w, const struct story *st) {
     return text;
 }
 
+static void put_origin(struct jsonl *j, const struct story *st) {
+    jsonl_text(j, "policy", st->policy);
+    jsonl_text(j, "where", st->where);
+    jsonl_text(j, "because", st->because);
+}
+
 static struct bytes decision_json(struct writing *w, const struct story *st) {
     struct buf out = {0};
     struct jsonl j = jsonl_begin(&out);
     if (st->plan) jsonl_raw(&j, "plan", st->plan->json);
     if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
-    jsonl_text(&j, "policy", st->policy);
-    jsonl_text(&j, "where", st->where);
-    jsonl_text(&j, "because", st->because);
+    put_origin(&j, st);
     jsonl_end(&j);
     struct bytes text = arena_copy(settle_arena(w->settle), bytes_first(buf_bytes(&out), out.len - 1));
     buf_release(&out);
@@ -475,49 +479,53 @@ static struct story story_of_plan(const struct plan *p) {
     return (struct story){.plan = p, .because = p->origin.because, .where = p->origin.where, .policy = p->origin.version};
 }
 
-static int64_t before_expiry(const struct writing *w, int64_t due_ms) {
-    return due_ms < w->job->message.expires_ms ? due_ms : w->job->message.expires_ms;
+// Called back when there is room (relay/recall, relay/waiters), and due by itself only at its end. Once that is past it has had the
+// attempt that it was owed (relay/runner), which a due time beyond its end says.
+static int64_t end_of(const struct writing *w) {
+    int64_t now = clock_ms(&w->job->owner->gateway->clock), end = w->job->message.expires_ms;
+    return now < end ? end : now > end ? now : end + 1;
 }
 
-static void park_in_lane(struct writing *w) {
-    int64_t until = before_expiry(w, clock_ms(&w->job->owner->gateway->clock) + PARK_MS);
-    struct story st = story_of_plan(w->attempt->soonest.plan);
-    for (size_t i = 0; i < w->count; i++) {
-        struct job_recipient *r = &w->job->recipients[w->which[i]];
-        struct change *c = settle_add(w->settle);
-        c->fate = FATE_STAYS;
-        c->record = r->record;
-        c->record.state = RECIPIENT_PARKED;
-        c->record.due_ms = until;
-        c->record.lane = st.plan->lane;
-        c->record.priority = st.plan->priority;
-        c->record.turn = plan_turn(st.plan, &w->job->message);
-        c->record.decision = decision_json(w, &st);
-        st.type = "parked"; // in life it is no event: there may be hundreds of thousands
-        if (w->job->owner->gateway->rehearsal) tell(w, r, c, &st);
-    }
-}
-
-// They are called back when the limit has room (relay/waiters). Should that ever be forgotten, they come by themselves some hours
-// later, and not all at once.
-static void park_at_limit(struct writing *w) {
-    char text[WAITERS_PLACE];
+static struct bytes place_of(struct writing *w) {
     const struct soonest *s = &w->attempt->soonest;
+    char text[WAITERS_PLACE];
+    if (!s->spend) return s->plan->lane;
     struct place_of of = waiters_place_of(s->spend);
-    struct bytes place = arena_copy(settle_arena(w->settle), waiters_place(&of, text));
-    struct story st = story_of_plan(s->plan);
-    st.type = "limit";
-    st.limited = s;
-    st.due_ms = before_expiry(w, s->until_ms);
-    for (size_t i = 0; i < w->count; i++) {
-        struct job_recipient *r = &w->job->recipients[w->which[i]];
-        struct change *c = add(w, r, &st, FATE_STAYS);
-        int64_t spread = (int64_t)((w->job->message.id * 2654435761u + r->record.n) % LIMIT_SPARE_MS);
-        c->record.state = RECIPIENT_PARKED;
-        c->record.due_ms = before_expiry(w, s->until_ms + LIMIT_SPARE_MS + spread);
-        c->record.lane = place;
-        c->record.priority = PRIORITY_NONE;
-    }
+    return arena_copy(settle_arena(w->settle), waiters_place(&of, text));
+}
+
+// It stands there already, by the same line of the same policy and for the same reason: what a limit has used meanwhile is no news.
+static bool stands_there(const struct recipient *was, const struct recipient *now, const struct story *st) {
+    struct buf said = {0};
+    bool same = was->state == RECIPIENT_PARKED && bytes_equal(was->lane, now->lane) && was->priority == now->priority &&
+                bytes_equal(was->turn, now->turn) && was->due_ms == now->due_ms;
+    if (!same) return false;
+    struct jsonl j = jsonl_begin(&said);
+    put_origin(&j, st);
+    jsonl_end(&j);
+    struct bytes origin = bytes_skip(bytes_first(buf_bytes(&said), said.len - 1), 1);
+    size_t before = was->decision.len - origin.len;
+    same = was->decision.len > origin.len && bytes_equal(bytes_skip(was->decision, before), origin);
+    buf_release(&said);
+    return same;
+}
+
+// Where nothing changes nothing is written: who is called and finds no room costs no disk, no event and no line of the journal.
+static void park(struct writing *w, struct job_recipient *r, struct story *st, struct bytes place) {
+    struct recipient now = r->record;
+    bool rehearsed = w->job->owner->gateway->rehearsal;
+    now.state = RECIPIENT_PARKED;
+    now.due_ms = end_of(w);
+    now.lane = place;
+    now.priority = st->plan->priority;
+    now.turn = plan_turn(st->plan, &w->job->message);
+    if (stands_there(&r->record, &now, st)) return;
+    struct change *c = settle_add(w->settle);
+    c->fate = FATE_STAYS;
+    c->record = now;
+    c->record.decision = decision_json(w, st);
+    // A lane that is full or rests is no event of its recipients: there may be hundreds of thousands.
+    if (st->limited || rehearsed) tell(w, r, c, st);
 }
 
 static void tell_parked(struct writing *w) {
@@ -526,20 +534,21 @@ static void tell_parked(struct writing *w) {
     char text[WAITERS_PLACE];
     if (!s->spend) return lane_tell_parked(g, s->plan, plan_turn(s->plan, &w->job->message));
     struct place_of of = waiters_place_of(s->spend);
-    struct bytes place = waiters_place(&of, text);
-    uint32_t first = UINT32_MAX;
-    for (size_t i = 0; i < w->count; i++) {
-        uint32_t n = w->job->recipients[w->which[i]].record.n;
-        if (n < first) first = n;
-    }
-    ledger_tell_parked(g, place, w->job->message.id, first); // those behind it are found with it
+    ledger_tell_parked(g, waiters_place(&of, text));
 }
 
 static void settle_parked(struct writing *w) {
-    w->parking = true;
-    if (w->attempt->soonest.spend) park_at_limit(w);
-    else park_in_lane(w);
-    submit(w);
+    const struct soonest *s = &w->attempt->soonest;
+    struct story st = story_of_plan(s->plan);
+    struct bytes place = place_of(w);
+    st.type = s->spend ? "limit" : "parked";
+    st.limited = s->spend ? s : NULL;
+    st.due_ms = s->until_ms < w->job->message.expires_ms ? s->until_ms : w->job->message.expires_ms;
+    for (size_t i = 0; i < w->count; i++) park(w, &w->job->recipients[w->which[i]], &st, place);
+    w->parking = settle_count(w->settle) > 0;
+    if (w->parking) return submit(w);
+    settle_forget(&w->settle);
+    written(w, true, NULL);
 }
 
 // The plan's alternative, if it has one, is next. True: the attempt is done with.

@@ -4,6 +4,7 @@
 #include "relay/runner.h"
 
 enum { CALL_MAX = 512, KEEP_MS = 2000, AGAIN_MS = 500, READ_TURNS = 32, TURN_STAYS = 16 };
+enum { HOLD_MS = 1000, HOLD_LONGEST_MS = 64 * 1000 };
 
 struct found {
     struct due at[CALL_MAX];
@@ -36,7 +37,7 @@ static void call(struct turn *t, struct worker *w, struct bytes lane, size_t mos
         t->parked = false;
         return;
     }
-    runner_call(w->gateway, f.at, f.count);
+    runner_call(w->gateway, BYTES(""), f.at, f.count);
     if (f.count) {
         t->after_this = f.at[f.count - 1];
         t->called += f.count;
@@ -48,6 +49,15 @@ static void call(struct turn *t, struct worker *w, struct bytes lane, size_t mos
 void recall_arrived(struct turn *turn, size_t recipients) {
     turn->called -= recipients < turn->called ? recipients : turn->called;
 }
+
+void recall_limited(struct turn *turn, int64_t now_ms) {
+    if (now_ms < turn->held_until_ms) return; // one of several that asked together
+    turn->hold_ms = turn->hold_ms * 2 < HOLD_LONGEST_MS ? turn->hold_ms * 2 : HOLD_LONGEST_MS;
+    if (turn->hold_ms < HOLD_MS) turn->hold_ms = HOLD_MS;
+    turn->held_until_ms = now_ms + turn->hold_ms;
+}
+
+void recall_granted(struct turn *turn) { turn->hold_ms = turn->held_until_ms = 0; }
 
 // Those called that have gone another way do not come: they are not waited for for ever.
 static void forget_called(struct turn *t, int64_t now_ms) {
@@ -68,7 +78,9 @@ static int64_t visit(struct class *c, struct turn *t, struct worker *w, struct b
     forget_called(t, now_ms);
     if (!is_wanted(c, t, room)) return t->parked && t->called ? KEEP_MS : 0;
     if (now_ms < t->again_ms && t->again_ms - now_ms <= AGAIN_MS) return t->again_ms - now_ms;
-    call(t, w, lane, room - t->waiting - t->called, now_ms);
+    if (now_ms < t->held_until_ms && t->held_until_ms - now_ms <= HOLD_LONGEST_MS) return t->held_until_ms - now_ms;
+    if (t->hold_ms && t->called + t->waiting) return KEEP_MS; // the one that finds out is under way
+    call(t, w, lane, t->hold_ms ? 1 : room - t->waiting - t->called, now_ms);
     return t->parked ? RECALL_PAUSE_MS : 0;
 }
 

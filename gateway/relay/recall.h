@@ -4,6 +4,8 @@
 // What is parked stays in the store, in the order of turns (store/key.h). A turn is asked for more when half of its room in the
 // line is empty; turns that are not known yet are looked up by skipping from turn to turn. So one's backlog, however long, is
 // never walked over to find the other's, and the cost follows what is called. Those called go through `route` again.
+//
+// Where limits had no room for one of a turn they would have none for the next: it is then called by ones, more and more seldom, until one is granted.
 #pragma once
 
 #include "relay/order.h"
@@ -16,3 +18,5 @@ int64_t recall_some(struct order *order, struct worker *w, struct bytes lane, si
 void recall_all_unread(struct order *order);                                            // at start: some may be there
 void recall_note(struct order *order, enum priority priority, struct bytes turn);       // one is parked there now
 void recall_arrived(struct turn *turn, size_t recipients);                            // some that were called
+void recall_limited(struct turn *turn, int64_t now_ms);                               // a limit had no room for one of these
+void recall_granted(struct turn *turn);                                               // or it had

@@ -5,11 +5,12 @@
 #include "base/map.h"
 #include "relay/canary.h"
 #include "relay/job.h"
+#include "relay/leap.h"
 #include "relay/outcome.h"
 
 #include <stdlib.h>
 
-enum { SCAN_BATCH = 256, PAUSE_MS = 1000, ATTEMPT_RECIPIENTS = 100, LONGEST_SLEEP_MS = 60000 };
+enum { SCAN_BATCH = 256, PAUSE_MS = 1000, ATTEMPT_RECIPIENTS = 100, LONGEST_SLEEP_MS = 60000, AWAKE_MS = 60000 };
 
 struct runner {
     struct worker *worker;
@@ -19,6 +20,8 @@ struct runner {
     struct due *batch;    // what one scan found
     size_t batch_count;
     bool scheduled, stopped, freed;
+    struct leap leap;
+    int64_t here_since_ms; // nobody who was due before then could be picked up in time
     bool starved;         // the last scan stopped for want of room: look again when there is some
 };
 
@@ -123,10 +126,14 @@ static void on_plan(void *arg, const struct plan *plan) {
 }
 
 // Due before its end, and picked up only after it: we were away, or the clock has jumped. What came of that is not the recipient's
-// fault: it gets its attempt, and if that does not settle it, the time it is due next is its end.
+// fault: it gets its attempt, and if that does not settle it, the time it is due next is its end. One that was to be called back is due
+// only at its end: it had nobody to call it if that came while we were away.
 static bool has_missed_its_turn(const struct job *job) {
-    for (size_t i = 0; i < job->count; i++)
-        if (job->recipients[i].record.due_ms < job->message.expires_ms) return true;
+    int64_t end = job->message.expires_ms, awake_ms = job->owner->runner->here_since_ms + AWAKE_MS;
+    for (size_t i = 0; i < job->count; i++) {
+        const struct recipient *r = &job->recipients[i].record;
+        if (r->due_ms < end || (r->state == RECIPIENT_PARKED && r->due_ms == end && end < awake_ms)) return true;
+    }
     return false;
 }
 
@@ -204,8 +211,16 @@ static void sleep_until_next(struct runner *r, int64_t now) {
     timer_set(r->alarm, wait > 0 ? wait : 1);
 }
 
+// A play's clock only leaps (relay/rehearsal).
+static void look_at_clock(struct runner *r) {
+    struct gateway *g = r->worker->gateway;
+    int64_t now = clock_ms(&g->clock), by = g->rehearsal ? 0 : leap_look(&r->leap, now, clock_monotonic_us() / 1000);
+    if (by || !r->here_since_ms) r->here_since_ms = now;
+}
+
 static void scan(struct runner *r) {
     struct gateway *g = r->worker->gateway;
+    look_at_clock(r);
     int64_t now = clock_ms(&g->clock);
     if (r->stopped) return;
     if (!gateway_may_send(g)) {
@@ -246,6 +261,7 @@ static void on_alarm(void *arg) { runner_wake(arg); }
 
 struct called {
     size_t count;
+    char account[SPEND_ACCOUNT_MAX + 1]; // "": a lane called
     struct due parked[];
 };
 
@@ -258,15 +274,18 @@ static void unpark(struct worker *w, void *arg) {
         job = load(r, c->parked, c->count, true);
         reader_end(w->reader);
     }
+    if (!job && c->account[0]) ledger_tell_back(w->gateway, bytes_of(c->account), c->parked[0].id, false);
     free(c);
     if (job) route(job);
 }
 
-void runner_call(struct gateway *g, const struct due *parked, size_t count) {
+void runner_call(struct gateway *g, struct bytes account, const struct due *parked, size_t count) {
     for (size_t i = 0, n; i < count; i += n) {
         n = same_message(parked + i, count - i);
         struct called *c = must_alloc(sizeof *c + n * sizeof *parked);
         c->count = n;
+        bug_if(account.len >= sizeof c->account);
+        memcpy(c->account, account.at, account.len);
         memcpy(c->parked, parked + i, n * sizeof *parked);
         worker_post(gateway_worker_of(g, parked[i].id), unpark, c);
     }

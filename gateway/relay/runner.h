@@ -14,9 +14,9 @@ void runner_wake(struct runner *r);  // look at the due index soon
 void runner_wake_there(struct worker *w); // any thread: the same, there
 void runner_stop(struct runner *r);  // pick up nothing more
 bool runner_is_idle(const struct runner *r);
-// There is room again: pick up these parked ones soon, whatever their due time says, those of one message together. Any thread;
-// in the order of their ids.
-void runner_call(struct gateway *g, const struct due *parked, size_t count);
+// There is room again: pick up these parked ones soon, whatever their due time says, those of one message together. Any thread.
+// account: who calls (relay/waiters), to be told of each message that is done with; "": a lane.
+void runner_call(struct gateway *g, struct bytes account, const struct due *parked, size_t count);
 size_t runner_in_memory(const struct runner *r);
 // For outcome: this recipient's fate is on disk; it may be picked up again.
 void runner_done(struct runner *r, uint64_t id, uint32_t n);

@@ -60,6 +60,23 @@ struct change *settle_add(struct settle *s) {
     return &s->changes[s->count++];
 }
 
+size_t settle_count(const struct settle *s) { return s->count; }
+
+static void free_settle(struct settle *s) {
+    timer_free(&s->again);
+    free(s->changes);
+    buf_release(&s->head);
+    buf_release(&s->body);
+    arena_release(&s->arena);
+    free(s);
+}
+
+void settle_forget(struct settle **at) {
+    struct settle *s = *at;
+    *at = NULL;
+    if (s) free_settle(s);
+}
+
 static bool write_change(struct settle *s, struct change *c, struct txn *txn, struct err *err) {
     struct recipient now;
     bool found, last;
@@ -130,12 +147,7 @@ static void set_unwritten(struct settle *s, bool unwritten) {
 static void end(struct settle *s) {
     set_unwritten(s, false);
     s->done(s->arg, s->begin == s->count, &s->why);
-    timer_free(&s->again);
-    free(s->changes);
-    buf_release(&s->head);
-    buf_release(&s->body);
-    arena_release(&s->arena);
-    free(s);
+    free_settle(s);
 }
 
 static void tell_written(struct settle *s) {

@@ -32,6 +32,8 @@ struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loo
                           const struct message *message);
 struct arena *settle_arena(struct settle *s);  // texts of changes live here (or outlive the commit elsewhere)
 struct change *settle_add(struct settle *s);
+size_t settle_count(const struct settle *s);
+void settle_forget(struct settle **s);         // not submitted: nothing is to be written
 // `done` on the home loop, once. stored false: not all was written; look at the store for what is as it was.
 // `keeper`, a worker on whose loop this is: false only once that worker stops, or where the store takes others but never this. NULL: one try.
 void settle_submit(struct settle *s, const struct worker *keeper, void (*done)(void *arg, bool stored, const struct err *why), void *arg);

@@ -425,13 +425,15 @@ uint64_t db_count(struct db_txn *t, enum table table) {
     return mdb_stat(t->mdb, t->db->table[table], &stat) ? 0 : stat.ms_entries;
 }
 
+uint64_t db_bytes_of(struct db_txn *t, enum table table) {
+    MDB_stat stat;
+    if (mdb_stat(t->mdb, t->db->table[table], &stat)) return 0;
+    return (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
+}
+
 uint64_t db_bytes_used(struct db_txn *t) {
     uint64_t bytes = 0;
-    for (int i = 0; i < TABLE_COUNT; i++) {
-        MDB_stat stat;
-        if (mdb_stat(t->mdb, t->db->table[i], &stat)) continue;
-        bytes += (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
-    }
+    for (int i = 0; i < TABLE_COUNT; i++) bytes += db_bytes_of(t, i);
     return bytes;
 }
 

@@ -40,6 +40,7 @@ bool must_use db_put_new(struct db_txn *txn, enum table table, struct bytes key,
 bool must_use db_append(struct db_txn *txn, enum table table, struct bytes key, struct bytes value, bool *put, struct err *err);
 bool must_use db_delete(struct db_txn *txn, enum table table, struct bytes key, struct err *err); // not there: true
 uint64_t db_count(struct db_txn *txn, enum table table); // entries, no walk
+uint64_t db_bytes_of(struct db_txn *txn, enum table table); // of its pages
 uint64_t db_bytes_used(struct db_txn *txn);              // by the tables' pages
 uint64_t db_bytes_file(struct db *db);                   // pages ever used; the file does not shrink while it is open
 

@@ -50,6 +50,11 @@ bool reader_get(struct reader *r, enum table table, struct bytes key, struct byt
     return db_get(r->txn, table, key, value, &found, NULL) && found;
 }
 
+struct table_size reader_size(struct reader *r, enum table table) {
+    bug_if(!r->is_open);
+    return (struct table_size){db_count(r->txn, table), db_bytes_of(r->txn, table)};
+}
+
 // A record that cannot be read is not there for its asker, but never silently so.
 static bool damaged(struct reader *r, const struct err *why) {
     log_fault(r->store->log, "store: %s", why->text);

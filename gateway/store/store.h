@@ -117,6 +117,10 @@ void reader_end(struct reader *reader);
 bool reader_get(struct reader *r, enum table table, struct bytes key, struct bytes *value); // false: not there
 bool reader_message(struct reader *r, uint64_t id, struct message *out);
 bool reader_recipient(struct reader *r, uint64_t id, uint32_t n, struct recipient *out);
+struct table_size {
+    uint64_t entries, bytes; // of its pages
+};
+struct table_size reader_size(struct reader *r, enum table table); // no walk
 // Walks, in key order. Return false from `each` to stop. The walks return false where `each` stopped them.
 bool reader_recipients_of(struct reader *r, uint64_t id, bool (*each)(void *arg, const struct recipient *r), void *arg);
 // All recipients from (from_id) on: the queue as operators list it.

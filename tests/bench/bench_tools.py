@@ -6,13 +6,15 @@ import subprocess
 import time
 
 from peers import REPOSITORY, ground
+from lab.names import Knot  # found through peers
 
 
 class Sink:
-    def __init__(self, *options, host="127.0.0.1"):
+    def __init__(self, *options, host="127.0.0.1", mx=None):
+        """mx: an address at whose port 25 it listens, too."""
         self.port = ground.free_port()
-        self.process = ground.Process("sink", [REPOSITORY / "build/bench/sink", "--listen", f"{host}:{self.port}", *options],
-                                      ground.folder("sink") / "output.log")
+        listeners = ["--listen", f"{host}:{self.port}"] + (["--listen", f"{mx}:25"] if mx else [])
+        self.process = ground.Process("sink", [REPOSITORY / "build/bench/sink", *listeners, *options], ground.folder("sink") / "output.log")
         self.process.until_listening("127.0.0.1", self.port)
 
     def say(self, verb):
@@ -38,13 +40,37 @@ class Sink:
             time.sleep(0.05)
 
 
+class Exchanges:
+    """DNS for domains with two MX hosts of equal preference: one is the sink, the other is dead. refused.mx.example: nothing listens
+    there; silent.mx.example: connections are never answered. Needs the ports 25 and 53 of loopback addresses."""
+
+    def __init__(self):
+        self.sink, nobody, silent = ground.address(), ground.address(), ground.address()
+        self.knot = Knot(port=53)
+        for domain, dead in (("refused.mx.example", nobody), ("silent.mx.example", silent)):
+            self.knot.add(f"{domain} MX 10 good.{domain}", f"{domain} MX 10 dead.{domain}", f"good.{domain} A {self.sink}", f"dead.{domain} A {dead}")
+        # Linux drops who knocks at a listener whose line is full, as a dead network does.
+        self.listener = socket.create_server((silent, 25), backlog=0)
+        self.fillers = [socket.socket() for _ in range(4)]
+        for s in self.fillers:
+            s.setblocking(False)
+            s.connect_ex((silent, 25))
+
+    def stop(self):
+        for s in (self.listener, *self.fillers):
+            s.close()
+        self.knot.stop()
+
+
 def load(port, case, seconds):
     """One run of the generator. seconds None: case["messages"] messages."""
-    domain = case.get("domain") or ("hold.example" if case.get("hold") else "sign.example" if case.get("sign") else "sink.example")
+    domain = case.get("domain") or ("hold.example" if case.get("hold") else "sign.example" if case.get("sign")
+                                     else case["mx"] + ".mx.example" if case.get("mx") else "sink.example")
     words = ["--to", f"127.0.0.1:{port}", "--domain", domain, "--connections", case["connections"], "--size", case.get("size", 2048),
              "--per-connection", case.get("per_connection", 50), "--domains", case.get("domains", 1), "--pending", 5]
     words += ["--messages", case["messages"]] if seconds is None else ["--seconds", seconds]
     words += ["--tls"] if case.get("tls") else []
+    words += ["--run", case["run"], "--first", case["first"]] if "run" in case else []
     done = subprocess.run([REPOSITORY / "build/bench/load", *map(str, words)], capture_output=True, text=True)
     if not done.stdout:
         raise ground.LabError(f"load failed: {done.stderr}")

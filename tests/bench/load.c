@@ -32,6 +32,7 @@ struct options {
     bool pipeline, tls;
     const char *sender, *domain, *login; // login: base64 of PLAIN
     uint32_t run;
+    uint64_t first; // the number of the first message: several loads as one run
 };
 
 enum state {
@@ -129,7 +130,7 @@ static size_t put_recipient(const struct load *l, const struct client *c, char *
 }
 
 static void begin_message(struct load *l, struct client *c) {
-    c->number = l->issued++;
+    c->number = l->o.first + l->issued++;
     c->sent++;
     c->failed = false;
     c->asked = 0;
@@ -481,7 +482,9 @@ enum {
     PIPELINE,
     TLS,
     AUTH,
-    HOLD
+    HOLD,
+    RUN,
+    FIRST
 };
 static const struct option words[] = {{"to", 1, 0, TO},
                                       {"connections", 1, 0, CONNECTIONS},
@@ -499,6 +502,8 @@ static const struct option words[] = {{"to", 1, 0, TO},
                                       {"tls", 0, 0, TLS},
                                       {"login", 1, 0, AUTH},
                                       {"hold", 1, 0, HOLD},
+                                      {"run", 1, 0, RUN},
+                                      {"first", 1, 0, FIRST},
                                       {0, 0, 0, 0}};
 
 static bool set_option(struct options *o, int word, const char *text) {
@@ -551,6 +556,12 @@ static bool set_option(struct options *o, int word, const char *text) {
     case HOLD:
         o->hold_s = atof(text);
         return true;
+    case RUN:
+        o->run = (uint32_t)atol(text);
+        return true;
+    case FIRST:
+        o->first = (uint64_t)atol(text);
+        return true;
     default:
         return false;
     }
@@ -572,7 +583,7 @@ int main(int argc, char **argv) {
     if (!l->o.to.length || !l->o.connections || (!l->o.messages && l->o.seconds <= 0 && l->o.hold_s <= 0))
         die("load --to ADDRESS:PORT [--connections N] (--seconds S | --messages N | --hold S) [--size BYTES] "
             "[--rate R] ...");
-    if (getrandom(&l->o.run, sizeof l->o.run, 0) != sizeof l->o.run) die("no randomness");
+    if (!l->o.run && getrandom(&l->o.run, sizeof l->o.run, 0) != sizeof l->o.run) die("no randomness");
     if (!l->o.run) l->o.run = 1; // 0 is the sink's "none yet"
     signal(SIGPIPE, SIG_IGN);
     if (l->o.tls && !(l->tls = SSL_CTX_new(TLS_client_method()))) die("TLS: no memory");

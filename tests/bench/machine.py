@@ -42,8 +42,17 @@ def cpu_s(root):
     return sum(tree(root).values())
 
 
+def _written(pid):
+    """Bytes that a process, and those below it that it has waited for, made the page cache owe the disk. Journals of the file system are not in it."""
+    try:
+        lines = dict(line.split(": ") for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(lines["write_bytes"]) - int(lines["cancelled_write_bytes"])
+
+
 class Account:
-    """CPU seconds of a server: of its control group where there is one (no process escapes it), else of its tree."""
+    """CPU seconds and bytes written of a server: of its control group where there is one (no process escapes it), else of its tree."""
 
     def __init__(self, name, root):
         self.root, self.folder = root, None
@@ -63,6 +72,11 @@ class Account:
             return cpu_s(self.root)
         return int((self.folder / "cpu.stat").read_text().split()[1]) / 1e6
 
+    def written(self):
+        """Bytes written to files that belong on a disk. What a process wrote that nobody waited for is lost with it."""
+        pids = map(int, (self.folder / "cgroup.procs").read_text().split()) if self.folder else tree(self.root)
+        return sum(map(_written, pids))
+
     def close(self):
         for _ in range(20 if self.folder else 0):
             try:
@@ -73,10 +87,10 @@ class Account:
         self.folder = None
 
 
-def memory(root):
-    """(sum of RSS, PSS) in bytes. PSS counts a shared page once among all who share it."""
+def memory(roots):
+    """(sum of RSS, PSS) in bytes of these processes and all below them. PSS counts a shared page once among all who share it."""
     rss = pss = 0
-    for pid in tree(root):
+    for pid in {pid for root in roots for pid in tree(root)}:
         try:
             for line in open(f"/proc/{pid}/smaps_rollup"):
                 if line.startswith("Rss:"):
@@ -89,10 +103,10 @@ def memory(root):
 
 
 class Peak:
-    """Looks at a tree's memory now and then while a run goes on."""
+    """Looks at the memory of trees of processes now and then while a run goes on."""
 
-    def __init__(self, root, every=0.5):
-        self.root, self.rss, self.pss, self.stop = root, 0, 0, threading.Event()
+    def __init__(self, roots, every=0.5):
+        self.roots, self.rss, self.pss, self.stop = roots, 0, 0, threading.Event()
         self.thread = threading.Thread(target=self._look, args=(every,), daemon=True)
 
     def _look(self, every):
@@ -100,7 +114,7 @@ class Peak:
             self.sample()
 
     def sample(self):
-        rss, pss = memory(self.root)
+        rss, pss = memory(self.roots)
         self.rss, self.pss = max(self.rss, rss), max(self.pss, pss)
 
     def __enter__(self):

@@ -44,6 +44,37 @@ static inline double micro_run(const char *bench, const char *name, size_t bytes
     return best;
 }
 
+// How long each of many calls took, where the disk has a say.
+struct micro_times { // zeroed: none; micro_times_release
+    double *us;
+    size_t count, room;
+};
+
+static inline void micro_times_add(struct micro_times *t, double us) {
+    if (t->count == t->room) {
+        t->room = t->room ? 2 * t->room : 1024;
+        t->us = realloc(t->us, t->room * sizeof *t->us);
+        bug_if(!t->us);
+    }
+    t->us[t->count++] = us;
+}
+
+static inline int micro_by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// Sorted by the first look; at least one must be there.
+static inline double micro_times_at(struct micro_times *t, double share) {
+    qsort(t->us, t->count, sizeof *t->us, micro_by_size);
+    return t->us[(size_t)((double)(t->count - 1) * share)];
+}
+
+static inline void micro_times_release(struct micro_times *t) {
+    free(t->us);
+    *t = (struct micro_times){0};
+}
+
 // Content as mail has it: lines of text of 76 characters, one in sixteen beginning with a dot.
 static inline void micro_text(struct buf *out, size_t size) {
     for (size_t i = 0; out->len + 2 < size; i++) {

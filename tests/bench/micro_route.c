@@ -112,7 +112,8 @@ static void set_facts(struct asking *a, int64_t now_ms) {
 }
 
 static bool nothing_is_used(void *arg, const struct spend *spend, uint64_t *used,
-                            void (*answer)(void *arg, uint64_t used), void *answer_arg, struct limit_look **look) {
+                            void (*answer)(void *arg, uint64_t used), void *answer_arg,
+                            struct limit_look **look) {
     (void)arg, (void)spend, (void)answer, (void)answer_arg, (void)look;
     *used = 0;
     return true;
@@ -131,17 +132,21 @@ int main(int argc, char **argv) {
     struct log log = {.fd = 2, .level = LOG_WARN, .clock = &clock};
     struct asking a = {0};
     if (argc < 3) return 64;
-    int64_t began = clock_monotonic_us();
+    double began = micro_cpu_us();
     struct bundle *bundle = bundle_read(argv[1], argv[2], &err);
     a.loop = loop_new(&err);
-    struct generation_options options = {
-        .loop = a.loop, .clock = &clock, .log = &log, .key_dir = ".", .hostname = "gateway.example",
-        .suppressed = nobody_is_suppressed, .limit_used = nothing_is_used};
+    struct generation_options options = {.loop = a.loop,
+                                         .clock = &clock,
+                                         .log = &log,
+                                         .key_dir = ".",
+                                         .hostname = "gateway.example",
+                                         .suppressed = nobody_is_suppressed,
+                                         .limit_used = nothing_is_used};
     if (bundle && a.loop) a.g = generation_new(bundle, &options, &err);
     if (!a.g) fprintf(stderr, "%s\n", err.text);
     if (!a.g) return 1;
-    printf("{\"bench\": \"hooks\", \"case\": \"read and load the scripts\", \"us\": %ld}\n",
-           clock_monotonic_us() - began);
+    printf("{\"bench\": \"hooks\", \"case\": \"read and load the scripts\", \"us\": %.0f}\n",
+           micro_cpu_us() - began);
     set_facts(&a, clock_ms(&clock));
     run(&a, "sender", ask_sender);
     run(&a, "recipient", ask_recipient);

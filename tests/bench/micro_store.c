@@ -96,7 +96,8 @@ static void run(struct store *store, const char *name, size_t group, size_t size
     micro_text(&body, size);
     store_get_stats(store, &before);
     uint64_t count = 0;
-    int64_t began = clock_monotonic_us(), now = began, worst = 0;
+    struct micro_times times = {0};
+    int64_t began = clock_monotonic_us(), now = began;
     while (now - began < (int64_t)(seconds * 1e6)) {
         for (size_t i = 0; i < group;
              i++, sequence++) { // ids of other "workers" keep a fast loop from using one up
@@ -111,15 +112,16 @@ static void run(struct store *store, const char *name, size_t group, size_t size
         count += group;
         int64_t then = now;
         now = clock_monotonic_us();
-        if (now - then > worst) worst = now - then;
+        micro_times_add(&times, (double)(now - then));
     }
     store_get_stats(store, &after);
     printf("{\"bench\": \"store\", \"case\": \"%s, groups of %zu, %zu KiB\", \"us\": %.1f, \"per_s\": %.0f, "
-           "\"worst_us\": %ld, "
-           "\"commits\": %lu}\n",
+           "\"p50_us\": %.1f, \"worst_us\": %.0f, \"commits\": %lu}\n",
            name, group, size / 1024, (double)(now - began) / (double)count,
-           (double)count * 1e6 / (double)(now - began), worst, after.commits - before.commits);
+           (double)count * 1e6 / (double)(now - began), micro_times_at(&times, 0.5),
+           micro_times_at(&times, 1), after.commits - before.commits);
     fflush(stdout);
+    micro_times_release(&times);
     buf_release(&body);
 }
 
@@ -132,13 +134,20 @@ static void bare(const char *folder, size_t size, double seconds) {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     bug_if(fd < 0 || posix_fallocate(fd, 0, 64 << 20));
     micro_text(&body, size);
+    struct micro_times times = {0};
     uint64_t count = 0;
     int64_t began = clock_monotonic_us(), now = began;
-    for (; now - began < (int64_t)(seconds * 1e6); now = clock_monotonic_us(), count++)
+    for (; now - began < (int64_t)(seconds * 1e6); count++) {
+        int64_t then = now;
         bug_if(pwrite(fd, body.at, body.len, (off_t)(count * size % (64 << 20))) < 0 || fdatasync(fd));
+        now = clock_monotonic_us();
+        micro_times_add(&times, (double)(now - then));
+    }
     printf("{\"bench\": \"store\", \"case\": \"bare append and sync, %zu KiB\", \"us\": %.1f, \"per_s\": "
-           "%.0f}\n",
-           size / 1024, (double)(now - began) / (double)count, (double)count * 1e6 / (double)(now - began));
+           "%.0f, \"p50_us\": %.1f}\n",
+           size / 1024, (double)(now - began) / (double)count, (double)count * 1e6 / (double)(now - began),
+           micro_times_at(&times, 0.5));
+    micro_times_release(&times);
     close(fd);
     unlink(path);
     buf_release(&body);

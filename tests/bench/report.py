@@ -10,10 +10,10 @@ COLORS = {"tidegate": "#0b6e75", "postfix": "#b5651d", "postfix-tuned": "#d9a066
 def brief(found):
     text = f"{found['rate']:7.0f}/s"
     if "cpu_ms" in found:
-        text += f"  {found['cpu_ms']:6.3f} ms CPU  {found['peak_pss'] / 2**20:6.1f} MiB"
+        text += f"  {found['cpu_ms']:6.3f} ms CPU  {found['peak_pss'] / 2**20:6.1f} MiB  {found['written_bytes'] / 1024:5.1f} KiB written"
     reply = found["reply_us"]
     text += f"  250 after {reply['p50'] / 1000:.2f} ms, p99 {reply['p99'] / 1000:.1f}"
-    for key in ("missing", "duplicates", "refused", "lost"):
+    for key in ("missing", "duplicates", "refused", "lost", "unsigned"):
         if found.get(key):
             text += f"  {key.upper()} {found[key]}"
     return text + (f"  (others {found['others']:.0%})" if found["others"] > 0.05 else "")
@@ -32,7 +32,7 @@ def faults(results):
     found = []
     for case, subjects in results.items():
         for who, runs in subjects.items():
-            for key in ("missing", "duplicates", "lost"):
+            for key in ("missing", "duplicates", "lost", "unsigned"):
                 total = sum(run.get(key, 0) for run in runs)
                 if total and not (key == "duplicates" and who == "ceiling"):
                     found.append(f"{who}: {case}: {total} {key}")
@@ -43,29 +43,48 @@ def ratio(value, base):
     return f" ×{value / base:.2f}" if value and base else ""
 
 
+def arrived(case, runs):
+    """Where the figure is how much came within the time: its share."""
+    share = sum(run["tokens"] for run in runs) / max(sum(run["accepted"] for run in runs), 1)
+    return f", {share:.0%} in time" if case.get("apart") else ""
+
+
 def rows(facts, results):
     for name, case in facts["cases"].items():
-        base = (results.get(case.get("base", name)) or {}).get(BASE)
-        for who, runs in results.get(name, {}).items():
+        found = results.get(name, {})
+        base = found.get(BASE)
+        for who, runs in found.items():
+            if not runs:
+                yield (case["title"], who, "cannot", *[""] * 6)
+                continue
             rate, cpu, pss = middle(runs, "rate"), middle(runs, "cpu_ms"), middle(runs, "peak_pss")
+            written = middle(runs, "written_bytes")
             known = base if base and who not in (BASE, "ceiling") else None
             low, high = min(run["rate"] for run in runs), max(run["rate"] for run in runs)
             spread = f" ({low:.0f}–{high:.0f})" if len(runs) > 1 else ""
-            yield (case["title"], who, f"{rate:.0f}{spread}" + (ratio(rate, middle(known, "rate")) if known else ""),
+            yield (case["title"], who, f"{rate:.0f}{spread}" + (ratio(rate, middle(known, "rate")) if known else "") + arrived(case, runs),
                    f"{cpu:.3f}" + (ratio(cpu, middle(known, "cpu_ms")) if known else "") if cpu is not None else "",
-                   f"{pss / 2**20:.0f}" if pss else "", f"{reply_ms(runs, 'p50'):.2f}", f"{reply_ms(runs, 'p99'):.1f}",
-                   f"{max(run['others'] for run in runs):.0%}")
+                   f"{pss / 2**20:.0f}" if pss else "", f"{written / 1024:.1f}" if written is not None else "",
+                   f"{reply_ms(runs, 'p50'):.2f}", f"{reply_ms(runs, 'p99'):.1f}", f"{max(run['others'] for run in runs):.0%}")
+
+
+def said(facts):
+    """What stands above the table."""
+    machine = facts["machine"]
+    yield (f"{machine['cpus']} processors, {machine['memory_gib']:.0f} GiB, kernel {machine['kernel']}; {facts['rounds']} rounds of "
+           f"{facts['seconds']} s, medians (least–most), × the figure of {BASE}. Load, sink and server share the processors; \"ceiling\" is "
+           "the generator straight into the sink.")
+    yield "; ".join(f"{name} {version}" + (f" ({facts['notes'][name]})" if name in facts["notes"] else "")
+                    for name, version in facts["versions"].items()) + "."
+    for name, reason in facts["missing"].items():
+        yield f"Without {name}: {reason}."
 
 
 def table(facts, results):
-    machine = facts["machine"]
-    head = ("case", "server", "messages/s", "CPU ms a message", "peak PSS, MiB", "end of data to 250, ms: p50", "p99", "others' CPU")
-    lines = [f"{machine['cpus']} processors, {machine['memory_gib']:.0f} GiB, kernel {machine['kernel']}; {facts['rounds']} rounds of "
-             f"{facts['seconds']} s, medians (least–most), × the figure of {BASE}. Load, sink and server share the processors; \"ceiling\" is "
-             "the generator straight into the sink.", "",
-             "; ".join(f"{name} {version}" + (f" ({facts['notes'][name]})" if name in facts["notes"] else "")
-                       for name, version in facts["versions"].items()) + ".", "",
-             "| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
+    head = ("case", "server", "messages/s", "CPU ms a message", "peak PSS, MiB", "KiB written a message", "end of data to 250, ms: p50", "p99",
+            "others' CPU")
+    lines = [line for text in said(facts) for line in (text, "")]
+    lines += ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
     lines += ["| " + " | ".join(row) + " |" for row in rows(facts, results)]
     return "\n".join(lines + [""])
 
@@ -79,7 +98,7 @@ def chart(facts, results):
     """Bars of messages a second, each case to its own scale; the CPU of a message beside them."""
     parts, y, left, room = [], 34, 130, 330
     for name, case in facts["cases"].items():
-        subjects = {who: runs for who, runs in results.get(name, {}).items() if who != "ceiling"}
+        subjects = {who: runs for who, runs in results.get(name, {}).items() if who != "ceiling" and runs}
         if not subjects:
             continue
         most = max(middle(runs, "rate") for runs in subjects.values())

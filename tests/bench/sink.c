@@ -21,8 +21,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { CARRY = 2048, OUT = 4096, LOOK = 65536, TOKENS_MAX = 1 << 26, LISTENERS = 16 };
-static const char TOKEN[] = "\nX-Token: ";
+enum {
+    CARRY = 2048,
+    OUT = 4096,
+    LOOK = 65536,
+    LOOK_SIGNED = 4096,
+    TOKENS_MAX = 1 << 26,
+    LISTENERS = 16,
+    PAST = 64
+};
+static const char TOKEN[] = "\nX-Token: ", SIGNATURE[] = "\nDKIM-Signature:";
 
 struct token {
     unsigned long run, number;
@@ -35,7 +43,7 @@ struct peer {
     struct wire wire;
     enum state state;
     bool broken, quitting, has_mail, wants_write;
-    bool has_token;
+    bool has_token, is_signed;
     struct token token;
     bool delayed; // a reply has to wait, and what follows with it
     int recipients;
@@ -54,6 +62,7 @@ struct delay {
 
 struct counts {
     uint64_t messages, recipients, deferred, tokens, duplicates, no_token, bytes, connects;
+    uint64_t is_signed, stale; // stale: of a generator from before XZERO, not counted otherwise
     int64_t first_us, last_us;
     struct spread transit; // from the generator's first byte to the sink's last
 };
@@ -69,7 +78,8 @@ struct sink {
     size_t delay_first, delay_count, delay_room;
     struct peer *broken;
     size_t open;
-    unsigned long run;
+    unsigned long run, past[PAST]; // past: the runs before XZERO, a ring
+    size_t past_count;
     uint8_t *seen; // by token number: times it came
     struct counts counts;
     char read[1 << 18]; // what was carried, then what has just been read
@@ -92,8 +102,15 @@ static void note_token(struct sink *s, const struct token *t) {
     spread_add(&s->counts.transit, took > 0 ? (uint64_t)took : 0);
 }
 
+static bool is_past(const struct sink *s, const struct peer *p) {
+    for (size_t i = 0; p->has_token && i < PAST && i < s->past_count; i++)
+        if (s->past[i] == p->token.run) return true;
+    return false;
+}
+
 static void zero(struct sink *s) {
     memset(&s->counts, 0, sizeof s->counts);
+    if (s->run) s->past[s->past_count++ % PAST] = s->run;
     s->run = 0;
 }
 
@@ -102,11 +119,12 @@ static void print_counts(const struct sink *s, FILE *to) {
     fprintf(
         to,
         "{\"messages\": %lu, \"recipients\": %lu, \"deferred\": %lu, \"tokens\": %lu, \"duplicates\": %lu, "
-        "\"no_token\": %lu, \"bytes\": %lu, \"connects\": %lu, \"open\": %zu, \"first_us\": %ld, "
+        "\"no_token\": %lu, \"signed\": %lu, \"stale\": %lu, \"bytes\": %lu, \"connects\": %lu, \"open\": "
+        "%zu, \"first_us\": %ld, "
         "\"last_us\": %ld, "
         "\"cpu_s\": %.3f, ",
-        c->messages, c->recipients, c->deferred, c->tokens, c->duplicates, c->no_token, c->bytes, c->connects,
-        s->open, c->first_us, c->last_us, cpu_s());
+        c->messages, c->recipients, c->deferred, c->tokens, c->duplicates, c->no_token, c->is_signed,
+        c->stale, c->bytes, c->connects, s->open, c->first_us, c->last_us, cpu_s());
     spread_print(&c->transit, "transit_us", to);
     fputc('}', to);
 }
@@ -157,6 +175,11 @@ static void flush(struct sink *s, struct peer *p) {
 static void take_message(struct sink *s, struct peer *p) {
     struct counts *c = &s->counts;
     p->has_mail = false;
+    if (is_past(s, p)) {
+        c->stale++;
+        say(s, p, "250 2.0.0 taken\r\n");
+        return;
+    }
     c->last_us = now_us();
     if (!c->first_us) c->first_us = c->last_us;
     s->defer_debt += s->defer;
@@ -172,6 +195,7 @@ static void take_message(struct sink *s, struct peer *p) {
     else
         c->no_token++;
     c->recipients += (uint64_t)p->recipients;
+    c->is_signed += p->is_signed;
     if (s->delay_us) {
         if (s->delay_count == s->delay_room) die("more than %zu delayed replies", s->delay_room);
         s->delays[(s->delay_first + s->delay_count++) % s->delay_room] =
@@ -218,7 +242,7 @@ static void obey(struct sink *s, struct peer *p, const char *line) {
         bool ready = p->has_mail && p->recipients;
         say(s, p, ready ? "354 go on\r\n" : "503 5.5.1 RCPT first\r\n");
         if (ready) p->state = CONTENT;
-        p->has_token = false;
+        p->has_token = p->is_signed = false;
         p->looked = 0;
     } else if (is_verb(line, "EHLO") || is_verb(line, "HELO")) {
         say_hello(s, p);
@@ -253,6 +277,9 @@ static size_t take_content(struct sink *s, struct peer *p, const char *at, size_
                                   (unsigned long *)&p->token.sent_us) == 3 &&
                            p->token.number < TOKENS_MAX;
     }
+    if (!p->is_signed && p->looked < LOOK_SIGNED)
+        p->is_signed =
+            memmem(at, have < LOOK_SIGNED ? have : LOOK_SIGNED, SIGNATURE, sizeof SIGNATURE - 1) != NULL;
     // What is left for the next read: the beginning of an end, or of a line that may be the token's.
     size_t keep = 4;
     if (!p->has_token && p->looked < LOOK) {

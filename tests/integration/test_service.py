@@ -199,3 +199,41 @@ return {
             send(other)
         assert not isinstance(refused.value, AssertionError)
     assert len(g.events("received")) == 1
+
+
+# ---- what it takes of the machine
+
+@pytest.fixture
+def small_disk():
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = ground.folder("disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tidegate-lab", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_status_tells_of_disk_and_memory(gateway, small_disk, word):
+    """What is taken and left, and how long that lasts when mail comes in faster than it goes out."""
+    g = gateway(policy=policies.relay("127.0.0.1", 1, tls="none"), store={"path": str(small_disk / "queue"), "segment": "1MiB", "reserve": "4MiB"})
+    first = g.status()
+    assert "lasts_s" not in first["disk"], "nothing has been seen to fill yet"
+    disk = os.statvfs(small_disk)
+    assert first["disk"]["whole_bytes"] == 96 << 20 == disk.f_blocks * disk.f_frsize
+    assert abs(first["disk"]["free_bytes"] - disk.f_bavail * disk.f_frsize) < 2 << 20
+    for i in range(20):
+        g.submit(f"{word}n{i}", text=mail.message(f"{word}n{i}", body=("w" * 70 + "\r\n") * 7000))
+    g.advance_clock(1800)
+    second = g.status()
+    lost = first["disk"]["free_bytes"] - second["disk"]["free_bytes"]
+    assert lost > 8 << 20 and second["disk"]["bodies_bytes"] - first["disk"]["bodies_bytes"] > 8 << 20
+    left = second["disk"]["free_bytes"] - (4 << 20)
+    assert second["disk"]["lasts_s"] == pytest.approx(left * 1800 / lost, rel=0.1), "as fast as it has filled for half an hour"
+    assert second["disk"]["journal_entries"] <= second["disk"]["journal_most"] and second["disk"]["journal_bytes"] < second["disk"]["database_bytes"]
+    assert 0 < second["disk"]["events_bytes"] <= (g.folder / "var/events.jsonl").stat().st_size
+    assert 1 << 20 < second["memory"]["resident_bytes"] <= second["memory"]["peak_bytes"] < second["memory"]["most_bytes"]
+    assert 0 < second["limits"]["files_open"] < second["limits"]["files"] and second["limits"]["connections"] >= second["connections"]
+    said = g.cli("status").stdout
+    assert re.search(r"(?m)^disk +/.*/queue, [0-9.]+ MiB of 96.0 MiB free, full in \d.* as it fills now, no new mail below 4.0 MiB$", said), said
+    assert "no room for new mail in 4h" in g.cli("doctor", "--offline", check=False).stdout
+    assert re.search(r"(?m)^limits .*\(\d+ open\)$", said), said

@@ -158,7 +158,7 @@ static const struct plan *plan_of(const struct spend *spends, size_t count) {
 
 static void ask(struct bench *b, struct asked *a, unsigned worker, const struct plan *plan, size_t recipients, size_t *count) {
     *a = (struct asked){.bench = b, .count = count};
-    a->grant = grant_ask(&b->workers[worker], plan, recipients, BYTES(""), on_answer, a);
+    a->grant = grant_ask(&b->workers[worker], plan, recipients, 0, BYTES(""), on_answer, a);
 }
 
 static bool ask_now(struct bench *b, struct asked *a, const struct plan *plan, size_t recipients) {

@@ -7,7 +7,7 @@ at RCPT. `name` is the certificate's host name; all its certificates are good fo
 """
 import re
 
-from . import ground
+from . import ground, servers
 from .mail import Maildir
 from .sandbox import Sandbox, USERS
 
@@ -57,19 +57,20 @@ class Postfix(Mta):
     command = "exec postfix start-fg"
 
     def configure(self):
-        for file in (self.box.tree / "usr/share/postfix", self.box.tree / "etc/postfix"):
-            for source in file.iterdir():
-                if source.is_file():
-                    self.box.write(f"etc/postfix/{source.name}", source.read_bytes(), source.stat().st_mode & 0o777)
-        self.box.write("etc/postfix/main.cf", f"""
-compatibility_level = 3.6
-queue_directory = /var/spool/postfix
-data_directory = /var/lib/postfix
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-shlib_directory = /usr/lib/postfix
+        kinds = {"plain": "smtpd_tls_security_level=none", "calm": "smtpd_tls_security_level=none -o smtpd_error_sleep_time=0", "tls": "", "smtps": "smtpd_tls_wrappermode=yes",
+                 "must": "smtpd_tls_security_level=encrypt", "no8bit": "smtpd_discard_ehlo_keywords=8bitmime,smtputf8,chunking",
+                 "small": "message_size_limit=20000", "nopipe": "smtpd_discard_ehlo_keywords=pipelining,enhancedstatuscodes,chunking"}
+        certificates = {"selfsigned": self.authority.self_signed(self.name), "wrongname": self.authority.issue("somebody-else.test"),
+                        "expired": self.authority.issue(self.name, "*.mx.example", days=-1)}
+        for kind, certificate in certificates.items():
+            self.box.write(f"etc/postfix/{kind}.pem", certificate.both.read_bytes(), 0o600)
+            kinds[kind] = f"smtpd_tls_chain_files=/etc/postfix/{kind}.pem"
+        services = [f"{self.listener(kind)}:{self.port} inet n - n - - smtpd" + (f" -o {option}" if option else "") for kind, option in kinds.items()]
+        self.at["six"] = "::1"
+        services.append(f"[::1]:{self.port} inet n - n - - smtpd")
+        self.box.write("etc/postfix/recipients", "/^nouser/ 550 5.1.1 no such user here\n/^tempfail/ 450 4.2.0 mailbox busy\n")
+        servers.postfix(self.box, self.good, f"""
 myhostname = {self.name}
-mydestination =
 inet_protocols = all
 mynetworks = 127.0.0.0/8 [::1]/128
 local_transport = error:none
@@ -80,8 +81,6 @@ virtual_mailbox_maps = static:inbox/
 virtual_uid_maps = static:{USERS['vmail']}
 virtual_gid_maps = static:{USERS['vmail']}
 virtual_alias_maps =
-alias_maps =
-alias_database =
 smtpd_recipient_restrictions = check_recipient_access regexp:/etc/postfix/recipients, permit
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_peername_lookup = no
@@ -89,48 +88,11 @@ smtpd_client_connection_count_limit = 0
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
 smtpd_tls_security_level = may
-smtpd_tls_chain_files = /etc/postfix/good.pem
 smtpd_tls_session_cache_database =
-tls_random_source = dev:/dev/urandom
 in_flow_delay = 0
-maillog_file = /var/log/postfix.log
 smtputf8_autodetect_classes = sendmail, verify
 smtp_dns_support_level = disabled
-""")
-        self.box.write("etc/postfix/recipients", "/^nouser/ 550 5.1.1 no such user here\n/^tempfail/ 450 4.2.0 mailbox busy\n")
-        certificates = {"good": self.good, "selfsigned": self.authority.self_signed(self.name),
-                        "wrongname": self.authority.issue("somebody-else.test"), "expired": self.authority.issue(self.name, "*.mx.example", days=-1)}
-        for kind, certificate in certificates.items():
-            self.box.write(f"etc/postfix/{kind}.pem", certificate.both.read_bytes(), 0o600)
-        kinds = {"plain": "smtpd_tls_security_level=none", "calm": "smtpd_tls_security_level=none -o smtpd_error_sleep_time=0", "tls": "", "smtps": "smtpd_tls_wrappermode=yes",
-                 "must": "smtpd_tls_security_level=encrypt", "no8bit": "smtpd_discard_ehlo_keywords=8bitmime,smtputf8,chunking",
-                 "small": "message_size_limit=20000", "nopipe": "smtpd_discard_ehlo_keywords=pipelining,enhancedstatuscodes,chunking"}
-        kinds.update({k: f"smtpd_tls_chain_files=/etc/postfix/{k}.pem" for k in certificates if k != "good"})
-        lines = [f"{self.listener(kind)}:{self.port} inet n - n - - smtpd" + (f" -o {option}" if option else "") for kind, option in kinds.items()]
-        self.at["six"] = "::1"
-        lines.append(f"[::1]:{self.port} inet n - n - - smtpd")
-        self.box.write("etc/postfix/master.cf", "\n".join(lines) + """
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-""")
-        for name, uid, gid in (("var/spool/postfix", 0, 0), ("var/lib/postfix", USERS["postfix"], USERS["postfix"])):
-            (self.box.root / name).mkdir()
-            ground.os.chown(self.box.root / name, uid, gid)
+""", services)
 
     def log_path(self):
         return self.box.root / "var/log/postfix.log"
@@ -168,21 +130,16 @@ class OpenSmtpd(Mta):
     def configure(self):
         self.box.write("etc/good.crt", self.good.chain.read_bytes())
         self.box.write("etc/good.key", self.good.key.read_bytes(), 0o600)
-        self.box.write("etc/smtpd.conf", f"""
+        servers.opensmtpd(self.box, f"""
 pki lab cert "/etc/good.crt"
 pki lab key "/etc/good.key"
 table everybody {{ "@" = "vmail" }}
-smtp max-message-size 60M
 listen on {self.listener('plain')} port {self.port} hostname {self.name}
 listen on {self.listener('broken')} port {self.port} tls pki lab hostname {self.name}
 action "store" maildir "/mail/inbox" virtual <everybody>
 match from any for rcpt-to regex "^nouser" reject
 match from any for any action "store"
 """)
-        spool = self.box.root / "var/spool/smtpd"
-        spool.mkdir(mode=0o711)
-        spool.chmod(0o711)
-        (self.box.root / "var/lib/opensmtpd/empty").mkdir(parents=True)
 
 
 class Exim(Mta):
@@ -197,16 +154,7 @@ class Exim(Mta):
         self.box.write("etc/good.key", self.good.key.read_bytes(), 0o640)
         ground.os.chown(self.box.root / "etc/good.key", 0, USERS["Debian-exim"])
         plain, tls, auth = self.listener("plain"), self.listener("tls"), self.listener("auth")
-        self.box.write("etc/exim4/exim4.conf", f"""
-primary_hostname = {self.name}
-keep_environment =
-local_interfaces = {plain} : {tls} : {auth}
-daemon_smtp_ports = {self.port}
-spool_directory = /var/spool/exim
-log_file_path = /var/log/exim/%slog
-never_users =
-host_lookup =
-rfc1413_hosts =
+        servers.exim(self.box, self.name, (plain, tls, auth), self.port, f"""
 dsn_advertise_hosts = *
 smtputf8_advertise_hosts = *
 tls_advertise_hosts = ${{if eq{{$received_ip_address}}{{{plain}}}{{:}}{{*}}}}
@@ -215,9 +163,6 @@ tls_privatekey = /etc/good.key
 auth_advertise_hosts = ${{if and{{{{eq{{$received_ip_address}}{{{auth}}}}}{{def:tls_in_cipher}}}}{{*}}{{:}}}}
 log_selector = +smtp_connection +tls_cipher +received_recipients +smtp_protocol_error
 acl_smtp_mail = check_mail
-acl_smtp_rcpt = check_rcpt
-acl_smtp_data = accept
-message_size_limit = 60M
 smtp_accept_max = 200
 begin acl
 check_mail:
@@ -260,10 +205,7 @@ login:
   server_prompts = Username:: : Password::
   server_condition = ${{if and{{{{eq{{$auth1}}{{{self.user}}}}}{{eq{{$auth2}}{{{self.password}}}}}}}}}
   server_set_id = $auth1
-""", 0o644)
-        for name in ("var/spool/exim", "var/log/exim"):
-            (self.box.root / name).mkdir()
-            ground.os.chown(self.box.root / name, USERS["Debian-exim"], USERS["Debian-exim"])
+""")
 
     def log_path(self):
         return self.box.root / "var/log/exim/mainlog"

@@ -15,11 +15,11 @@ class Knot:
     """A real authoritative server for every name below one root zone, so any domain can be made up: `add` records, and look-ups see
     them at once. Unknown names are NXDOMAIN (it is the root)."""
 
-    def __init__(self):
+    def __init__(self, port=5353):
         tree = ground.PEERS / "knot"
         if not (tree / ".done").exists():
             raise ground.LabError(f"{tree} is missing: run tests/setup/peers (make deps-test)")
-        self.folder, self.host, self.port, self.serial = ground.folder("knot"), ground.address(), 5353, 1
+        self.folder, self.host, self.port, self.serial = ground.folder("knot"), ground.address(), port, 1
         self.records = []
         (self.folder / "run").mkdir()
         (self.folder / "knot.conf").write_text(f"""
