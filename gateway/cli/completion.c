@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// completion: a bash script made from the table of verbs, so that it knows every verb, option and choice
-// there is.
+// completion: a script for bash or zsh made from the table of verbs, so that it knows every verb, option and choice
+// there is. The tables in it are the same for both; what reads the line and offers the words is each shell's own.
 
 #include "cli/tool.h"
 #include "cli/verbs.h"
@@ -22,7 +22,7 @@ static void put_words(struct buf *out, const struct verb *verb) {
 
 // One case for each verb: the words that may follow it.
 static void put_verb_case(struct buf *out, const char *path, const struct verb *verb) {
-    buf_format(out, "    '%s') words='", path);
+    buf_format(out, "    '%s') choices='", path);
     put_words(out, verb);
     buf_addz(out, "' ;;\n");
     for (const struct verb *v = verb->verbs; v && v->name; v++) {
@@ -48,7 +48,7 @@ static void put_value_case(struct buf *out, const char *path, const struct optio
         buf_format(out, "    '%s --%s') value=1", path, row->name);
     if (row->kind == OPTION_FILE) buf_addz(out, " files=1");
     if (row->kind == OPTION_CHOICE) {
-        buf_addz(out, " words='");
+        buf_addz(out, " choices='");
         put_choices(out, row->argument);
         buf_byte(out, '\'');
     }
@@ -67,14 +67,9 @@ static void put_value_cases(struct buf *out, const char *path, const struct verb
     }
 }
 
-static void put_bash(struct buf *out) {
-    buf_addz(out, "# bash completion of tidegate, made by `tidegate completion bash`\n"
-                  "_tidegate() {\n"
-                  "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} path= words= "
-                  "value= files= i word\n"
-                  "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                  "    word=${COMP_WORDS[i]}\n"
-                  "    case \"${path:+$path }$word\" in\n      ");
+// From the words before (the shell's `word`, one by one) the path of verbs.
+static void put_path_case(struct buf *out) {
+    buf_addz(out, "    case \"${path:+$path }$word\" in\n      ");
     const char *bar = "";
     for (const struct verb *v = verbs_tool.verbs; v->name; v++, bar = "|") {
         buf_format(out, "%s'%s'", bar, v->name);
@@ -82,25 +77,59 @@ static void put_bash(struct buf *out) {
             buf_format(out, "|'%s %s'", v->name, w->name);
     }
     buf_addz(out, ") path=\"${path:+$path }$word\" ;;\n"
-                  "    esac\n"
-                  "  done\n"
-                  "  case \"$path $prev\" in\n");
+                  "    esac\n");
+}
+
+// Sets value, files and choices from the path and the word before the cursor.
+static void put_tables(struct buf *out) {
+    buf_addz(out, "  case \"$path $prev\" in\n");
     put_value_cases(out, "", &verbs_tool);
     buf_addz(out, "  esac\n"
                   "  if [[ -z $value ]]; then case \"$path\" in\n");
     put_verb_case(out, "", &verbs_tool);
-    buf_addz(out, "  esac; fi\n"
-                  "  if [[ -n $files ]]; then COMPREPLY=($(compgen -f -- \"$cur\"))\n"
-                  "  else COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); fi\n"
+    buf_addz(out, "  esac; fi\n");
+}
+
+static void put_bash(struct buf *out) {
+    buf_addz(out, "# bash completion of tidegate, made by `tidegate completion bash`\n"
+                  "_tidegate() {\n"
+                  "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} path= choices= "
+                  "value= files= i word\n"
+                  "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+                  "    word=${COMP_WORDS[i]}\n");
+    put_path_case(out);
+    buf_addz(out, "  done\n");
+    put_tables(out);
+    buf_addz(out, "  if [[ -n $files ]]; then COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+                  "  else COMPREPLY=($(compgen -W \"$choices\" -- \"$cur\")); fi\n"
                   "}\n"
                   "complete -F _tidegate tidegate build/tidegate ./build/tidegate\n");
 }
 
+// `path` is tied to $PATH in zsh, unless a function has hidden that (-h). A file of $fpath is its function's body.
+static void put_zsh(struct buf *out) {
+    buf_addz(out, "#compdef tidegate\n"
+                  "# zsh completion of tidegate, made by `tidegate completion zsh`\n"
+                  "_tidegate() {\n"
+                  "  local -h path=\n"
+                  "  local prev=$words[CURRENT-1] choices= value= files= word\n"
+                  "  for word in \"${(@)words[2,CURRENT-1]}\"; do\n");
+    put_path_case(out);
+    buf_addz(out, "  done\n");
+    put_tables(out);
+    buf_addz(out, "  if [[ -n $files ]]; then _files\n"
+                  "  else compadd -- ${=choices}; fi\n"
+                  "}\n"
+                  "if [[ $funcstack[1] = _tidegate ]]; then _tidegate \"$@\"; else compdef _tidegate tidegate; fi\n");
+}
+
 int verb_completion(const struct call *call) {
-    if (strcmp(call->arguments[0], "bash") != 0)
-        return tool_fail(call, EX_USAGE, "'%s' is not a shell it can speak for (bash)", call->arguments[0]);
+    bool zsh = strcmp(call->arguments[0], "zsh") == 0;
+    if (!zsh && strcmp(call->arguments[0], "bash") != 0)
+        return tool_fail(call, EX_USAGE, "'%s' is not a shell it can speak for (bash, zsh)", call->arguments[0]);
     struct buf out = {0};
-    put_bash(&out);
+    if (zsh) put_zsh(&out);
+    else put_bash(&out);
     fwrite(out.at, 1, out.len, stdout);
     buf_release(&out);
     return EX_OK;

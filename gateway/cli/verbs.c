@@ -449,9 +449,10 @@ static const struct verb table[] = {
      .least = 1,
      .most = 1,
      .run = verb_completion,
-     .about = "SHELL is bash. The script goes to stdout.",
+     .about = "SHELL is bash or zsh. The script goes to stdout; the Debian package has both in place.",
      .examples = "  tidegate completion bash > /etc/bash_completion.d/tidegate\n"
-                 "  source <(build/tidegate completion bash)"},
+                 "  source <(build/tidegate completion bash)\n"
+                 "  tidegate completion zsh > ~/.zsh/completions/_tidegate   # a folder of $fpath"},
     {.name = "version",
      .summary = "which Tidegate this is",
      .arguments = "",

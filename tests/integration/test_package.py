@@ -121,6 +121,23 @@ def test_every_verb_has_a_page_that_renders(package, tmp_path):
             assert all(key in plain(done.stdout) for key in ("delivery.expire", "limits.recipients", "proxy_from"))
 
 
+def test_completion_of_both_shells_says_the_same(package, tmp_path):
+    """What the shell would offer after some words, asked of the installed scripts with the shell's own offering replaced by a list."""
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    bash = f"""source {tmp_path}/usr/share/bash-completion/completions/tidegate
+        ask() {{ COMP_WORDS=(tidegate "$@"); COMP_CWORD=$#; _tidegate; echo "${{COMPREPLY[@]}}"; }}
+        compgen() {{ if [[ $1 = -f ]]; then echo FILES; else builtin compgen "$@"; fi; }}"""
+    zsh = f"""compadd() {{ shift; print -r -- "$@" }}; _files() {{ print -r -- FILES }}; compdef() {{ : }}
+        source {tmp_path}/usr/share/zsh/vendor-completions/_tidegate
+        ask() {{ words=(tidegate "$@"); CURRENT=$#words; _tidegate }}"""
+    asked = "; ".join(f"ask {line}" for line in ("''", "queue ''", "queue list ''", "--conf ''", "suppression import --format ''", "--json queue ''"))
+    offers = [subprocess.run([*shell, f"{before}\n{asked}"], capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+              for shell, before in ((["bash", "--norc", "-c"], bash), (["zsh", "-f", "-c"], zsh))]
+    assert offers[0] == offers[1]
+    assert "status" in offers[0][0].split() and "hold" in offers[0][1].split() and "--sender" in offers[0][2].split()
+    assert offers[0][3:5] == ["FILES", "csv jsonl"] and offers[0][5] == offers[0][1]
+
+
 def test_unit_is_sandboxed():
     """systemd's own measure, from 0 (closed) to 10."""
     tool = shutil.which("systemd-analyze")

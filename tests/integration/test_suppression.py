@@ -242,7 +242,7 @@ def test_wrong_command_lines(gateway):
         page = g.cli("suppression", verb, "--help").stdout
         assert "EXAMPLES" in page.upper() and f"tidegate suppression {verb}" in page
     completion = g.cli("completion", "bash").stdout
-    assert "'suppression import'" in completion and "words='csv jsonl '" in completion
+    assert "'suppression import'" in completion and "choices='csv jsonl '" in completion
 
 
 # ---- whole files
