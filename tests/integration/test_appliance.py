@@ -6,15 +6,13 @@ The machine itself is tests/appliance/run (make appliance-test).
 import importlib.machinery
 import importlib.util
 import os
-import pathlib
 import struct
 import subprocess
 import textwrap
 
 import pytest
+from lab.appliance import LIB, TOP, Place
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-LIB = TOP / "appliance/root/usr/lib/tidegate-appliance"
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHzQ3ZWY4UkNl0PzEvVZ5Yd6aS0pHq6hG5Tt0S1mXoTQ operator"
 
 
@@ -23,22 +21,6 @@ def module(path):
     made = importlib.util.module_from_spec(importlib.util.spec_from_loader(path.name, loader))
     loader.exec_module(made)
     return made
-
-
-class Place:
-    """An appliance's folders in a folder of the test."""
-
-    def __init__(self, path):
-        self.path, self.state, self.conf = path, path / "state", path / "conf"
-        self.state.mkdir(), self.conf.mkdir()
-        self.environment = {**os.environ, "APPLIANCE_STATE": str(self.state), "APPLIANCE_CONF": str(self.conf), "APPLIANCE_LIB": str(LIB),
-                            "APPLIANCE_RUN": str(path / "run")}
-
-    def run(self, name, *arguments):
-        return subprocess.run([LIB / name, *map(str, arguments)], env=self.environment, capture_output=True, text=True, timeout=60)
-
-    def setting(self, key):
-        return self.run("settings", "get", key).stdout.strip()
 
 
 @pytest.fixture
