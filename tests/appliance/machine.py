@@ -5,6 +5,7 @@ Never KVM: what is under test is the boot loader's and the kernel's way, and mac
 The guest reaches nothing but what is named: user networking with restrict=on, ports of the guest on loopback here, and one address
 (10.0.2.100) behind which a program here listens.
 """
+import json
 import os
 import pathlib
 import re
@@ -41,27 +42,32 @@ def until(what, seconds, ask, every=0.5):
 
 
 class Machine:
-    def __init__(self, folder, image, name, *, firmware="bios", seed=None, peer_port=None, grow=None, memory=512):
-        """`image` is copied as an overlay; `seed` is {credential: file}; `grow` makes the disk so many bytes larger."""
-        self.folder, self.name = pathlib.Path(folder), name
+    def __init__(self, folder, image, name, *, firmware="bios", seed=None, peer_port=None, grow=None, address="", more=(), again=False, memory=512):
+        """`image` is copied as an overlay; `seed` is {credential: file}; `grow` makes the disk so many bytes larger; `address`: the guest's, where
+        it is not the one that DHCP gives; `more`: what QEMU is told besides; `again`: the disk is there already."""
+        self.folder, self.name, self.address, self.more = pathlib.Path(folder), name, address, list(more)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.disk = self.folder / f"{name}.qcow2"
-        if image:
+        if not again:
+            self.disk.unlink(missing_ok=True)
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", os.path.abspath(image), "-F", "raw", self.disk], check=True)
             if grow:
                 subprocess.run(["qemu-img", "resize", "-q", self.disk, f"+{grow}"], check=True)
         self.firmware, self.seed, self.peer_port, self.memory = firmware, seed or {}, peer_port, memory
         self.ports = {inside: free_port() for inside in (22, 25, 465, 587)}
         self.log, self.process, self.serial, self.resets = self.folder / f"{name}.serial", None, None, 0
+        self.control = self.folder / f"{name}.qmp"
 
-    def command(self):
-        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{inside}" for inside, here in self.ports.items())
+    def command(self, kept=None):
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{self.address}:{inside}" for inside, here in self.ports.items())
         peer = f",guestfwd=tcp:10.0.2.100:25-cmd:{sys.executable} {PIPE} {self.peer_port}" if self.peer_port else ""
         line = ["nice", "-n", "5", "qemu-system-x86_64", "-name", f"tidegate-{self.name}", "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self.memory),
                 "-nodefaults", "-no-reboot", "-display", "none", "-monitor", "none", "-device", "virtio-rng-pci",
                 "-chardev", f"socket,id=line,path={self.folder}/{self.name}.sock,server=on,wait=off,logfile={self.log},logappend=on",
                 "-serial", "chardev:line", "-netdev", f"user,id=net,restrict=on{forwards}{peer}", "-device", "virtio-net-pci,netdev=net",
-                "-drive", f"file={self.disk},if=virtio,format=qcow2,cache=none"]
+                "-drive", f"file={self.disk},if=virtio,format=qcow2,cache=none", "-qmp", f"unix:{self.control},server=on,wait=off", *self.more]
+        if kept:
+            line += ["-loadvm", kept]
         for credential, file in self.seed.items():
             line += ["-fw_cfg", f"name=opt/io.systemd.credentials/{credential},file={file}"]
         if self.firmware == "bios":
@@ -76,14 +82,30 @@ class Machine:
         code = FIRMWARE / ("OVMF_CODE_4M.secboot.fd" if secure else "OVMF_CODE_4M.fd")
         return line + ["-drive", f"if=pflash,format=raw,readonly=on,file={code}", "-drive", f"if=pflash,format=raw,file={variables}"]
 
-    def start(self, reset=False):
+    def start(self, reset=False, kept=None):
+        """`kept`: goes on where keep(kept) was."""
         if not reset:
             self.began = time.monotonic()
             self.log_at = self.log.stat().st_size if self.log.exists() else 0
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=open(self.folder / f"{self.name}.qemu", "a"),
+        self.process = subprocess.Popen(self.command(kept), stdin=subprocess.DEVNULL, stdout=open(self.folder / f"{self.name}.qemu", "a"),
                                         stderr=subprocess.STDOUT)
         self.serial = None
         return self
+
+    def keep(self, name):
+        """Puts the whole machine as it is beside its disk's content; it goes on."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(120 * PATIENCE)
+            s.connect(str(self.control))
+            answers = s.makefile("rb")
+            answers.readline()
+            for request in ({"execute": "qmp_capabilities"}, {"execute": "human-monitor-command", "arguments": {"command-line": f"savevm {name}"}}):
+                s.sendall(json.dumps(request).encode() + b"\n")
+                answer = {}
+                while "return" not in answer and "error" not in answer:
+                    answer = json.loads(answers.readline())
+            if answer.get("return"):
+                raise Trouble(f"{self.name}: savevm: {answer['return']}")
 
     def kill(self):
         """The power goes: nothing in the machine hears of it."""
