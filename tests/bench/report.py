@@ -68,6 +68,25 @@ def rows(facts, results):
                    f"{reply_ms(runs, 'p50'):.2f}", f"{reply_ms(runs, 'p99'):.1f}", f"{max(run['others'] for run in runs):.0%}")
 
 
+# The design's budgets (section 14): the case, the figure, the least ratio to the same figure of BASE; below 1: the most.
+BUDGETS = (("relay-1", "rate", 3), ("relay-20", "rate", 10), ("relay-20", "cpu_ms", 1 / 15), ("relay-20-50k", "rate", 7), ("relay-20-sign", "rate", 5),
+           ("accept-100", "rate", 12))
+
+
+def budgets(facts, results):
+    """(words, found, wanted, kept) of those whose cases were run."""
+    for name, key, wanted in BUDGETS:
+        ours, base = results.get(name, {}).get("tidegate"), results.get(name, {}).get(BASE)
+        if ours and base:
+            found = middle(ours, key) / middle(base, key)
+            words = f"{facts['cases'][name]['title']}: {'messages a second' if key == 'rate' else 'CPU a message'}"
+            yield (words, f"×{found:.2f}" if wanted > 1 else f"1/{1 / found:.1f}", f"×{wanted}" if wanted > 1 else f"1/{1 / wanted:.0f}",
+                   found >= wanted if wanted > 1 else found <= wanted)
+    if facts.get("group_of_one_us") and (ours := results.get("accept-1", {}).get("tidegate")):
+        found = reply_ms(ours, "p50") * 1000 / facts["group_of_one_us"]
+        yield (f"end of data to 250, one client, to a lone group of the store ({facts['group_of_one_us'] / 1000:.2f} ms)", f"×{found:.2f}", "×1.5", found <= 1.5)
+
+
 def said(facts):
     """What stands above the table."""
     machine = facts["machine"]
@@ -84,6 +103,9 @@ def table(facts, results):
     head = ("case", "server", "messages/s", "CPU ms a message", "peak PSS, MiB", "KiB written a message", "end of data to 250, ms: p50", "p99",
             "others' CPU")
     lines = [line for text in said(facts) for line in (text, "")]
+    if held := list(budgets(facts, results)):
+        lines += [f"| budget, beside {BASE} | found | wanted | kept |", "|---|---:|---:|---|"]
+        lines += [f"| {words} | {found} | {wanted} | {'yes' if kept else '**no**'} |" for words, found, wanted, kept in held] + [""]
     lines += ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
     lines += ["| " + " | ".join(row) + " |" for row in rows(facts, results)]
     return "\n".join(lines + [""])
