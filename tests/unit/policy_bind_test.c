@@ -1,23 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The tables that scripts see: crypto, json, re, clock, log, users, dns; each case is a route hook that holds with its result.
-#include "policy_kit.h"
-
-static struct kit k;
-static struct kit_answer a;
-
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
-    memset(&a, 0, sizeof a);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    plan_free(&a.plan);
-    kit_release(&k);
-    return 0;
-}
+#include "policy_one.h"
 
 // Runs `body`, whose last statement returns a value; a.because is its text.
 static void run(const char *body) {

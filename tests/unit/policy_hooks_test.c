@@ -1,29 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "policy_kit.h"
-
-static struct kit k;
-static struct kit_answer a;
-
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
-    memset(&a, 0, sizeof a);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    plan_free(&a.plan);
-    kit_release(&k);
-    return 0;
-}
-
-static void turn_once(void) {
-    assert_int_equal(a.calls, 0);
-    kit_turn(&k);
-    assert_int_equal(a.calls, 1);
-    a.calls = 0;
-}
+#include "policy_one.h"
 
 // ---- defaults
 

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // limit and route.first at the wall: what is taken, what is refused, and that limit.left waits for whoever knows.
-#include "policy_kit.h"
+#include "policy_one.h"
 
 #include "policy/plan.h"
-
-static struct kit k;
-static struct kit_answer a;
 
 struct limit_look {
     void (*answer)(void *arg, uint64_t used);
@@ -39,19 +36,6 @@ static void tell_used(uint64_t used) {
     free(open_look);
     open_look = NULL;
     look.answer(look.arg, used);
-}
-
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    plan_free(&a.plan);
-    kit_release(&k);
-    return 0;
 }
 
 static void policy(const char *body) {

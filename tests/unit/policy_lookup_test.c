@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 // lookup: what a hook learns from the world is kept, and a generation that has a source learns the same from it.
-#include "policy_kit.h"
+#include "policy_one.h"
 
 #include "policy/lookup.h"
 
-static struct kit k;
-static struct kit_answer a;
 static struct buf kept;
 static char because[600];
 static struct { // what was asked of the source and not known
@@ -13,19 +11,14 @@ static struct { // what was asked of the source and not known
     struct bytes left;
 } told;
 
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
+static int set_up_told(void **state) {
     memset(&told, 0, sizeof told);
-    return 0;
+    return set_up(state);
 }
 
-static int tear_down(void **state) {
-    (void)state;
-    kit_release(&k);
+static int tear_down_told(void **state) {
     buf_release(&kept);
-    if (a.plan) plan_free(&a.plan);
-    return 0;
+    return tear_down(state);
 }
 
 static struct hook_ticket *ticket;
@@ -164,9 +157,9 @@ static void damage_is_an_end(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(keeps_and_gives_back, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(says_what_is_not_known, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_and_gives_back, set_up_told, tear_down_told),
+        cmocka_unit_test_setup_teardown(says_what_is_not_known, set_up_told, tear_down_told),
+        cmocka_unit_test_setup_teardown(is_bounded, set_up_told, tear_down_told),
         cmocka_unit_test(damage_is_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

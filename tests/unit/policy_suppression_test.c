@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "policy_kit.h"
+#include "policy_one.h"
 
 #include "store/suppression.h"
-
-static struct kit k;
-static struct kit_answer a;
 
 // A list of one entry for each scope, and what was asked of it.
 static struct {
@@ -44,19 +41,9 @@ static void put(const char *address, const char *scope, const char *reason, int6
                                                       .until_ms = until_ms};
 }
 
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
-    memset(&a, 0, sizeof a);
+static int set_up_list(void **state) {
     memset(&list, 0, sizeof list);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    plan_free(&a.plan);
-    kit_release(&k);
-    return 0;
+    return set_up(state);
 }
 
 static void policy(const char *text) {
@@ -67,13 +54,6 @@ static void policy(const char *text) {
              text);
     kit_policy_with(&k, whole,
                     &(struct generation_options){.suppressed = is_suppressed, .suppressed_arg = &list});
-}
-
-static void turn_once(void) {
-    assert_int_equal(a.calls, 0);
-    kit_turn(&k);
-    assert_int_equal(a.calls, 1);
-    a.calls = 0;
 }
 
 static void has_tells_the_entry(void **state) {
@@ -354,18 +334,17 @@ static void rules_have_choices(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(has_tells_the_entry, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(has_refuses_what_is_no_question, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_can_be_on_no_list_is_not, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(without_a_list_has_fails, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(look_ups_are_not_free, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(guard_asks_before_the_route, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(plans_ask_for_entries, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(verdicts_ask_for_entries, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(bad_wishes_are_faults_with_the_field, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(only_hard_bounces_of_the_recipients_own_server_count, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(rules_have_choices, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(has_tells_the_entry, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(has_refuses_what_is_no_question, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(what_can_be_on_no_list_is_not, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(without_a_list_has_fails, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(look_ups_are_not_free, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(guard_asks_before_the_route, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(plans_ask_for_entries, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(verdicts_ask_for_entries, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(bad_wishes_are_faults_with_the_field, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(only_hard_bounces_of_the_recipients_own_server_count, set_up_list, tear_down),
+        cmocka_unit_test_setup_teardown(rules_have_choices, set_up_list, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

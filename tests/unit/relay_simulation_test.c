@@ -3,25 +3,9 @@
 #include "relay/simulation.h"
 
 #include "rehearsal_kit.h"
+#include "warmup_policy.h"
 
-static const char pooled[] =
-    "local identity, pool, provider, route = require 'identity', require 'pool', require 'provider', require 'route'\n"
-    "local warmup = require 'warmup'\n"
-    "local ladder = {}\n"
-    "for day = 1, 32 do ladder[day] = math.floor(4 * 1.09 ^ day) end\n"
-    "local members = {}\n"
-    "for i, name in ipairs { 'a', 'b', 'c' } do\n"
-    "  members[i] = { name = name, identity = identity.define { name = name },\n"
-    "    warm = warmup.new { name = name, ladder = ladder, start = '2026-11-01', age = i - 1, overflow = 'relay', providers = { google = 0.5 } } }\n"
-    "end\n"
-    "local team = pool.new { members = members, size = 3, caps = function(m, ask) return m.warm:limits(ask.provider) end }\n"
-    "local relay = route.send { via = route.relay { host = 'relay.example' }, because = 'relay' }\n"
-    "return { route = function(message, recipient)\n"
-    "  local group = provider.by_domain(recipient.domain) or 'other'\n"
-    "  return team:first({ message = message, recipient = recipient, provider = group }, function(member, spend)\n"
-    "    return route.send { via = route.direct {}, identity = member.identity, spend = spend, because = member.name }\n"
-    "  end, relay)\n"
-    "end }";
+static const char pooled[] = WARMUP_POLICY("32", "4", "providers = { google = 0.5 }");
 
 static const char two_providers[] = "return { providers = { google = { domains = 'gmail.com' }, own = { domains = { 'own.example' } } } }";
 

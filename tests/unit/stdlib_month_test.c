@@ -3,6 +3,7 @@
 // live mail asks it; what it says may be spent is spent on real accounts (relay/account). Never over a cap in any window of 24
 // hours, the caps well used, and the rest goes where the policy says.
 #include "policy_kit.h"
+#include "warmup_policy.h"
 
 #include "base/map.h"
 #include "relay/account.h"
@@ -11,24 +12,7 @@ enum { DAYS = 30, TICK_S = 1800, SENDERS = 3, PROVIDERS = 4, CELLS = SENDERS * P
 static const int64_t DAY_MS = 86400 * 1000;
 
 static const char policy[] =
-    "local identity, pool, provider, route = require 'identity', require 'pool', require 'provider', require 'route'\n"
-    "local warmup = require 'warmup'\n"
-    "local ladder = {}\n"
-    "for day = 1, 30 do ladder[day] = math.floor(8 * 1.09 ^ day) end\n"
-    "local members = {}\n"
-    "for i, name in ipairs { 'a', 'b', 'c' } do\n"
-    "  members[i] = { name = name, identity = identity.define { name = name },\n"
-    "    warm = warmup.new { name = name, ladder = ladder, start = '2026-11-01', age = i - 1, overflow = 'relay',\n"
-    "      providers = { google = 0.5, yahoo = 0.75 }, jitter = i == 3 and 0.1 or 0 } }\n"
-    "end\n"
-    "local team = pool.new { members = members, size = 3, caps = function(m, ask) return m.warm:limits(ask.provider) end }\n"
-    "local relay = route.send { via = route.relay { host = 'relay.example' }, because = 'relay' }\n"
-    "return { route = function(message, recipient)\n"
-    "  local group = provider.by_domain(recipient.domain) or 'other'\n"
-    "  return team:first({ message = message, recipient = recipient, provider = group }, function(member, spend)\n"
-    "    return route.send { via = route.direct {}, identity = member.identity, spend = spend, because = member.name }\n"
-    "  end, relay)\n"
-    "end }";
+    WARMUP_POLICY("30", "8", "providers = { google = 0.5, yahoo = 0.75 }, jitter = i == 3 and 0.1 or 0");
 
 static const char *const domains[PROVIDERS] = {"gmail.com", "yahoo.com", "outlook.com", "own.example"};
 

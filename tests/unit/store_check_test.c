@@ -32,12 +32,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    kit_remove(*state);
-    free(*state);
-    return 0;
-}
-
 static void expect(struct kit *kit, const char *words) {
     struct faults faults = {0};
     assert_false(store_check(kit->store, note, &faults, NULL));
@@ -203,7 +197,7 @@ static void a_segment_that_is_gone(void **state) {
 }
 
 int main(void) {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, kit_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(a_sound_store_has_no_faults),
         CASE(a_lost_due_entry),

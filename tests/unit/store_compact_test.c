@@ -17,12 +17,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    kit_remove(*state);
-    free(*state);
-    return 0;
-}
-
 static struct bytes body_of(uint64_t id, char *into) {
     memset(into, 'a' + (int)(id % 26), BODY);
     snprintf(into, BODY, "body of %llu", (unsigned long long)id);
@@ -46,15 +40,6 @@ static void expect_body(struct kit *kit, uint64_t id) {
     free(all);
 }
 
-static void note(void *arg, const char *text) {
-    snprintf(arg, 512, "%s", text);
-}
-
-static void expect_sound(struct kit *kit) {
-    char fault[512] = "";
-    if (!store_check(kit->store, note, fault, NULL)) fail_msg("%s", fault);
-}
-
 // The writer compacts when it has nothing better to do: wait for what it must come to.
 static void until_segments(struct kit *kit, uint64_t most) {
     for (int turn = 0; turn < 1000 && kit_stats(kit).segments > most; turn++)
@@ -72,7 +57,7 @@ static void drained_segments_are_unlinked(void **state) {
                 2); // the tail, and a cold one where compaction was quicker than we
     assert_int_equal(kit_stats(kit).body_bytes_live, 0);
     assert_true(kit_stats(kit).body_bytes_disk <= 128 << 10);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void stragglers_move_to_a_cold_segment(void **state) {
@@ -83,15 +68,15 @@ static void stragglers_move_to_a_cold_segment(void **state) {
     until_segments(kit, 3); // the tail, the cold one, and a segment that may have two stragglers
     for (uint64_t id = 5; id <= MESSAGES; id += 20)
         expect_body(kit, id);
-    expect_sound(kit);
+    kit_expect_sound(kit);
     kit_reopen(kit);
     for (uint64_t id = 5; id <= MESSAGES; id += 20)
         expect_body(kit, id);
-    expect_sound(kit);
+    kit_expect_sound(kit);
     for (uint64_t id = 5; id <= MESSAGES; id += 20)
         assert_true(drop_mail(kit, id, 0, NULL));
     assert_int_equal(kit_stats(kit).body_bytes_live, 0);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void who_reads_goes_on_reading(void **state) {
@@ -150,7 +135,7 @@ static void a_damaged_segment_is_left_alone(void **state) {
 }
 
 int main(void) {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, kit_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(drained_segments_are_unlinked),
         CASE(stragglers_move_to_a_cold_segment),

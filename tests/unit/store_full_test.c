@@ -39,29 +39,6 @@ static int teardown_small_disk(void **state) {
     return 0;
 }
 
-static int setup(void **state) {
-    struct kit *kit = calloc(1, sizeof *kit);
-    kit_init(kit);
-    kit_open(kit);
-    *state = kit;
-    return 0;
-}
-
-static int teardown(void **state) {
-    kit_remove(*state);
-    free(*state);
-    return 0;
-}
-
-static void note(void *arg, const char *text) {
-    snprintf(arg, 512, "%s", text);
-}
-
-static void expect_sound(struct kit *kit) {
-    char fault[512] = "";
-    if (!store_check(kit->store, note, fault, NULL)) fail_msg("%s", fault);
-}
-
 static bool has_room_now(struct kit *kit) {
     space_look(kit->store->space); // not the answer of a tenth of a second ago
     return store_has_room(kit->store);
@@ -87,12 +64,12 @@ static void intake_stops_before_the_disk_is_full_and_comes_back(void **state) {
     assert_true(id > 100);
     assert_true(free_bytes(kit) > 1 << 20);
     assert_false(store_is_sick(kit->store));
-    expect_sound(kit);
+    kit_expect_sound(kit);
     for (uint64_t gone = 1; gone <= id; gone++)
         assert_true(drop_mail(kit, gone, 0, NULL));
     assert_true(has_room_now(kit));
     assert_true(accept_one(kit, id + 1));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static int fill_disk(struct kit *kit) {
@@ -139,7 +116,7 @@ static void a_full_disk_refuses_mail_and_settles_it(void **state) {
             assert_true(drop_mail(kit, gone, 0, NULL));
         assert_false(store_is_sick(kit->store));
     }
-    expect_sound(kit);
+    kit_expect_sound(kit);
     empty_disk(kit, filler);
     assert_true(has_room_now(kit));
     assert_true(accept_one(kit, refused));
@@ -147,7 +124,7 @@ static void a_full_disk_refuses_mail_and_settles_it(void **state) {
         poll(NULL, 0, 5);
     assert_true(reserve_is_there(kit));
     kit_reopen(kit);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 // On a disk full to the last byte the store opens, with all that was acknowledged.
@@ -159,11 +136,11 @@ static void a_store_opens_on_a_full_disk(void **state) {
     int filler = fill_disk(kit);
     kit_reopen(kit);
     assert_int_equal(kit_stats(kit).messages, 20);
-    expect_sound(kit);
+    kit_expect_sound(kit);
     assert_true(drop_mail(kit, 1, 0, NULL));
     empty_disk(kit, filler);
     assert_true(accept_one(kit, 21));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void limit_file_size(rlim_t bytes) {
@@ -204,7 +181,7 @@ static void a_database_that_cannot_commit_is_sick_until_it_can(void **state) {
     char *body = kit_body(kit, 1, &len, &err);
     assert_non_null(body);
     free(body);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void the_next_commit_that_works_cures_it(void **state) {
@@ -231,7 +208,7 @@ static void a_segment_without_room_refuses_only_mail(void **state) {
     assert_true(settled);
     assert_false(store_is_sick(kit->store));
     assert_true(accept_mail(kit, 2, 1, 1, bytes_range(body, sizeof body)));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void the_ceiling_counts_bodies_and_database(void **state) {
@@ -255,7 +232,7 @@ static void the_ceiling_counts_bodies_and_database(void **state) {
 int main(void) {
     signal(SIGXFSZ, SIG_IGN);
 #define SMALL(name) cmocka_unit_test_setup_teardown(name, setup_small_disk, teardown_small_disk)
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, kit_set_up, kit_tear_down)
     const struct CMUnitTest tests[] = {
         SMALL(intake_stops_before_the_disk_is_full_and_comes_back),
         SMALL(a_full_disk_refuses_mail_and_settles_it),

@@ -208,3 +208,28 @@ static inline char *kit_body(struct kit *kit, uint64_t id, size_t *len, struct e
     free(all);
     return NULL;
 }
+
+// For cmocka: *state is a kit with an open store, new for each test.
+static inline int kit_set_up(void **state) {
+    struct kit *kit = calloc(1, sizeof *kit);
+    kit_init(kit);
+    kit_open(kit);
+    *state = kit;
+    return 0;
+}
+
+static inline int kit_tear_down(void **state) {
+    kit_remove(*state);
+    free(*state);
+    return 0;
+}
+
+static inline void kit_note(void *arg, const char *text) {
+    snprintf(arg, 512, "%s", text);
+}
+
+// As `tidegate check --store` looks at it.
+static inline void kit_expect_sound(struct kit *kit) {
+    char fault[512] = "";
+    if (!store_check(kit->store, kit_note, fault, NULL)) fail_msg("%s", fault);
+}

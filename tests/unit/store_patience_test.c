@@ -4,20 +4,6 @@
 
 enum { MANY = 200 };
 
-static int set_up(void **state) {
-    struct kit *kit = calloc(1, sizeof *kit);
-    kit_init(kit);
-    kit_open(kit);
-    *state = kit;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    kit_remove(*state);
-    free(*state);
-    return 0;
-}
-
 static void put_later(struct kit *kit, struct job *job, struct recipient *r, bool patient) {
     *job = (struct job){.work = work_put, .recipients = r, .recipient_count = 1};
     job->op.patient = patient;
@@ -90,10 +76,10 @@ static void closing_does_what_was_submitted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_patient_op_alone_gets_its_turn, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(it_shares_the_commit_of_the_next, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(many_of_them_are_done_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(closing_does_what_was_submitted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_patient_op_alone_gets_its_turn, kit_set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(it_shares_the_commit_of_the_next, kit_set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(many_of_them_are_done_in_order, kit_set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(closing_does_what_was_submitted, kit_set_up, kit_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,29 +6,6 @@
 #include <semaphore.h>
 #include <sys/stat.h>
 
-static int setup(void **state) {
-    struct kit *kit = calloc(1, sizeof *kit);
-    kit_init(kit);
-    kit_open(kit);
-    *state = kit;
-    return 0;
-}
-
-static int teardown(void **state) {
-    kit_remove(*state);
-    free(*state);
-    return 0;
-}
-
-static void note(void *arg, const char *text) {
-    snprintf(arg, 512, "%s", text);
-}
-
-static void expect_sound(struct kit *kit) {
-    char fault[512] = "";
-    if (!store_check(kit->store, note, fault, NULL)) fail_msg("%s", fault);
-}
-
 static void expect_body(struct kit *kit, uint64_t id, struct bytes wanted) {
     struct err err = {""};
     size_t len = 0;
@@ -60,7 +37,7 @@ static void a_message_lives_and_goes(void **state) {
     assert_int_equal(stats.messages, 0);
     assert_int_equal(stats.recipients, 0);
     assert_int_equal(stats.body_bytes_live, 0);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void everything_is_there_after_reopening(void **state) {
@@ -80,7 +57,7 @@ static void everything_is_there_after_reopening(void **state) {
     assert_int_equal(stats.body_bytes_live, live);
     for (uint64_t id = 1; id <= 50; id++)
         expect_body(kit, id << 23, BYTES("body"));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void bodies_of_all_kinds(void **state) {
@@ -95,7 +72,7 @@ static void bodies_of_all_kinds(void **state) {
         big[i] = (char)(i * 31 >> 3);
     assert_true(accept_mail(kit, 3, 1, 1, bytes_range(big, size)));
     expect_body(kit, 3, bytes_range(big, size));
-    expect_sound(kit);
+    kit_expect_sound(kit);
     kit_reopen(kit);
     assert_true(accept_mail(kit, 4, 1, 1, BYTES("after")));
     expect_body(kit, 3, bytes_range(big, size));
@@ -103,7 +80,7 @@ static void bodies_of_all_kinds(void **state) {
     free(big);
     for (uint64_t id = 1; id <= 4; id++)
         assert_true(drop_mail(kit, id, 0, NULL));
-    expect_sound(kit);
+    kit_expect_sound(kit);
     assert_int_equal(kit_stats(kit).body_bytes_live, 0);
 }
 
@@ -129,7 +106,7 @@ static void a_body_from_parts_and_a_file(void **state) {
     fclose(spill);
     assert_true(accept_mail(kit, 10, 1, 1, BYTES("others are not harmed")));
     expect_body(kit, 10, BYTES("others are not harmed"));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void a_message_put_again_claims_its_body_once(void **state) {
@@ -151,7 +128,7 @@ static void a_message_put_again_claims_its_body_once(void **state) {
     struct job job = {.work = work_accept, .message = &m};
     assert_true(job_run(&job, kit->store));
     assert_int_equal(kit_stats(kit).body_bytes_live, live);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 // ---- walks
@@ -271,7 +248,7 @@ static void the_parked_are_found_by_lane(void **state) {
     assert_int_equal(count_parked(reader, BYTES("zeta")), 1);
     assert_int_equal(kit_stats(kit).parked, 2);
     reader_free(&reader);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void park_in_turn(struct kit *kit, uint64_t id, uint32_t n, struct bytes lane, enum priority priority, struct bytes turn) {
@@ -310,7 +287,7 @@ static void the_parked_are_found_by_turn(void **state) {
     park(kit, 6, 0, lane);
     park(kit, 7, 0, lane);
     park(kit, 8, 0, BYTES("zeta"));
-    expect_sound(kit);
+    kit_expect_sound(kit);
     struct reader *reader = reader_new(kit->store, &err);
     struct turns turns = {.count = 0};
     struct parked_turn from = {0};
@@ -341,7 +318,7 @@ static void the_parked_are_found_by_turn(void **state) {
     reader_end(reader);
     park_in_turn(kit, 6, 0, lane, PRIORITY_NORMAL, news); // called back, and parked again by this version
     assert_true(put_recipient(kit, some_recipient(4, 0, 20)));
-    expect_sound(kit);
+    kit_expect_sound(kit);
     assert_int_equal(kit_stats(kit).parked, 7);
     turns = (struct turns){.count = 0};
     reader_begin(reader);
@@ -372,7 +349,7 @@ static void long_lanes_are_found_too(void **state) {
     assert_int_equal(seen.count, 2);
     assert_true(seen.lane_len[0] == 1000 && seen.lane_len[1] == 1001);
     reader_free(&reader);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static bool walk_within(void *arg, const struct recipient *r) {
@@ -590,7 +567,7 @@ static void who_refuses_is_undone_alone(void **state) {
     assert_false(store_is_sick(kit->store));
     for (uint64_t id = 5; id <= 25; id += 10)
         expect_body(kit, id, BYTES("x"));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 enum { CROWD = 600 };
@@ -645,7 +622,7 @@ static void a_group_is_bounded_in_bytes(void **state) {
     assert_int_equal(kit_stats(kit).commits - before, 1 + 5); // two of 3 MiB fit into 8 MiB
     expect_body(kit, 10, bytes_range(body, 3 << 20));
     free(body);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void closing_commits_what_was_submitted(void **state) {
@@ -769,7 +746,7 @@ static void many_threads_live_many_lives(void **state) {
     struct store_stats stats = kit_stats(kit);
     assert_true(stats.messages == 0 && stats.recipients == 0 && stats.parked == 0 && stats.held == 0);
     assert_true(stats.body_bytes_live == 0 && stats.due == 0);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 // ---- opening
@@ -846,7 +823,7 @@ static void files_nobody_knows_are_swept(void **state) {
     assert_int_equal(access(stray, F_OK), -1);
     assert_int_equal(access(other, F_OK), 0);
     expect_body(kit, 1, BYTES("kept"));
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void folders_are_made_and_bad_ones_named(void **state) {
@@ -918,9 +895,9 @@ static void a_database_that_was_large_is_small_again(void **state) {
     kit_reopen(kit);
     assert_true(kit_stats(kit).db_bytes < 1 << 20);
     expect_body(kit, 1, BYTES("kept"));
-    expect_sound(kit);
+    kit_expect_sound(kit);
     kit_reopen(kit);
-    expect_sound(kit);
+    kit_expect_sound(kit);
 }
 
 static void garbage_for_a_database_is_refused(void **state) {
@@ -938,7 +915,7 @@ static void garbage_for_a_database_is_refused(void **state) {
 }
 
 int main(void) {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, kit_set_up, kit_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(a_message_lives_and_goes),
         CASE(everything_is_there_after_reopening),

@@ -18,12 +18,6 @@ static int set_up(void **state) {
     return 0;
 }
 
-static int tear_down(void **state) {
-    kit_remove(*state);
-    free(*state);
-    return 0;
-}
-
 // ---- writing, one entry or many at a time
 
 struct batch {
@@ -451,18 +445,18 @@ static void a_look_up_among_a_million_takes_microseconds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(put_in_it_is_found_and_taken_out_it_is_not, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(scopes_are_lists_of_their_own, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_domain_stands_for_all_of_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_over_is_not_seen, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(puts_sweep_out_what_is_over, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_idle_writer_sweeps_too, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(rules_never_shorten_an_entry, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(walks_go_on_where_they_stopped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lengths_have_an_end, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(scopes_that_are_none_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(damaged_records_suppress_and_are_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_look_up_among_a_million_takes_microseconds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(put_in_it_is_found_and_taken_out_it_is_not, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(scopes_are_lists_of_their_own, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(a_domain_stands_for_all_of_it, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(what_is_over_is_not_seen, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(puts_sweep_out_what_is_over, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(an_idle_writer_sweeps_too, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(rules_never_shorten_an_entry, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(walks_go_on_where_they_stopped, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(lengths_have_an_end, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(scopes_that_are_none_are_refused, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(damaged_records_suppress_and_are_found, set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(a_look_up_among_a_million_takes_microseconds, set_up, kit_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
