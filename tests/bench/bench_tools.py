@@ -28,12 +28,13 @@ class Sink:
     def counts(self):
         return json.loads(self.say("XSTAT"))
 
-    def wait_for(self, count, patience_s=30):
-        """The counts once so many messages are there, or when none has come for so long."""
-        seen, since = -1, time.monotonic()
+    def wait_for(self, count, patience_s=30, most_s=180):
+        """The counts once so many messages are there, or when none has come for so long, or some after so long."""
+        seen, began = -1, time.monotonic()
+        since = began
         while True:
-            counts = self.counts()
-            if counts["messages"] >= count or time.monotonic() - since > patience_s:
+            counts, now = self.counts(), time.monotonic()
+            if counts["messages"] >= count or now - since > patience_s or now - began > most_s:
                 return counts
             if counts["messages"] != seen:
                 seen, since = counts["messages"], time.monotonic()
