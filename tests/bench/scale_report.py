@@ -3,19 +3,30 @@
 import json
 import math
 
-# What the design promises (section 14): words, the figure found, the most it may be. None found: the part was not run.
+
+def rows_of(found, part):
+    return found["parts"].get(part, {}).get("rows", [])
+
+
+def drains(found):
+    """Those that came to their end: of the backlog, of the part."""
+    parts = found["parts"]
+    return [row for row in (parts.get("backlog", {}).get("drain"), parts.get("drain")) if row and "drained" in row]
+
+
 def budgets(found):
-    parts, rows = found["parts"], (found["parts"].get("backlog") or {}).get("rows", [])
+    """What the design promises (section 14): words, the figure found, the most it may be. None where the part was not run."""
+    rows = rows_of(found, "backlog")
     if len(rows) > 1 and rows[0]["waiting"] == 0:
         empty, full = rows[0], rows[-1]
         yield f"{full['waiting']} waiting: own memory above empty, MiB", own(full) - own(empty), 64
         yield f"{full['waiting']} waiting: start to the first 250, s", full["first_250_s"], 1
         yield f"{full['waiting']} waiting: mail taken, slower than empty by, %", 100 * (1 - full["accept_rate"] / empty["accept_rate"]), 20
-    if drained := parts.get("drain"):
+    for drained in (row for row in drains(found) if "gib" in row):
         yield f"{drained['gib']:g} GiB drained: the longest commit, ms", drained["commit_ms_max"], 50
         kept = total(drained["after_restart"]["disk_mib"]) - drained["empty_mib"]
         yield f"{drained['gib']:g} GiB drained: disk kept, %", 100 * kept / max(total(drained["before"]["disk_mib"]) - drained["empty_mib"], 1), 5
-    for row in parts.get("idle") or []:
+    for row in rows_of(found, "idle"):
         yield f"{row['held']} idle connections{' under TLS' if row['tls'] else ''}: KiB each", row["kib_each"], 32 if row["tls"] else 6
 
 
@@ -29,9 +40,7 @@ def total(sizes):
 
 def faults(found):
     """What must not be, on any machine."""
-    parts = found["parts"]
-    drained = [(parts.get("backlog") or {}).get("drain"), parts.get("drain"), *(parts.get("lanes") or [])]
-    return [f"{row['missing']} missing, {row['duplicates']} twice" for row in drained if row and (row["missing"] or row["duplicates"])]
+    return [f"{row['missing']} missing, {row['duplicates']} twice" for row in (*drains(found), *rows_of(found, "lanes")) if row["missing"] or row["duplicates"]]
 
 
 def brief(row):
@@ -74,23 +83,23 @@ def drain_table(rows):
 
 
 def text(found, name):
-    parts, machine = found["parts"], found["machine"]
+    machine = found["machine"]
     lines = [f"# Tidegate {found['version']} under a backlog, idle connections, lanes", "",
              f"{machine['cpus']} processors, {machine['memory_gib']:.0f} GiB, kernel {machine['kernel']}; {found['workers']} workers; each look is "
              f"{found['seconds']:g} s of load. Load, sink and gateway share the processors.", ""]
     lines += [f"Part {part} failed: {reason}\n" for part, reason in found["failed"].items()]
     lines += table(("budget", "found", "at most", "kept"), ((words, f"{value:.2f}", most, "yes" if value <= most else "**no**") for words, value, most in budgets(found)))
-    if backlog := parts.get("backlog"):
-        lines += ["## A backlog of 2 KiB messages", "", *backlog_table(backlog["rows"]), f"![curves]({name}.svg)", ""]
-    if drained := [row for row in ((parts.get("backlog") or {}).get("drain"), parts.get("drain")) if row]:
+    if rows := rows_of(found, "backlog"):
+        lines += ["## A backlog of 2 KiB messages", "", *backlog_table(rows), f"![curves]({name}.svg)", ""]
+    if drained := drains(found):
         lines += ["## Drained", "", *drain_table(drained)]
-    if idle := parts.get("idle"):
+    if idle := rows_of(found, "idle"):
         lines += ["## Idle connections", "", *table(("connections", "TLS", "held", "KiB each", "all open after, s", "`status`, s"), (
             (row["connections"], "yes" if row["tls"] else "no", row["held"], f"{row['kib_each']:.1f}", f"{row['opened_s']:.1f}", f"{row['status_s']:.2f}") for row in idle))]
-    if lanes := parts.get("lanes"):
+    if lanes := rows_of(found, "lanes"):
         lines += ["## Lanes", "", *table(("lanes", "most at once", "messages", "messages/s", "CPU ms a message", "connections made", "own MiB more", "missing"), (
             (row["lanes"], row["lanes_at_once"], row["accepted"], f"{row['rate']:.0f}", f"{row['cpu_ms']:.3f}", row["connects"], f"{row['own_mib']:.0f}", row["missing"]) for row in lanes))]
-    if workers := parts.get("workers"):
+    if workers := rows_of(found, "workers"):
         lines += ["## Workers", "", *table(("workers", "waiting", "taken/s", "relayed/s", "CPU ms a message", "own MiB"), (
             (row["workers"], row["waiting"], f"{row['accept_rate']:.0f}", f"{row['relay_rate']:.0f}", f"{row['cpu_ms']:.3f}", f"{row['memory']['RssAnon']:.0f}") for row in workers))]
     return "\n".join(lines)
@@ -128,6 +137,6 @@ def save(found, folder):
     name = f"{found['version']}-scale"
     (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / f"{name}.md").write_text(text(found, name))
-    if rows := (found["parts"].get("backlog") or {}).get("rows"):
+    if rows := rows_of(found, "backlog"):
         (folder / f"{name}.svg").write_text(chart(rows))
     return text(found, name) + f"\nkept in {folder}/{name}.json, .md, .svg"

@@ -95,7 +95,7 @@ return policy
 
     def tool(self, *words):
         return subprocess.run([self.binary, "--conf", self.folder / "conf/tidegate.lua", *words], cwd=self.folder,
-                              capture_output=True, text=True, check=True, timeout=900).stdout
+                              capture_output=True, text=True, check=True, timeout=1800).stdout
 
     def timed(self, *words):
         began = time.monotonic()
