@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/jsonl.h"
+#include "cli/loose_ends.h"
 #include "cli/show.h"
 #include "cli/tool.h"
 #include "cli/trial.h"
@@ -19,24 +20,36 @@
 
 struct checking {
     const struct call *call;
-    size_t faults;
+    size_t faults, warnings;
+    struct loose_ends *ends;
     struct buf unreached; // hooks that the trial did not come to
 };
 
-static void print_fault(void *arg, const char *text) {
-    struct checking *c = arg;
+static void print(const struct checking *c, const char *kind, const char *text) {
     struct buf line = {0};
-    c->faults++;
     if (call_has(c->call, "json")) {
         struct jsonl j = jsonl_begin(&line);
-        jsonl_textz(&j, "fault", text);
+        jsonl_textz(&j, kind, text);
         jsonl_end(&j);
     } else {
+        if (strcmp(kind, "warning") == 0) buf_addz(&line, "warning: ");
         show_clean(&line, bytes_of(text));
         buf_byte(&line, '\n');
     }
     fwrite(line.at, 1, line.len, stdout);
     buf_release(&line);
+}
+
+static void print_fault(void *arg, const char *text) {
+    struct checking *c = arg;
+    c->faults++;
+    print(c, "fault", text);
+}
+
+static void print_warning(void *arg, const char *text) {
+    struct checking *c = arg;
+    c->warnings++;
+    print(c, "warning", text);
 }
 
 static int print_keys(void) {
@@ -74,11 +87,22 @@ static void note_unreached(struct checking *c, const struct generation *g, struc
     }
 }
 
-static void try_scripts(struct checking *c, const struct site *site, struct bundle *bundle, const struct generation *g) {
+static void on_decision(void *arg, const struct json *decision) {
+    struct checking *c = arg;
+    loose_ends_decided(c->ends, decision);
+}
+
+static void try_scripts(struct checking *c, const struct site *site, struct bundle *bundle, struct generation *g) {
     struct buf reached = {0};
     struct err err;
-    if (!trial_run(site->conf, site->users, bundle, print_fault, c, &reached, &err)) print_fault(c, err.text);
+    size_t before = c->faults;
+    c->ends = loose_ends_new();
+    if (!trial_run(site->conf, site->users, bundle, &(struct trial_eyes){print_fault, on_decision, c}, &reached, &err)) print_fault(c, err.text);
     note_unreached(c, g, buf_bytes(&reached));
+    // What a fault kept from being asked would look unused.
+    if (c->faults == before)
+        loose_ends_tell(c->ends, g, site->users, site->conf->users ? site->conf->users : "", trial_user(site->users), print_warning, c);
+    loose_ends_free(&c->ends);
     buf_release(&reached);
 }
 
@@ -96,6 +120,7 @@ static void check_scripts(struct checking *c, const struct site *site, char vers
         return;
     }
     struct generation_options options = {.check_keys = true,
+                                         .watch = true,
                                          .memory_max = conf->limits.script_memory,
                                          .steps_max = (uint64_t)conf->limits.hook_steps,
                                          .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
@@ -138,12 +163,13 @@ static int check_store(struct checking *c, const struct conf *conf, uint64_t *ch
 
 static void print_verdict(const struct checking *c, const char *file, const char *version, const uint64_t *checked) {
     if (call_has(c->call, "json")) {
-        printf("{\"good\":true,\"policy\":\"%s\",\"unreached\":\"%.*s\"", version, BYTES_FMT(buf_bytes(&c->unreached)));
+        printf("{\"good\":true,\"policy\":\"%s\",\"warnings\":%zu,\"unreached\":\"%.*s\"", version, c->warnings, BYTES_FMT(buf_bytes(&c->unreached)));
         if (checked) printf(",\"records\":%" PRIu64, *checked);
         printf("}\n");
         return;
     }
     printf("%s: good; policy %s", file, version);
+    if (c->warnings) printf("; %zu warning%s", c->warnings, c->warnings == 1 ? "" : "s");
     if (checked) printf("; %" PRIu64 " records of the queue are sound", *checked);
     if (c->unreached.len) printf("; no trial message came to %.*s (stories do)", BYTES_FMT(buf_bytes(&c->unreached)));
     printf("\n");
@@ -164,6 +190,8 @@ int verb_check(const struct call *call) {
         site_free(&site);
     }
     if (!code && c.faults) code = tool_fail(call, EX_CONFIG, "%zu fault%s", c.faults, c.faults == 1 ? "" : "s");
+    if (!code && c.warnings && call_has(call, "strict"))
+        code = tool_fail(call, EX_CONFIG, "%zu warning%s, and --strict", c.warnings, c.warnings == 1 ? "" : "s");
     if (!code) print_verdict(&c, file, version, call_has(call, "store") ? &checked : NULL);
     buf_release(&c.unreached);
     return code;

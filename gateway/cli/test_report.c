@@ -146,7 +146,7 @@ void test_report_coverage(struct test_report *r, struct coverage *c) {
         } else {
             show_clean(&line, f.name);
             if (!f.ran)
-                buf_addz(&line, ": never loaded");
+                buf_addz(&line, ": not loaded as a part of the policy");
             else
                 buf_format(&line, ": %zu of %zu lines ran (%zu %%)", f.ran, f.lines,
                            f.lines ? f.ran * 100 / f.lines : 100);

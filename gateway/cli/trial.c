@@ -28,8 +28,7 @@ static const struct {
 struct trial {
     struct lab *lab;
     struct map said; // faults
-    void (*fault)(void *arg, const char *text);
-    void *arg;
+    const struct trial_eyes *eyes;
     const char *sender;
     struct buf decision, *reached;
 };
@@ -48,7 +47,7 @@ static void tell_fault(struct trial *t, struct bytes hook, const struct json *de
     if (!map_get(&t->said, buf_bytes(&words))) {
         map_put(&t->said, buf_bytes(&words), t);
         buf_format(&words, " (on a trial message from %s, asked about %.*s)", t->sender, BYTES_FMT(of));
-        t->fault(t->arg, buf_z(&words));
+        t->eyes->fault(t->eyes->arg, buf_z(&words));
     }
     buf_release(&words);
 }
@@ -92,6 +91,7 @@ static void ask_retry(struct trial *t, const struct json *facts, const struct js
         note_reached(t, BYTES("retry"));
         if (lab_ask(t->lab, "retry", buf_bytes(&told), &t->decision, &err)) {
             struct json *decision = json_parse(buf_bytes(&t->decision), NULL);
+            t->eyes->decided(t->eyes->arg, decision);
             if (is_fault(decision)) tell_fault(t, BYTES("retry"), decision, bytes_of(ends[i].reply));
             json_free(&decision);
         }
@@ -104,6 +104,7 @@ static void on_row(void *arg, struct bytes text) {
     struct json *row = json_parse(text, NULL);
     const struct json *decision = json_get(row, "decision");
     if (decision) note_reached(t, text_of(row, "hook"));
+    if (decision) t->eyes->decided(t->eyes->arg, decision);
     if (is_fault(decision)) tell_fault(t, text_of(row, "hook"), decision, text_of(row, "of"));
     else if (json_get(decision, "ways")) ask_retry(t, json_get(row, "facts"), json_get(decision, "plan"));
     json_free(&row);
@@ -128,7 +129,7 @@ static bool try_listeners(struct trial *t, const struct explain_place *place, st
         const struct conf_listener *l = &place->conf->listeners[i];
         for (int login = l->auth_required; good && login <= (l->kind == LISTENER_SUBMISSION || l->kind == LISTENER_SUBMISSIONS); login++) {
             struct explain_ask ask = {.sender = bytes_of(t->sender), .recipients = recipients, .recipient_count = sizeof recipients / sizeof *recipients,
-                                      .user = login ? users_first(place->users) : BYTES(""), .listener = bytes_of(l->name), .head = buf_bytes(&head),
+                                      .user = login ? trial_user(place->users) : BYTES(""), .listener = bytes_of(l->name), .head = buf_bytes(&head),
                                       .body_size = 100};
             if (login && !ask.user.len) break; // nobody can log in
             good = explain_message(place, &ask, on_row, t, err);
@@ -138,8 +139,15 @@ static bool try_listeners(struct trial *t, const struct explain_place *place, st
     return good;
 }
 
-bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle, void (*fault)(void *arg, const char *text),
-               void *arg, struct buf *reached, struct err *err) {
+struct bytes trial_user(const struct users *users) {
+    struct bytes name, facts;
+    for (size_t at = 0; users_next(users, &at, &name, &facts);)
+        if (bytes_search(facts, BYTES("\"per_")) >= 0) return name;
+    return users_first(users);
+}
+
+bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle, const struct trial_eyes *eyes, struct buf *reached,
+               struct err *err) {
     struct generation_options usual = {.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
                                        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
                                        .http_hosts = conf->http_hosts, .hostname = conf->hostname};
@@ -147,7 +155,7 @@ bool trial_run(const struct conf *conf, const struct users *users, struct bundle
     snprintf(sender, sizeof sender, "trial@%.255s", conf->hostname);
     struct lab_ledger *ledger = lab_ledger_new();
     struct lab_options options = {.usual = &usual, .limits = lab_ledger_limits(ledger)};
-    struct trial t = {.lab = lab_new(&options, err), .fault = fault, .arg = arg, .sender = sender, .reached = reached};
+    struct trial t = {.lab = lab_new(&options, err), .eyes = eyes, .sender = sender, .reached = reached};
     struct explain_place place = {.lab = t.lab, .conf = conf, .users = users};
     bool good = t.lab && teach(t.lab, err) && lab_use(t.lab, bundle, false, err) && try_listeners(&t, &place, err);
     lab_free(&t.lab);

@@ -8,9 +8,17 @@
 #include "policy/bundle.h"
 #include "relay/conf.h"
 #include "relay/users.h"
+#include "script/json.h"
 
 // `fault` gets each fault once: "route: policy.lua:41: route.send: unknown field 'conections' (did you mean 'connections'?) (a trial message
-// from trial@gate.example, asked about someone@example.net)". `reached` gets the names of the hooks that were asked, with blanks between.
-// False with words where no trial was possible.
-must_use bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle,
-                        void (*fault)(void *arg, const char *text), void *arg, struct buf *reached, struct err *err);
+// from trial@gate.example, asked about someone@example.net)", `decided` each decision (policy/lab.h: lab_ask), faults too. `reached` gets the
+// names of the hooks that were asked, with blanks between. False with words where no trial was possible.
+struct trial_eyes {
+    void (*fault)(void *arg, const char *text);
+    void (*decided)(void *arg, const struct json *decision);
+    void *arg;
+};
+must_use bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle, const struct trial_eyes *eyes,
+                        struct buf *reached, struct err *err);
+// Who logs in for it: a user with limits of his own where there is one, "" where there is nobody.
+struct bytes trial_user(const struct users *users);

@@ -25,6 +25,7 @@ static const struct option_row check_rows[] = {
      false},
     {"store", 0, OPTION_FLAG, NULL,
      "check the queue on disk too, record by record; the gateway must not be running", false},
+    {"strict", 0, OPTION_FLAG, NULL, "a warning is a fault: exit 78 where there is one", false},
     {0},
 };
 
@@ -203,9 +204,11 @@ static const struct verb table[] = {
      .run = verb_check,
      .about = "Reads the configuration, the users file and the certificates, compiles every script, loads them as the "
               "gateway would, and asks each hook about made-up mail: at every listener, with a login and without, and about what attempts come to. Lists "
-              "every fault with file, key or line, and what would be right; and names the hooks to which no made-up mail came. Changes nothing.",
+              "every fault with file, key or line, and what would be right; and names the hooks to which no made-up mail came. "
+              "Warns of what is right but does nothing: an identity or a relay that nothing uses, a limit that is asked for and never spent, or is for an "
+              "identity or a user that does not exist. Changes nothing.",
      .examples =
-         "  tidegate check && tidegate reload\n  tidegate check --keys > keys.md\n  tidegate check --store",
+         "  tidegate check && tidegate reload\n  tidegate check --strict\n  tidegate check --keys > keys.md\n  tidegate check --store",
      .exits = exits_check},
     {.name = "explain",
      .summary = "what would become of a message, or what became of one, and why",

@@ -6,6 +6,7 @@
 #include "policy/made.h"
 #include "policy/plan.h"
 #include "policy/wall.h"
+#include "policy/watched.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,6 +235,7 @@ static int define(lua_State *l) {
     take_sources(l, h, made);
     take_keys(l, h, made);
     note(g, &h->id, made_where(l, made));
+    watched_note(l, -1, "identity", h->id.name, made_where(l, made));
     return 1;
 }
 

@@ -103,15 +103,19 @@ static struct bytes question_of(char out[LOOKUP_QUESTION], const struct spend *s
     return bytes_range(out, (size_t)len);
 }
 
-// {"limit":"acme/google","window_s":86400,"cap":500,"left":288}
-static void tell_witness(const struct witness *w, const struct spend *s, uint64_t left) {
+// {"limit":"acme/google","window_s":86400,"cap":500,"left":288,"where":"policy.lua:41"}
+static void tell_witness(lua_State *l, const struct spend *s, uint64_t left) {
+    const struct witness *w = generation_of(l)->options.witness;
+    char where[64];
     if (!w || !w->looked) return;
+    vm_where(l, where);
     struct buf line = {0};
     struct jsonl j = jsonl_begin(&line);
     jsonl_text(&j, "limit", s->key);
     jsonl_int(&j, "window_s", s->window_s);
     jsonl_int(&j, "cap", (int64_t)s->cap);
     jsonl_int(&j, "left", (int64_t)left);
+    jsonl_textz(&j, "where", where);
     jsonl_close(&j, '}');
     w->looked(w->arg, buf_bytes(&line));
     buf_release(&line);
@@ -124,7 +128,7 @@ static int push_look(lua_State *l, enum look look, uint64_t used) {
     lookup_keep(l, question_of(text, &spend), -1);
     lua_pop(l, 1);
     uint64_t left = used < spend.cap ? spend.cap - used : 0;
-    tell_witness(generation_of(l)->options.witness, &spend, left);
+    tell_witness(l, &spend, left);
     lua_pushinteger(l, (lua_Integer)(look == LOOK_USED ? used : left));
     return 1;
 }

@@ -230,6 +230,7 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
     g->options.hostname = keep(g, options->hostname, "");
     g->options.http_hosts = keep(g, options->http_hosts, "");
     g->done_end = &g->done;
+    g->watched_end = &g->watched;
     g->task.run = tell_all;
     for (int h = 0; h < HOOKS; h++)
         g->hooks[h] = LUA_NOREF;

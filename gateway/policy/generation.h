@@ -48,6 +48,7 @@ struct generation_options {
     const char *key_dir;   // relative paths of DKIM keys in scripts start here (the configuration's folder)
     const char *hostname;
     bool check_keys;       // have libopendkim verify a first signature of each DKIM key: for the trial before a load, not on every worker
+    bool watch;            // for generation_watched (policy/watched.h)
     const struct clock *clock;
     const struct log *log;
     // Is this address on the suppression list (store/suppression.h)? Asked on the generation's own thread; texts of *out are kept in

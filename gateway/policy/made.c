@@ -5,6 +5,8 @@
 #include "base/nearest.h"
 #include "base/quantity.h"
 #include "base/utf8.h"
+#include "policy/wall.h"
+#include "policy/watched.h"
 #include "script/frozen.h"
 #include "script/lua.h"
 
@@ -313,12 +315,23 @@ static bool is_named(lua_State *l, const struct made_shape *shape) {
     return plain && lua_gettop(l) == 1 && lua_istable(l, 1);
 }
 
+// What a policy is made of: limits by their key, ways by their host.
+static void watch(lua_State *l) {
+    const struct generation *g = generation_of(l);
+    if (!g->options.watch) return;
+    const struct made *m = made_at(l, -1);
+    int row = m->shape->group == MADE_LIMIT ? 0 : find_row(m->shape, "host");
+    if (m->shape->group == MADE_LIMIT || (m->shape->group == MADE_VIA && row >= 0))
+        watched_note(l, -1, m->shape->name, made_text(l, lua_gettop(l), row), m->where);
+}
+
 static int construct(lua_State *l) {
     const struct made_shape *shape = lua_touserdata(l, lua_upvalueindex(1));
     struct spot s = {.shape = shape};
     if (shape->positional && !is_named(l, shape)) {
         check_arguments(l, &s, shape);
         if (shape->check) shape->check(l, lua_gettop(l));
+        watch(l);
         return 1;
     }
     if (lua_gettop(l) > 1) refuse(l, &s, "", "takes one table, { name = value }");
@@ -328,6 +341,7 @@ static int construct(lua_State *l) {
     }
     made_check(l, shape, 1);
     if (shape->check) shape->check(l, lua_gettop(l));
+    watch(l);
     return 1;
 }
 

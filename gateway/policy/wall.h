@@ -25,6 +25,7 @@ struct generation {
     bool on_trial;
     bool loading;                // identities may be defined
     struct buf identities;       // as generation_identities tells
+    struct watched *watched, **watched_end; // policy/watched
     struct hook_ticket *idle;    // tickets are used again
     struct hook_ticket *done, **done_end; // answered, the asker not yet told
     struct task task;            // tells them

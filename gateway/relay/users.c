@@ -234,6 +234,13 @@ struct bytes users_first(const struct users *u) {
     return map_next(&u->names, &at, &name, &value) ? name : BYTES("");
 }
 
+bool users_next(const struct users *u, size_t *at, struct bytes *name, struct bytes *facts) {
+    void *value;
+    if (!map_next(&u->names, at, name, &value)) return false;
+    *facts = ((const struct user *)value)->facts;
+    return true;
+}
+
 size_t users_count(const struct users *u) {
     return u->names.count;
 }

@@ -22,6 +22,8 @@ struct users *users_read(struct bytes text, const char *path,
 struct users *users_ref(struct users *u);
 void users_free(struct users **u);
 struct bytes users_first(const struct users *u); // the name of one of them, any; "" where there is none
+// Walks, in no order: start with *at = 0; false when done. As users_hash has them.
+bool users_next(const struct users *u, size_t *at, struct bytes *name, struct bytes *facts);
 size_t users_count(const struct users *u);
 // NULL: not known. facts (may be NULL): JSON object text of the line's keys. Both live as long as `u`.
 const char *users_hash(const struct users *u, struct bytes name, struct bytes *facts);

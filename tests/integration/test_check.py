@@ -18,6 +18,7 @@ def check(g, *arguments):
 def test_what_ships_is_right(gateway, example):
     code, faults, good = check(gateway(policy=example.read_text(), start=False))
     assert code == 0 and faults == [] and good[0]["policy"], faults
+    assert good[0]["warnings"] == 0
 
 
 FAULTS = {
@@ -58,3 +59,38 @@ def test_files_that_nobody_requires_and_hooks_that_no_trial_reaches(gateway):
     code, faults, good = check(g)
     assert code == 0 and faults == [] and good[0]["unreached"] == "route"
     assert "no trial message came to route" in g.cli("check").stdout
+
+
+WARNINGS = {
+    "a limit that is asked for and never spent": (policies.policy("""--
+route = function(message, recipient)
+  if limit.left(limit.per_day("acme/gogle", 5)) == 0 then return route.wait(60, "full") end
+  return route.send { via = route.direct {}, spend = { limit.per_day("acme/google", 5) } }
+end,
+"""), "the limit 'acme/gogle' (in 1d) is asked here, but nothing that was tried spends it (did you mean 'acme/google'?)"),
+    "an identity that nothing uses": ("require('identity').define { name = 'acme' }\nreturn {}", "policy.lua:1: identity 'acme' is made here, and nothing uses it"),
+    "a relay that nothing uses": ("local w = require('route').relay { host = 'mx.example' }\nreturn {}", "policy.lua:1: route.relay 'mx.example' is made here"),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS, ids=lambda n: n.replace(" ", "-"))
+def test_what_does_nothing_is_a_warning(gateway, name):
+    policy, words = WARNINGS[name]
+    g = gateway(policy=policy, start=False)
+    done = g.cli("check", "--json", check=False)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and len(rows) == 2 and words in rows[0]["warning"] and rows[1]["warnings"] == 1, rows
+    plain = g.cli("check").stdout
+    assert plain.startswith("warning: ") and "; 1 warning" in plain
+    strict = g.cli("check", "--strict", check=False)
+    assert strict.returncode == 78 and "1 warning, and --strict" in strict.stderr
+
+
+def test_the_tables_of_the_shipped_policy(gateway):
+    """Its limits are named by identity and user: one for nobody is a slip."""
+    shipped = (ground.REPOSITORY / "scripts/policy.lua").read_text()
+    slipped = shipped.replace("--[[ demo = 2000 ]]", "dmeo = 2000").replace("--[[ printer = 500 ]]", "nobody = 500")
+    assert slipped.count("dmeo") == 1 and slipped.count("nobody = 500") == 1
+    done = gateway(policy=slipped, start=False).cli("check")
+    assert "the limit 'identity/dmeo' is for an identity that the policy does not define (did you mean 'demo'?)" in done.stdout
+    assert "the limit 'user/nobody' is for a user that is not in the users file" in done.stdout

@@ -312,6 +312,7 @@ end,
     rows = explained(g, "--from", "ann@a.example", "--to", "bob@b.example")
     decision = row_of(rows, "hook", hook="route")["decision"]
     assert fates(rows)["bob@b.example"]["fate"] == "bounces" and "POST is not sent here" in decision["log"][0]
+    assert decision["looked"][0].pop("where").startswith("policy.lua:")
     assert decision["looked"][0] == {"limit": "looked", "window_s": 86400, "cap": 5, "left": 5}
     assert g.events() == [] and g.queue() == [] and g.cli("suppression", "list").stdout == ""
     assert all(r["used"] == 0 for r in g.control("limit")[0]) and g.status()["accepted"] == 0

@@ -11,6 +11,11 @@ static void on_fault(void *arg, const char *text) {
     buf_format(&faults, "%s\n", text);
 }
 
+static void on_decision(void *arg, const struct json *decision) {
+    (void)arg;
+    assert_non_null(decision);
+}
+
 static const char *try_policy(const char *policy) {
     struct err err = {""};
     struct conf_listener listeners[2] = {{.name = "in", .kind = LISTENER_RELAY}, {.name = "mua", .kind = LISTENER_SUBMISSION, .auth_required = true}};
@@ -25,7 +30,7 @@ static const char *try_policy(const char *policy) {
     struct conf conf = {.hostname = "gate.example", .base = k.root, .listeners = listeners, .listener_count = 2, .expire_s = 86400};
     buf_reset(&faults);
     buf_reset(&reached);
-    if (!trial_run(&conf, users, kit_bundle(&k, policy), on_fault, NULL, &reached, &err)) fail_msg("%s", err.text);
+    if (!trial_run(&conf, users, kit_bundle(&k, policy), &(struct trial_eyes){on_fault, on_decision, NULL}, &reached, &err)) fail_msg("%s", err.text);
     users_free(&users);
     kit_close(&k);
     return buf_z(&faults);
