@@ -207,7 +207,7 @@ integration-sanitized: build/.deps-test
 
 ## test         everything that must hold, on a machine with git and make; about a quarter of an hour
 test: build build/.deps-test
-	@$(MAKE) --no-print-directory lint stories model
+	@$(MAKE) --no-print-directory lint stories model benches
 	@$(MAKE) --no-print-directory -j2 unit
 	@$(MAKE) --no-print-directory -j2 VARIANT=asan unit replay
 	@$(MAKE) --no-print-directory -j2 VARIANT=tsan unit-threads

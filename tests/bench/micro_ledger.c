@@ -26,7 +26,7 @@ static void answered(void *arg, const struct refusal *refused) {
 static void ask(struct asking *a) {
     a->open = a->together;
     for (size_t i = 0; i < a->together; i++)
-        a->grants[i] = grant_ask(a->worker, a->plan, 1, BYTES(""), answered, a);
+        a->grants[i] = grant_ask(a->worker, a->plan, 1, i + 1, BYTES(""), answered, a);
     loop_run(a->worker->loop);
     for (size_t i = 0; i < a->together; i++)
         grant_settle(&a->grants[i], 1, 1);
