@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/folder.h"
 #include "cli/tool.h"
 #include "cli/verbs.h"
 #include "mail/address.h"
@@ -77,7 +78,7 @@ int verb_key_new(const struct call *call) {
     struct err err;
     bool ed25519 = kind && strcmp(kind, "ed25519") == 0;
     bool made = sign_key_make(ed25519 ? 0 : kind && strcmp(kind, "rsa4096") == 0 ? 4096 : 2048, &pem, &err);
-    if (!made || !write_new(file, buf_bytes(&pem), &err))
+    if (!made || !folder_make_parents(file, &err) || !write_new(file, buf_bytes(&pem), &err))
         code = tool_fail(call, made ? EX_CANTCREAT : EX_SOFTWARE, "%s", err.text);
     else
         code = show(call, file, buf_bytes(&pem));

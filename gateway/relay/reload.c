@@ -121,12 +121,15 @@ static void finish(struct reload *r) {
     free(r);
 }
 
+// A reload of the same scripts (for a certificate, say) leaves what there is to go back to.
+static bool is_another(const struct reload *r) { return strcmp(r->result.version, r->result.was) != 0; }
+
 static bool keep_bundle(struct store_op *op, struct txn *txn, struct err *err) {
     struct reload *r = (struct reload *)((char *)op - offsetof(struct reload, keep));
     if (r->canary.share) return txn_put(txn, TABLE_POLICY, bytes_of(trial_key), bytes_of(r->result.version), err);
     return txn_delete(txn, TABLE_POLICY, bytes_of(trial_key), err) &&
            txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&r->encoded), err) &&
-           txn_put(txn, TABLE_POLICY, BYTES("previous"), buf_bytes(&r->encoded_before), err);
+           (!is_another(r) || txn_put(txn, TABLE_POLICY, BYTES("previous"), buf_bytes(&r->encoded_before), err));
 }
 
 static void kept(struct store_op *op, bool done, const struct err *why) {
@@ -160,8 +163,8 @@ static void switch_over(struct reload *r) {
     }
     bool promotion = canary_is(g->canary, r->bundle);
     canary_end(g->canary, promotion ? "promoted" : "replaced", promotion ? "its trial is over" : "by a reload");
-    bundle_free(&g->previous);
-    g->previous = g->bundle;
+    bundle_free(is_another(r) ? &g->previous : &g->bundle);
+    if (is_another(r)) g->previous = g->bundle;
     g->bundle = bundle_ref(r->bundle);
     site_free(&g->site);
     g->site = site_ref(r->site);

@@ -375,7 +375,7 @@ def test_full_store(gateway, knot):
 
 def test_keys_are_made_once_and_for_their_folder(gateway):
     g = gateway(start=False)
-    path = g.folder / "new.pem"
+    path = g.folder / "conf/dkim/new.pem"  # in a folder that nobody has made yet
     for kind, words in (("rsa2048", "k=rsa"), ("ed25519", "k=ed25519")):
         path.unlink(missing_ok=True)
         made = g.cli("key", "new", "--domain", "a.example", "--selector", "s9", "--output", path, "--kind", kind)

@@ -332,6 +332,8 @@ def test_rollback(gateway, word):
     first = g.status()["policy"]
     g.write_scripts({"policy.lua": policies.policy('route = function() return route.hold("new") end')})
     second = g.reload()[1]["version"]
+    assert g.reload()[1]["version"] == second and g.status()["previous_policy"] == first  # the same again is no other
+    g.restart()
     assert g.control("rollback")[1]["version"] == first
     g.submit(word)
     g.captured.wait(word)

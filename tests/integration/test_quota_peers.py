@@ -4,6 +4,7 @@ again. The same twelve messages go to Tidegate and to Postfix, each with a secon
 scripts/README.md, and a test holds it there."""
 import dataclasses
 import re
+import smtplib
 
 import pytest
 from lab import ground, mail, policies
@@ -200,9 +201,8 @@ def fates_at_postfix(authority):
     ways = {s.domain: [(p.host, p.port) for p in pair] for s, pair in peers.items()}
     postfix = PostfixRelay(authority, {**ways, HOME: [(home.host, home.port)]})
     try:
-        import smtplib
         wanted = [r for s in SERVICES for r in recipients(s)]
-        with smtplib.SMTP(postfix.at["calm"], postfix.port) as client:
+        with smtplib.SMTP(postfix.at["calm"], postfix.port, timeout=60 * ground.PATIENCE) as client:
             for i, recipient in enumerate(wanted):
                 client.sendmail(f"shop@{HOME}", [recipient], mail.message(f"p{i}", sender=f"shop@{HOME}", to=recipient))
         ground.until("Postfix has tried each", lambda: set(wanted) <= set(postfix.fates()), 60, log=postfix.log_path())

@@ -55,6 +55,7 @@ class Postfix(Mta):
     20,000), nopipe (no PIPELINING, no ENHANCEDSTATUSCODES, no CHUNKING), six (::1, STARTTLS)."""
     peer, name = "postfix", "postfix.mx.example"
     command = "exec postfix start-fg"
+    has_six = True  # there is one ::1 for all of a run
 
     def configure(self):
         kinds = {"plain": "smtpd_tls_security_level=none", "calm": "smtpd_tls_security_level=none -o smtpd_error_sleep_time=0", "tls": "", "smtps": "smtpd_tls_wrappermode=yes",
@@ -66,8 +67,9 @@ class Postfix(Mta):
             self.box.write(f"etc/postfix/{kind}.pem", certificate.both.read_bytes(), 0o600)
             kinds[kind] = f"smtpd_tls_chain_files=/etc/postfix/{kind}.pem"
         services = [f"{self.listener(kind)}:{self.port} inet n - n - - smtpd" + (f" -o {option}" if option else "") for kind, option in kinds.items()]
-        self.at["six"] = "::1"
-        services.append(f"[::1]:{self.port} inet n - n - - smtpd")
+        if self.has_six:
+            self.at["six"] = "::1"
+            services.append(f"[::1]:{self.port} inet n - n - - smtpd")
         self.box.write("etc/postfix/recipients", "/^nouser/ 550 5.1.1 no such user here\n/^tempfail/ 450 4.2.0 mailbox busy\n")
         servers.postfix(self.box, self.good, f"""
 myhostname = {self.name}
@@ -100,6 +102,7 @@ smtp_dns_support_level = disabled
 
 class PostfixRelay(Postfix):
     """Takes mail from loopback and relays it: `ways` maps a domain to (host, port) pairs, the first the way, the others what Postfix falls back on."""
+    has_six = False
 
     def __init__(self, authority, ways):
         self.ways = ways
