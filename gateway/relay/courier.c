@@ -8,7 +8,7 @@
 #include "relay/exchange.h"
 #include "relay/job.h"
 #include "relay/login.h"
-#include "relay/maildir.h"
+#include "relay/parcel.h"
 #include "relay/peer.h"
 #include "relay/rehearsal.h"
 #include "relay/slots.h"
@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { INPUT_MAX = 16 * 1024, BODY_PIECE = 64 * 1024, BODY_AHEAD = 128 * 1024, FAREWELL_MS = 5000 };
+enum { INPUT_MAX = 16 * 1024, BODY_AHEAD = 128 * 1024, FAREWELL_MS = 5000 };
 
 // [token ->] resolving -> [dane ->] dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
 // session -> token -> dialing: once, where the peer refused the token
@@ -61,11 +61,7 @@ struct courier {
     struct timer *idle;
     struct client_options options;
     // The message under way.
-    struct buf prefix;           // signatures, head, empty line
-    struct body *body;
-    uint64_t body_at;
-    struct client_message message;
-    struct client_recipient *recipients;
+    struct parcel parcel;
     int64_t dialed_us, started_us;
     int64_t connect_ms;
     int carried, per_connection; // messages; as the plan of the latest one says
@@ -77,11 +73,7 @@ static void try_next(struct courier *c);
 // ---- the end ---------------------------------------------------------------------------------------------------------
 
 static void drop_message(struct courier *c) {
-    buf_release(&c->prefix);
-    if (c->body) body_close(&c->body);
-    free(c->recipients);
-    c->recipients = NULL;
-    c->body_at = 0;
+    parcel_release(&c->parcel);
     c->begun = false;
 }
 
@@ -206,29 +198,9 @@ static void address_failed(struct courier *c, const struct reply *why, enum clie
     try_next(c);
 }
 
-// ---- composing ------------------------------------------------------------------------------------------------------------
+// ---- the message ------------------------------------------------------------------------------------------------------------
 
-static struct bytes envelope_sender(const struct courier *c) {
-    const struct message *m = &c->attempt->job->message;
-    // The null sender of reports stays null, whatever the identity says: a bounce must not bounce.
-    bool replace = m->sender.len && c->attempt->plan->identity.return_path.len;
-    return replace ? c->attempt->plan->identity.return_path : m->sender;
-}
-
-static bool compose(struct courier *c, struct err *err) {
-    const struct message *m = &c->attempt->job->message;
-    const struct identity *who = &c->attempt->plan->identity;
-    int64_t now_s = clock_ms(&c->worker->gateway->clock) / 1000;
-    if (who->key_count && !sign_message(&c->prefix, who->keys, who->key_count, m->head, m->body_hash, now_s, NULL, err))
-        return false;
-    buf_add(&c->prefix, m->head);
-    buf_add(&c->prefix, BYTES("\r\n"));
-    c->body = body_open(c->worker->gateway->store, m->id, &m->body, err);
-    c->body_at = 0;
-    return c->body != NULL;
-}
-
-static void compose_failed(struct courier *c, const struct err *err) {
+static void pack_failed(struct courier *c, const struct err *err) {
     // Another time can mend a key or a disk, but brings no From, without which there is nothing to sign (RFC 6376 5.4).
     bool hopeless = c->attempt->plan->identity.key_count && !header_count(c->attempt->job->message.head, BYTES("From"));
     struct reply r = reply_make(hopeless ? 550 : 451, hopeless ? "5.6.0" : "4.3.0", "%s", err->text);
@@ -237,27 +209,12 @@ static void compose_failed(struct courier *c, const struct err *err) {
     hand_back(c, ATTEMPT_TRIED);
 }
 
-static void fill_envelope(struct courier *c) {
-    const struct attempt *a = c->attempt;
-    const struct message *m = &a->job->message;
-    c->recipients = must_alloc(a->count * sizeof *c->recipients);
-    for (size_t i = 0; i < a->count; i++) {
-        const struct recipient *r = &a->job->recipients[a->which[i]].record;
-        c->recipients[i] = (struct client_recipient){.address = r->address, .notify = r->notify & 15, .orcpt = r->orcpt};
-    }
-    c->message = (struct client_message){
-        .sender = envelope_sender(c), .size = c->prefix.len + body_length(c->body), .has_8bit = m->flags & MESSAGE_8BIT,
-        .smtputf8 = m->flags & MESSAGE_SMTPUTF8, .ret = m->flags & MESSAGE_RET_FULL ? 1 : m->flags & MESSAGE_RET_HDRS ? 2 : 0,
-        .envid = m->envid, .recipients = c->recipients, .count = a->count,
-    };
-}
-
 // False: nothing to send (the attempt went back).
 static bool begin_message(struct courier *c) {
     struct err err;
     c->started_us = clock_monotonic_us();
-    if (!c->peer && !compose(c, &err)) {
-        compose_failed(c, &err);
+    if (!c->peer && !parcel_pack(&c->parcel, c->worker->gateway, c->attempt, &err)) {
+        pack_failed(c, &err);
         return false;
     }
     c->begun = c->attempt->begun = true;
@@ -267,44 +224,19 @@ static bool begin_message(struct courier *c) {
         peer_send(c->peer, c->attempt);
         return true;
     }
-    fill_envelope(c);
-    client_send(c->client, &c->message);
+    client_send(c->client, &c->parcel.message);
     return true;
 }
 
-static bool pour(struct courier *c) {
-    char piece[BODY_PIECE];
+static void pour(struct courier *c) {
     struct err err;
-    size_t got = 0;
-    if (c->prefix.len) {
-        client_body(c->client, buf_bytes(&c->prefix));
-        buf_reset(&c->prefix);
-    }
-    if (!body_read(c->body, c->body_at, piece, sizeof piece, &got, &err)) {
-        struct reply r = reply_make(451, "4.3.0", "%s", err.text);
-        log_fault(&c->worker->gateway->log, "%s: %s", c->attempt->job->id_text, err.text);
-        client_body_fail(c->client, &r);
-        return true;
-    }
-    c->body_at += got;
-    if (got) client_body(c->client, bytes_range(piece, got));
-    if (c->body_at >= body_length(c->body)) client_body_end(c->client);
-    return true;
+    if (parcel_pour(&c->parcel, c->client, &err)) return;
+    struct reply r = reply_make(451, "4.3.0", "%s", err.text);
+    log_fault(&c->worker->gateway->log, "%s: %s", c->attempt->job->id_text, err.text);
+    client_body_fail(c->client, &r);
 }
 
 // ---- capture -----------------------------------------------------------------------------------------------------------------
-
-static bool capture_recipient(struct courier *c, const struct recipient *r, const char *dir, struct err *err) {
-    struct buf prefix = {0};
-    char unique[64];
-    snprintf(unique, sizeof unique, "%s.%u.tidegate", c->attempt->job->id_text, r->n);
-    struct bytes sender = envelope_sender(c);
-    buf_format(&prefix, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n", BYTES_FMT(sender), BYTES_FMT(r->address));
-    buf_add(&prefix, buf_bytes(&c->prefix));
-    bool good = maildir_deliver(dir, unique, buf_bytes(&prefix), c->body, err);
-    buf_release(&prefix);
-    return good;
-}
 
 static void capture(struct courier *c) {
     struct attempt *a = c->attempt;
@@ -312,13 +244,12 @@ static void capture(struct courier *c) {
     struct bytes dir = arena_format(&c->arena, "%s/%.*s", c->site->conf->capture, BYTES_FMT(a->plan->via.dir));
     if (bytes_equal(a->plan->via.dir, BYTES(""))) dir = bytes_of(c->site->conf->capture);
     c->started_us = clock_monotonic_us();
-    if (!compose(c, &err)) return compose_failed(c, &err);
+    if (!parcel_pack(&c->parcel, c->worker->gateway, a, &err)) return pack_failed(c, &err);
     snprintf(a->peer, sizeof a->peer, "%s", dir.at);
     a->begun = true;
     for (size_t i = 0; i < a->count; i++) {
-        const struct recipient *r = &a->job->recipients[a->which[i]].record;
-        struct reply reply = capture_recipient(c, r, dir.at, &err) ? reply_make(250, "2.0.0", "captured in %s", dir.at)
-                                                                  : reply_make(451, "4.3.0", "%s", err.text);
+        bool good = parcel_capture(&c->parcel, a, i, dir.at, &err);
+        struct reply reply = good ? reply_make(250, "2.0.0", "captured in %s", dir.at) : reply_make(451, "4.3.0", "%s", err.text);
         a->results[i] = (struct client_result){.reply = reply, .stage = STAGE_CONTENT, .local = true};
     }
     hand_back(c, ATTEMPT_TRIED);
@@ -717,7 +648,8 @@ static bool obey(struct courier *c, enum client_next next, const struct client_w
             conn_deadline(c->conn, want->timeout_ms);
             return false; // goes on when drained
         }
-        return pour(c);
+        pour(c);
+        return true;
     case CLIENT_DONE: done(c); return true;
     case CLIENT_CLOSE: closing(c); return false;
     }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "relay/parcel.h"
+
+#include "mail/sign.h"
+#include "relay/job.h"
+#include "relay/maildir.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BODY_PIECE = 64 * 1024 };
+
+static struct bytes envelope_sender(const struct attempt *a) {
+    const struct message *m = &a->job->message;
+    // The null sender of reports stays null, whatever the identity says: a bounce must not bounce.
+    bool replace = m->sender.len && a->plan->identity.return_path.len;
+    return replace ? a->plan->identity.return_path : m->sender;
+}
+
+static const struct recipient *recipient_of(const struct attempt *a, size_t i) { return &a->job->recipients[a->which[i]].record; }
+
+static void fill_envelope(struct parcel *p, const struct attempt *a) {
+    const struct message *m = &a->job->message;
+    p->recipients = must_alloc(a->count * sizeof *p->recipients);
+    for (size_t i = 0; i < a->count; i++) {
+        const struct recipient *r = recipient_of(a, i);
+        p->recipients[i] = (struct client_recipient){.address = r->address, .notify = r->notify & 15, .orcpt = r->orcpt};
+    }
+    p->message = (struct client_message){
+        .sender = envelope_sender(a), .size = p->prefix.len + body_length(p->body), .has_8bit = m->flags & MESSAGE_8BIT,
+        .smtputf8 = m->flags & MESSAGE_SMTPUTF8, .ret = m->flags & MESSAGE_RET_FULL ? 1 : m->flags & MESSAGE_RET_HDRS ? 2 : 0,
+        .envid = m->envid, .recipients = p->recipients, .count = a->count,
+    };
+}
+
+bool parcel_pack(struct parcel *p, struct gateway *g, const struct attempt *a, struct err *err) {
+    const struct message *m = &a->job->message;
+    const struct identity *who = &a->plan->identity;
+    int64_t now_s = clock_ms(&g->clock) / 1000;
+    if (who->key_count && !sign_message(&p->prefix, who->keys, who->key_count, m->head, m->body_hash, now_s, NULL, err)) return false;
+    buf_add(&p->prefix, m->head);
+    buf_add(&p->prefix, BYTES("\r\n"));
+    p->body = body_open(g->store, m->id, &m->body, err);
+    if (!p->body) return false;
+    fill_envelope(p, a);
+    return true;
+}
+
+bool parcel_pour(struct parcel *p, struct client *client, struct err *err) {
+    char piece[BODY_PIECE];
+    size_t got = 0;
+    client_body(client, buf_bytes(&p->prefix));
+    buf_reset(&p->prefix);
+    if (!body_read(p->body, p->poured, piece, sizeof piece, &got, err)) return false;
+    p->poured += got;
+    client_body(client, bytes_range(piece, got));
+    if (p->poured >= body_length(p->body)) client_body_end(client);
+    return true;
+}
+
+bool parcel_capture(struct parcel *p, const struct attempt *a, size_t i, const char *dir, struct err *err) {
+    const struct recipient *r = recipient_of(a, i);
+    struct buf prefix = {0};
+    char unique[64];
+    snprintf(unique, sizeof unique, "%s.%u.tidegate", a->job->id_text, r->n);
+    buf_format(&prefix, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n", BYTES_FMT(p->message.sender), BYTES_FMT(r->address));
+    buf_add(&prefix, buf_bytes(&p->prefix));
+    bool good = maildir_deliver(dir, unique, buf_bytes(&prefix), p->body, err);
+    buf_release(&prefix);
+    return good;
+}
+
+void parcel_release(struct parcel *p) {
+    buf_release(&p->prefix);
+    if (p->body) body_close(&p->body);
+    free(p->recipients);
+    *p = (struct parcel){0};
+}
