@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // server: the receiving side of SMTP and LMTP, without sockets.
 //
-// The driver (relay/intake) feeds what the client sent and obeys what the machine wants, in one switch:
+// The driver (relay/session) feeds what the client sent and obeys what the machine wants, in one switch:
 //
 //     for (;;) switch (server_next(s, &input, &want)) {       // takes bytes off the front of input
 //         case SERVER_READ:  write server_output, wait for more input (want.timeout_ms at the most)
