@@ -181,3 +181,11 @@ int64_t account_encoded_end(struct bytes from, uint32_t window_s) {
     int64_t end = (e.newest + 1) * e.width_ms + (int64_t)window_s * 1000 + SLACK_MOST_MS;
     return end > e.full_until_ms ? end : e.full_until_ms;
 }
+
+bool account_window(struct bytes name, uint32_t *window_s) {
+    uint64_t seconds;
+    ptrdiff_t slash = bytes_find_last(name, '/');
+    if (slash < 0 || !bytes_to_u64(bytes_skip(name, (size_t)slash + 1), &seconds) || seconds == 0) return false;
+    *window_s = seconds < UINT32_MAX / 1000 ? (uint32_t)seconds : UINT32_MAX / 1000;
+    return true;
+}

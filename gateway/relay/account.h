@@ -25,6 +25,7 @@ struct account {
     uint32_t slots[ACCOUNT_SLOTS];
 };
 
+bool account_window(struct bytes name, uint32_t *window_s); // of an account called "KEY/SECONDS"; false: that is no such name
 void account_init(struct account *a, uint32_t window_s, int64_t now_ms);
 bool account_is_durable(const struct account *a);
 // Time has passed: frees what is old enough. True where a bucket has closed since the last turn. A clock set back frees

@@ -6,6 +6,7 @@
 #include "policy/spends.h"
 #include "relay/account.h"
 #include "relay/grant.h"
+#include "relay/sweep.h"
 #include "relay/waiters.h"
 
 #include <stdio.h>
@@ -49,8 +50,7 @@ struct ledger {
     struct worker *worker;
     struct map entries;
     bool stopped;
-    struct timer *sweep;
-    unsigned char sweep_at;      // rows whose names begin with this byte are looked at next
+    struct sweep *sweep;
 };
 
 static int64_t now_ms(const struct ledger *l) { return clock_ms(&l->worker->gateway->clock); }
@@ -81,14 +81,6 @@ static void serve(struct entry *e);
 static void on_timer(void *arg) { serve(arg); }
 static void on_written(struct task *task);
 
-static bool window_of(struct bytes name, uint32_t *window_s) {
-    uint64_t seconds;
-    ptrdiff_t slash = bytes_find_last(name, '/');
-    if (slash < 0 || !bytes_to_u64(bytes_skip(name, (size_t)slash + 1), &seconds) || seconds == 0) return false;
-    *window_s = seconds < UINT32_MAX / 1000 ? (uint32_t)seconds : UINT32_MAX / 1000;
-    return true;
-}
-
 static void load(struct entry *e) {
     struct worker *w = e->ledger->worker;
     struct bytes row;
@@ -107,7 +99,7 @@ static struct entry *entry_get(struct ledger *l, struct bytes name) {
     struct entry *e = map_get(&l->entries, name);
     uint32_t window_s = 1;
     if (e) return e;
-    bug_if(!window_of(name, &window_s));
+    bug_if(!account_window(name, &window_s));
     e = must_alloc(sizeof *e);
     e->ledger = l;
     e->name = bytes_dupz(name);
@@ -480,71 +472,6 @@ static bool note_place(void *arg, struct bytes place) {
     return true;
 }
 
-// ---- rows of accounts that were dropped from memory and in which nothing counts any more
-
-enum { SWEEP_MS = 10 * 1000, SWEEP_MAX = 256 };
-
-struct sweep {
-    struct store_op op; // first
-    uint32_t window_s;
-    int64_t now_ms;
-    struct bytes name;
-    char text[];
-};
-
-static bool is_old(struct bytes row, uint32_t window_s, int64_t now) { return account_encoded_end(row, window_s) <= now; }
-
-static bool sweep_apply(struct store_op *op, struct txn *txn, struct err *err) {
-    struct sweep *s = (struct sweep *)op;
-    struct bytes row;
-    bool found;
-    if (!txn_get(txn, TABLE_LEDGER, s->name, &row, &found, err)) return false;
-    // Looked at again: its owner may have written it meanwhile.
-    return !found || !is_old(row, s->window_s, s->now_ms) || txn_delete(txn, TABLE_LEDGER, s->name, err);
-}
-
-static void sweep_finish(struct store_op *op, bool done, const struct err *why) {
-    (void)done;
-    (void)why;
-    free(op);
-}
-
-struct sweeping {
-    struct ledger *ledger;
-    int64_t now;
-    size_t count;
-};
-
-static bool sweep_row(void *arg, struct bytes name, struct bytes row) {
-    struct sweeping *s = arg;
-    struct worker *w = s->ledger->worker;
-    uint32_t window_s;
-    bool ours = window_of(name, &window_s) && gateway_worker_of_lane(w->gateway, name) == w;
-    if (!ours || map_get(&s->ledger->entries, name) || !is_old(row, window_s, s->now)) return true;
-    struct sweep *gone = must_alloc(sizeof *gone + name.len);
-    gone->op = (struct store_op){.apply = sweep_apply, .finish = sweep_finish, .file = -1};
-    gone->window_s = window_s;
-    gone->now_ms = s->now;
-    memcpy(gone->text, name.at, name.len);
-    gone->name = bytes_range(gone->text, name.len);
-    store_submit(w->gateway->store, &gone->op);
-    return ++s->count < SWEEP_MAX;
-}
-
-static void sweep(struct ledger *l, struct bytes prefix) {
-    struct sweeping s = {.ledger = l, .now = now_ms(l)};
-    reader_begin(l->worker->reader);
-    reader_walk(l->worker->reader, TABLE_LEDGER, prefix, sweep_row, &s);
-    reader_end(l->worker->reader);
-    timer_set(l->sweep, SWEEP_MS);
-}
-
-static void on_sweep(void *arg) {
-    struct ledger *l = arg;
-    char first = (char)l->sweep_at++;
-    sweep(l, bytes_range(&first, 1));
-}
-
 // ---- life
 
 void ledger_recover(struct ledger *l) {
@@ -554,13 +481,18 @@ void ledger_recover(struct ledger *l) {
     reader_end(l->worker->reader);
     for (size_t i = 0; i < p.count; i++) hear(l, &p.at[i]);
     free(p.at);
-    sweep(l, BYTES(""));
+    sweep_start(l->sweep);
+}
+
+static bool is_in_memory(void *arg, struct bytes account) {
+    struct ledger *l = arg;
+    return map_get(&l->entries, account) != NULL;
 }
 
 struct ledger *ledger_new(struct worker *w) {
     struct ledger *l = must_alloc(sizeof *l);
     l->worker = w;
-    l->sweep = timer_new(w->loop, on_sweep, l);
+    l->sweep = sweep_new(w, is_in_memory, l);
     return l;
 }
 
@@ -575,7 +507,7 @@ void ledger_free(struct ledger **at) {
         entry_free(value);
     }
     map_release(&l->entries);
-    timer_free(&l->sweep);
+    sweep_free(&l->sweep);
     free(l);
 }
 
@@ -593,7 +525,7 @@ void ledger_look_again(struct ledger *l) { serve_all(l, true); }
 
 void ledger_stop(struct ledger *l) {
     l->stopped = true;
-    timer_stop(l->sweep);
+    sweep_stop(l->sweep);
     serve_all(l, false);
 }
 
@@ -646,7 +578,7 @@ static bool show_row(void *arg, struct bytes name, struct bytes row) {
     struct worker *w = s->ledger->worker;
     struct account a;
     uint32_t window_s;
-    bool ours = window_of(name, &window_s) && gateway_worker_of_lane(w->gateway, name) == w;
+    bool ours = account_window(name, &window_s) && gateway_worker_of_lane(w->gateway, name) == w;
     if (!ours || map_get(&s->ledger->entries, name)) return true;
     account_init(&a, window_s, now_ms(s->ledger));
     if (!account_decode(&a, row)) return true;

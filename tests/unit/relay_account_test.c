@@ -290,6 +290,18 @@ static void damage_is_seen(void **state) {
     buf_release(&disk);
 }
 
+static void names_have_a_window(void **state) {
+    uint32_t window_s = 0;
+    (void)state;
+    assert_true(account_window(BYTES("acme/google/3600"), &window_s));
+    assert_int_equal(window_s, 3600);
+    assert_true(account_window(BYTES("k/99999999999"), &window_s));
+    assert_int_equal(window_s, UINT32_MAX / 1000);
+    assert_false(account_window(BYTES("3600"), &window_s));
+    assert_false(account_window(BYTES("k/0"), &window_s));
+    assert_false(account_window(BYTES("k/1h"), &window_s));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(free_at_is_when_it_frees),
@@ -301,6 +313,7 @@ int main(void) {
         cmocka_unit_test(a_peer_may_know_better),
         cmocka_unit_test(buckets_that_fall_together_are_read),
         cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(names_have_a_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
