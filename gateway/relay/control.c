@@ -11,7 +11,7 @@
 #include "relay/catchup.h"
 #include "relay/explain_control.h"
 #include "relay/footprint.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
 #include "relay/log_control.h"

@@ -4,7 +4,7 @@
 #include "policy/spends.h"
 #include "relay/explain.h"
 #include "relay/explain_past.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/ledger.h"
 #include "relay/worker.h"
 

@@ -9,7 +9,7 @@
 #include "relay/footprint.h"
 #include "relay/intake.h"
 #include "relay/journal.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/ledger.h"
 #include "relay/password.h"
 #include "relay/reload.h"

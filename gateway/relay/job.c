@@ -4,7 +4,7 @@
 #include "base/bug.h"
 #include "relay/canary.h"
 #include "relay/grant.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/outcome.h"
 #include "relay/runner.h"
 #include "relay/waiters.h"

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "relay/lane.h"
 
-#include "base/map.h"
 #include "policy/decision.h"
-#include "relay/brake.h"
 #include "relay/courier.h"
 #include "relay/grant.h"
-#include "relay/job.h"
-#include "relay/pause.h"
+#include "relay/lane_inside.h"
 #include "relay/recall.h"
 #include "relay/runner.h"
-#include "relay/slots.h"
 #include "relay/waiters.h"
 
 #include <stdio.h>
@@ -24,94 +20,8 @@ enum {
     LINE_SECONDS = 4,             // and then as many as go in that time
 };
 
-struct fifo {
-    struct attempt *first, *last;
-};
-
-struct lane {
-    struct lanes *lanes;
-    struct lane *dirty_next;
-    bool dirty;
-    char *key;
-    const struct plan *plan; // the latest one offered; NULL while it only calls back what is parked
-    struct brake brake;
-    struct order order;        // who waits, in order
-    struct fifo asking;      // chosen, and asks for a grant first
-    struct fifo ready;       // chosen: may go
-    size_t granted, asked;   // attempts among `ready` with a grant; that ask for one
-    size_t chosen;           // recipients in both
-    struct courier **couriers;
-    size_t courier_count, courier_room;
-    int64_t recalled_ms;     // when those in the store were looked at last
-    uint64_t taken;          // attempts given to couriers, ever
-    int64_t second_ms;       // since then
-    uint64_t went, went_before; // ... so many recipients went; in the second before it
-    struct timer *timer;
-    struct slot_wish wish;   // for a connection, where all are taken
-};
-
-struct lanes {
-    struct worker *worker;
-    struct slots *slots;
-    struct pauses pauses;
-    struct map by_key;
-    size_t waiting;          // recipients in all lines
-    struct lane *dirty;
-    struct task soon;
-    bool scheduled, stopped, freed;
-};
-
-static int64_t now_ms(const struct lane *lane) { return clock_ms(&lane->lanes->worker->gateway->clock); }
-
 struct worker *lane_worker(struct lane *lane) { return lane->lanes->worker; }
 struct slots *lane_slots(struct lane *lane) { return lane->lanes->slots; }
-
-// ---- stepping: soon, once, for every lane that something happened to -------------------------------------------------------
-
-static void touch(struct lane *lane) {
-    struct lanes *ls = lane->lanes;
-    if (!lane->dirty) {
-        lane->dirty = true;
-        lane->dirty_next = ls->dirty;
-        ls->dirty = lane;
-    }
-    if (ls->scheduled) return;
-    ls->scheduled = true;
-    loop_post(ls->worker->loop, &ls->soon);
-}
-
-static void on_timer(void *arg) { touch(arg); }
-
-// The brake as the pauses have it.
-static void look_for_pause(struct lane *lane) {
-    const struct pause *p = pauses_find(&lane->lanes->pauses, bytes_of(lane->key));
-    if (p) brake_pause(&lane->brake, true, p->until_ms, p->because);
-    else brake_pause(&lane->brake, false, 0, BYTES(""));
-}
-
-static struct lane *lane_get(struct lanes *ls, struct bytes key) {
-    struct lane *lane = map_get(&ls->by_key, key);
-    if (lane) return lane;
-    lane = must_alloc(sizeof *lane);
-    lane->lanes = ls;
-    lane->key = bytes_dupz(key);
-    lane->timer = timer_new(ls->worker->loop, on_timer, lane);
-    lane->wish.owner = lane;
-    look_for_pause(lane);
-    map_put(&ls->by_key, key, lane);
-    return lane;
-}
-
-static void lane_drop(struct lane *lane) {
-    map_remove(&lane->lanes->by_key, bytes_of(lane->key));
-    slots_forget(lane->lanes->slots, &lane->wish);
-    timer_free(&lane->timer);
-    plan_free(&lane->plan);
-    order_release(&lane->order);
-    free(lane->couriers);
-    free(lane->key);
-    free(lane);
-}
 
 // ---- who waits -------------------------------------------------------------------------------------------------------------
 
@@ -150,7 +60,7 @@ static void count_out(struct lane *lane, const struct attempt *a) {
     lane->lanes->waiting -= a->count;
 }
 
-static size_t waiting(const struct lane *lane) { return lane->chosen + lane->order.waiting; }
+size_t lane_waiting(const struct lane *lane) { return lane->chosen + lane->order.waiting; }
 
 static struct bytes turn_of(const struct attempt *a) { return plan_turn(a->plan, &a->job->message); }
 
@@ -180,7 +90,7 @@ void lane_put_back(struct lane *lane, struct attempt *a) {
     fifo_add_front(&lane->ready, a);
     count_in(lane, a);
     if (a->grant) lane->granted++;
-    touch(lane);
+    lane_touch(lane);
 }
 
 static void send_back(struct attempt *a, enum attempt_end end) {
@@ -188,15 +98,14 @@ static void send_back(struct attempt *a, enum attempt_end end) {
     attempt_return(a);
 }
 
-static int64_t closed_until(struct lane *lane) { return brake_closed_until(&lane->brake, now_ms(lane)); }
+int64_t lane_closed_until(struct lane *lane) { return brake_closed_until(&lane->brake, lane_now_ms(lane)); }
 
 static void park(struct lane *lane, struct attempt *a) {
-    a->rest_until_ms = closed_until(lane);
+    a->rest_until_ms = lane_closed_until(lane);
     send_back(a, ATTEMPT_PARK);
 }
 
-// Those that ask for a grant go when they are answered.
-static void empty_lines(struct lane *lane, enum attempt_end end) {
+void lane_empty(struct lane *lane, enum attempt_end end) {
     for (struct attempt *a; (a = take_chosen(lane)) || (a = take_from_line(lane));) {
         if (end == ATTEMPT_PARK) park(lane, a);
         else send_back(a, end);
@@ -211,13 +120,13 @@ static size_t class_room(const struct lane *lane) {
     return left / 2 > least ? left / 2 : least;
 }
 
-static size_t connections_allowed(struct lane *lane) {
+size_t lane_connections_allowed(struct lane *lane) {
     const struct plan *plan = lane->ready.first ? lane->ready.first->plan : lane->plan; // plans of one lane may differ in it
-    return brake_width(&lane->brake, plan && plan->connections > 0 ? (size_t)plan->connections : 1, now_ms(lane));
+    return brake_width(&lane->brake, plan && plan->connections > 0 ? (size_t)plan->connections : 1, lane_now_ms(lane));
 }
 
 static void count_gone(struct lane *lane, size_t recipients) {
-    int64_t now = now_ms(lane), since = now - lane->second_ms;
+    int64_t now = lane_now_ms(lane), since = now - lane->second_ms;
     if (since < 0 || since >= 1000) {
         lane->went_before = since >= 0 && since < 2000 ? lane->went : 0;
         lane->went = 0;
@@ -229,7 +138,7 @@ static void count_gone(struct lane *lane, size_t recipients) {
 // Of what waits in the store so much is worth having in line as goes in a moment: should the lane close, or a limit be used up, all in
 // line goes back, and was routed in vain.
 static size_t line_room(struct lane *lane, bool known) {
-    size_t room = class_room(lane), held = brake_line(&lane->brake, connections_allowed(lane), now_ms(lane));
+    size_t room = class_room(lane), held = brake_line(&lane->brake, lane_connections_allowed(lane), lane_now_ms(lane));
     count_gone(lane, 0);
     uint64_t fastest = lane->went > lane->went_before ? lane->went : lane->went_before;
     uint64_t moment = LINE_FIRST + fastest * LINE_SECONDS;
@@ -245,13 +154,11 @@ static bool has_place(struct lane *lane, const struct attempt *a) {
     return turn && order_takes(&lane->order, turn, a->count, waited && !was_called ? line_room(lane, false) : class_room(lane));
 }
 
-void lanes_offer(struct lanes *ls, struct attempt *a) {
-    if (ls->stopped) return send_back(a, ATTEMPT_BACK);
-    struct lane *lane = lane_get(ls, a->plan->lane);
+void lane_offer(struct lane *lane, struct attempt *a) {
     plan_free(&lane->plan);
     lane->plan = plan_ref(a->plan);
-    if (!has_place(lane, a) || closed_until(lane) || !put_into_line(lane, a, false)) park(lane, a);
-    touch(lane);
+    if (!has_place(lane, a) || lane_closed_until(lane) || !put_into_line(lane, a, false)) park(lane, a);
+    lane_touch(lane);
 }
 
 // ---- calling back what is parked ----------------------------------------------------------------------------------------------
@@ -259,7 +166,7 @@ void lanes_offer(struct lanes *ls, struct attempt *a) {
 static void maybe_recall(struct lane *lane) {
     struct worker *w = lane->lanes->worker;
     if (!order_is_parked(&lane->order)) return;
-    int64_t now = now_ms(lane), since = now - lane->recalled_ms;
+    int64_t now = lane_now_ms(lane), since = now - lane->recalled_ms;
     if (since >= 0 && since < RECALL_PAUSE_MS) return timer_set(lane->timer, RECALL_PAUSE_MS - since);
     lane->recalled_ms = now;
     int64_t again = recall_some(&lane->order, w, bytes_of(lane->key), line_room(lane, true), now);
@@ -274,9 +181,9 @@ struct told {
 static void hear_parked(struct worker *w, void *arg) {
     struct told *told = arg;
     if (!w->lanes) return free(told);
-    struct lane *lane = lane_get(w->lanes, bytes_of(told->key));
+    struct lane *lane = lanes_get(w->lanes, bytes_of(told->key));
     recall_note(&lane->order, told->priority, bytes_of(told->turn));
-    touch(lane);
+    lane_touch(lane);
     free(told);
 }
 
@@ -288,22 +195,6 @@ void lane_tell_parked(struct gateway *g, const struct plan *plan, struct bytes t
     copy_text(told->key, sizeof told->key, plan->lane);
     copy_text(told->turn, sizeof told->turn, turn);
     worker_post(gateway_worker_of_lane(g, plan->lane), hear_parked, told);
-}
-
-static bool note_lane(void *arg, struct bytes key) {
-    struct lanes *ls = arg;
-    if (waiters_place_is(key) || gateway_worker_of_lane(ls->worker->gateway, key) != ls->worker) return true;
-    struct lane *lane = lane_get(ls, key);
-    recall_all_unread(&lane->order);
-    touch(lane);
-    return true;
-}
-
-void lanes_recover(struct lanes *ls) {
-    lanes_read_pauses(ls);
-    reader_begin(ls->worker->reader);
-    reader_parked_lanes(ls->worker->reader, note_lane, ls);
-    reader_end(ls->worker->reader);
 }
 
 // ---- grants: asked for as many attempts as can start now, and no more -----------------------------------------------------------
@@ -327,13 +218,13 @@ static void on_grant(void *arg, const struct refusal *why) {
     fifo_remove(&lane->asking, a);
     lane->asked--;
     count_out(lane, a);
-    touch(lane);
+    lane_touch(lane);
     struct turn *turn = order_turn(&lane->order, a->plan->priority, turn_of(a), false);
-    if (turn && why && why->spend) recall_limited(turn, now_ms(lane));
+    if (turn && why && why->spend) recall_limited(turn, lane_now_ms(lane));
     if (turn && !why) recall_granted(turn);
     if (why) return refused(lane, a, why);
     if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK);
-    if (closed_until(lane)) return park(lane, a);
+    if (lane_closed_until(lane)) return park(lane, a);
     fifo_add(&lane->ready, a);
     lane->granted++;
     count_in(lane, a);
@@ -358,7 +249,7 @@ static void ask_for_grant(struct lane *lane, struct attempt *a) {
 static void choose(struct lane *lane) {
     for (struct attempt *a; (a = order_peek(&lane->order));) {
         bool limited = a->plan->spend_count > 0;
-        if (limited ? lane->asked + lane->granted >= connections_allowed(lane) : lane->ready.first != NULL) return;
+        if (limited ? lane->asked + lane->granted >= lane_connections_allowed(lane) : lane->ready.first != NULL) return;
         take_from_line(lane);
         if (limited) {
             ask_for_grant(lane, a);
@@ -379,25 +270,25 @@ static struct attempt *take_ready(struct lane *lane) {
 
 // False: not yet, it comes again by itself.
 static bool is_in_pace(struct lane *lane) {
-    int64_t left = brake_pace_left(&lane->brake, now_ms(lane));
+    int64_t left = brake_pace_left(&lane->brake, lane_now_ms(lane));
     if (left) timer_set(lane->timer, left);
     return !left;
 }
 
 static struct attempt *start_one(struct lane *lane) {
     lane->taken++;
-    brake_went(&lane->brake, now_ms(lane));
+    brake_went(&lane->brake, lane_now_ms(lane));
     struct attempt *a = take_ready(lane);
     count_gone(lane, a->count);
     return a;
 }
 
 struct attempt *lane_take(struct lane *lane, uint64_t same) {
-    if (closed_until(lane)) return NULL;
+    if (lane_closed_until(lane)) return NULL;
     choose(lane);
     if (!lane->ready.first || lane->ready.first->plan->same != same || !is_in_pace(lane)) return NULL;
     if (!gateway_may_send(lane->lanes->worker->gateway)) return NULL;
-    touch(lane);
+    lane_touch(lane);
     return start_one(lane);
 }
 
@@ -420,7 +311,7 @@ static void add_courier(struct lane *lane) {
 }
 
 static bool wants_connection(struct lane *lane) {
-    return lane->ready.first && lane->courier_count < connections_allowed(lane) && is_in_pace(lane);
+    return lane->ready.first && lane->courier_count < lane_connections_allowed(lane) && is_in_pace(lane);
 }
 
 // Stands in line where it has none at all; who has some goes on with them.
@@ -453,13 +344,13 @@ static void start_work(struct lane *lane) {
     while (wants_connection(lane) && get_slot(lane)) add_courier(lane);
     if (!wants_connection(lane)) stop_waiting(lane);
     // No room, and one waits for work of another kind: it makes place.
-    if (lane->ready.first && other && lane->courier_count >= connections_allowed(lane)) courier_dismiss(other);
+    if (lane->ready.first && other && lane->courier_count >= lane_connections_allowed(lane)) courier_dismiss(other);
 }
 
 void lane_left(struct lane *lane, struct courier *c) {
     for (size_t i = 0; i < lane->courier_count; i++)
         if (lane->couriers[i] == c) lane->couriers[i] = lane->couriers[--lane->courier_count];
-    touch(lane);
+    lane_touch(lane);
 }
 
 // An event of its own kind: what a lane does, and why.
@@ -485,7 +376,7 @@ void lane_succeeded(struct lane *lane) {
         tell_begin(lane, "open");
         event_end(lane->lanes->worker->events);
     }
-    touch(lane);
+    lane_touch(lane);
 }
 
 static size_t standing(const struct lane *lane) {
@@ -495,50 +386,15 @@ static size_t standing(const struct lane *lane) {
 }
 
 void lane_failed(struct lane *lane, const struct reply *why) {
-    int64_t rest = brake_failed(&lane->brake, why, standing(lane), now_ms(lane));
-    touch(lane);
+    int64_t rest = brake_failed(&lane->brake, why, standing(lane), lane_now_ms(lane));
+    lane_touch(lane);
     if (!rest) return;
     log_note(&lane->lanes->worker->gateway->log, "lane %s: rests for %lld s: %d %s", lane->key, (long long)rest / 1000,
              why->code, why->text);
     struct jsonl *j = tell_begin(lane, "resting");
     jsonl_time(j, "until", lane->brake.rest_until_ms);
     tell_why(lane, j, why, BYTES(""));
-    empty_lines(lane, ATTEMPT_PARK);
-}
-
-// ---- what an operator asks for ---------------------------------------------------------------------------------------------------
-
-void lanes_read_pauses(struct lanes *ls) {
-    size_t at = 0;
-    void *value;
-    pauses_release(&ls->pauses);
-    reader_begin(ls->worker->reader);
-    pauses_read(ls->worker->reader, clock_ms(&ls->worker->gateway->clock), &ls->pauses);
-    reader_end(ls->worker->reader);
-    while (map_next(&ls->by_key, &at, NULL, &value)) {
-        struct lane *lane = value;
-        look_for_pause(lane);
-        if (closed_until(lane)) empty_lines(lane, ATTEMPT_PARK);
-        touch(lane);
-    }
-}
-
-bool lanes_has_pause(const struct lanes *ls, struct bytes lane) {
-    const struct pause *p = pauses_find(&ls->pauses, lane);
-    return p && (!p->until_ms || p->until_ms > clock_ms(&ls->worker->gateway->clock));
-}
-
-size_t lanes_resume(struct lanes *ls, const struct pause *p) {
-    size_t at = 0, count = 0;
-    void *value;
-    while (map_next(&ls->by_key, &at, NULL, &value)) {
-        struct lane *lane = value;
-        if (!pause_fits(p, bytes_of(lane->key))) continue;
-        count += !brake_is_loose(&lane->brake, now_ms(lane));
-        brake_end_rest(&lane->brake, true);
-        touch(lane);
-    }
-    return count;
+    lane_empty(lane, ATTEMPT_PARK);
 }
 
 // ---- what the policy asks for ------------------------------------------------------------------------------------------------------
@@ -552,9 +408,9 @@ struct asked_for {
 static void hear_reaction(struct worker *w, void *arg) {
     struct asked_for *asked = arg;
     const struct reaction *r = &asked->reaction;
-    struct lane *lane = w->lanes && !w->lanes->stopped ? lane_get(w->lanes, bytes_of(asked->key)) : NULL;
+    struct lane *lane = w->lanes && !w->lanes->stopped ? lanes_get(w->lanes, bytes_of(asked->key)) : NULL;
     if (!lane) return free(asked);
-    brake_react(&lane->brake, r, &asked->why, bytes_of(asked->because), now_ms(lane));
+    brake_react(&lane->brake, r, &asked->why, bytes_of(asked->because), lane_now_ms(lane));
     struct jsonl *j = tell_begin(lane, r->rests ? "resting" : "slow");
     char rate[PACE_TEXT];
     if (r->connections) jsonl_int(j, "connections", (int64_t)r->connections);
@@ -562,10 +418,10 @@ static void hear_reaction(struct worker *w, void *arg) {
         pace_text(&r->pace, rate);
         jsonl_textz(j, "rate", rate);
     }
-    jsonl_time(j, "until", now_ms(lane) + r->seconds * 1000);
+    jsonl_time(j, "until", lane_now_ms(lane) + r->seconds * 1000);
     tell_why(lane, j, &asked->why, bytes_of(asked->because));
-    if (r->rests) empty_lines(lane, ATTEMPT_PARK);
-    touch(lane);
+    if (r->rests) lane_empty(lane, ATTEMPT_PARK);
+    lane_touch(lane);
     free(asked);
 }
 
@@ -578,7 +434,39 @@ void lane_react(struct gateway *g, struct bytes key, const struct reaction *r, c
     worker_post(gateway_worker_of_lane(g, key), hear_reaction, asked);
 }
 
-static bool has_work(const struct lane *lane) { return lane->ready.first || lane->order.attempts || lane->asking.first; }
+bool lane_has_work(const struct lane *lane) { return lane->ready.first || lane->order.attempts || lane->asking.first; }
+
+// ---- life ------------------------------------------------------------------------------------------------------------------------
+
+static void on_timer(void *arg) { lane_touch(arg); }
+
+void lane_read_pause(struct lane *lane) {
+    const struct pause *p = pauses_find(&lane->lanes->pauses, bytes_of(lane->key));
+    if (p) brake_pause(&lane->brake, true, p->until_ms, p->because);
+    else brake_pause(&lane->brake, false, 0, BYTES(""));
+}
+
+struct lane *lane_new(struct lanes *ls, struct bytes key) {
+    struct lane *lane = must_alloc(sizeof *lane);
+    lane->lanes = ls;
+    lane->key = bytes_dupz(key);
+    lane->timer = timer_new(ls->worker->loop, on_timer, lane);
+    lane->wish.owner = lane;
+    lane_read_pause(lane);
+    return lane;
+}
+
+void lane_free(struct lane *lane) {
+    for (size_t i = 0; i < lane->courier_count; i++) courier_free(&lane->couriers[i]);
+    for (struct attempt *a; (a = fifo_take(&lane->asking));) grant_cancel(&a->grant);
+    slots_forget(lane->lanes->slots, &lane->wish);
+    timer_free(&lane->timer);
+    plan_free(&lane->plan);
+    order_release(&lane->order);
+    free(lane->couriers);
+    free(lane->key);
+    free(lane);
+}
 
 // ---- one step --------------------------------------------------------------------------------------------------------------------
 
@@ -589,173 +477,22 @@ static void dismiss_idle(struct lane *lane) {
 
 // Nothing starts: it waits until it may.
 static void stay_closed(struct lane *lane, int64_t until_ms) {
-    int64_t left = until_ms - now_ms(lane);
+    int64_t left = until_ms - lane_now_ms(lane);
     stop_waiting(lane);
     dismiss_idle(lane);
     timer_set(lane->timer, left < LOOK_MS ? left : LOOK_MS);
 }
 
-static void step(struct lane *lane) {
+void lane_step(struct lane *lane) {
     if (lane->lanes->stopped) return;
-    int64_t until = closed_until(lane);
+    int64_t until = lane_closed_until(lane);
     if (until) return stay_closed(lane, until);
     if (!gateway_may_send(lane->lanes->worker->gateway)) return timer_set(lane->timer, PAUSE_MS);
     choose(lane);
     start_work(lane);
     maybe_recall(lane);
-    if (has_work(lane) || lane->courier_count || order_is_parked(&lane->order)) return;
-    if (!brake_is_loose(&lane->brake, now_ms(lane))) return timer_set(lane->timer, LOOK_MS);
-    lane_drop(lane);
-}
-
-static void on_soon(struct task *task) {
-    struct lanes *ls = (struct lanes *)((char *)task - offsetof(struct lanes, soon));
-    ls->scheduled = false;
-    if (ls->freed) return free(ls);
-    struct lane *lane = ls->dirty;
-    ls->dirty = NULL;
-    for (struct lane *next; lane; lane = next) {
-        next = lane->dirty_next;
-        lane->dirty = false;
-        step(lane);
-    }
-}
-
-// ---- connections of all lanes together -------------------------------------------------------------------------------------------
-
-static void make_way(void *courier) { courier_dismiss(courier); }
-static void come_again(void *lane) { touch(lane); }
-
-static void give_one(struct worker *w, void *arg) {
-    (void)arg;
-    if (w->lanes && !w->lanes->stopped) slots_make_way(w->lanes->slots);
-}
-
-static void look_for_one(struct worker *w, void *arg) {
-    (void)arg;
-    if (w->lanes && !w->lanes->stopped) slots_look(w->lanes->slots);
-}
-
-static void post_to_others(struct lanes *ls, void (*fn)(struct worker *w, void *arg)) {
-    struct gateway *g = ls->worker->gateway;
-    for (int i = 0; i < g->worker_count; i++)
-        if (g->workers[i] != ls->worker) worker_post(g->workers[i], fn, NULL);
-}
-
-static void ask_others(void *lanes) { post_to_others(lanes, give_one); }
-static void tell_others(void *lanes) { post_to_others(lanes, look_for_one); }
-
-struct lanes *lanes_new(struct worker *w) {
-    struct lanes *ls = must_alloc(sizeof *ls);
-    ls->worker = w;
-    struct slots_events events = {make_way, come_again, ask_others, tell_others, ls};
-    ls->slots = slots_new(&w->gateway->counters.connections_out, &events);
-    ls->soon.run = on_soon;
-    return ls;
-}
-
-void lanes_stop(struct lanes *ls) {
-    size_t at = 0;
-    void *value;
-    ls->stopped = true;
-    while (map_next(&ls->by_key, &at, NULL, &value)) {
-        struct lane *lane = value;
-        timer_stop(lane->timer);
-        slots_forget(ls->slots, &lane->wish);
-        empty_lines(lane, ATTEMPT_BACK);
-        for (size_t i = lane->courier_count; i-- > 0;) courier_stop(lane->couriers[i]);
-    }
-}
-
-void lanes_look_again(struct lanes *ls, bool end_rests) {
-    size_t at = 0;
-    void *value;
-    while (map_next(&ls->by_key, &at, NULL, &value)) {
-        struct lane *lane = value;
-        if (end_rests) brake_end_rest(&lane->brake, false);
-        touch(lane);
-    }
-}
-
-void lanes_login_back(struct lanes *ls, struct bytes user) {
-    size_t at = 0;
-    void *value;
-    while (map_next(&ls->by_key, &at, NULL, &value)) {
-        struct lane *lane = value;
-        const struct via *via = lane->plan ? &lane->plan->via : NULL;
-        if (!via || !via->oauth.token_url.len || !bytes_equal(via->user, user)) continue;
-        brake_end_rest(&lane->brake, false);
-        touch(lane);
-    }
-}
-
-bool lanes_is_idle(const struct lanes *ls) {
-    size_t at = 0;
-    void *value;
-    while (map_next(&ls->by_key, &at, NULL, &value))
-        if (((struct lane *)value)->courier_count || has_work(value)) return false;
-    return true;
-}
-
-size_t lanes_count(const struct lanes *ls) { return ls->by_key.count; }
-
-size_t lanes_pauses(struct lanes *ls) {
-    int64_t now = clock_ms(&ls->worker->gateway->clock);
-    size_t n = 0;
-    for (size_t i = 0; i < ls->pauses.count; i++) n += !ls->pauses.at[i].until_ms || ls->pauses.at[i].until_ms > now;
-    return n;
-}
-
-void lanes_show(struct lanes *ls, void (*row)(void *arg, struct bytes json), void *arg) {
-    size_t at = 0;
-    void *value;
-    struct buf out = {0};
-    while (map_next(&ls->by_key, &at, NULL, &value)) {
-        struct lane *lane = value;
-        buf_reset(&out);
-        struct jsonl j = jsonl_begin(&out);
-        jsonl_textz(&j, "lane", lane->key);
-        brake_show(&lane->brake, now_ms(lane), &j);
-        jsonl_int(&j, "waiting", (int64_t)waiting(lane));
-        jsonl_bool(&j, "parked", order_is_parked(&lane->order));
-        jsonl_int(&j, "connections", (int64_t)lane->courier_count);
-        jsonl_int(&j, "connections_allowed", (int64_t)connections_allowed(lane));
-        jsonl_int(&j, "attempts", (int64_t)lane->taken);
-        jsonl_int(&j, "worker", lane->lanes->worker->index);
-        order_show(&lane->order, &j);
-        jsonl_end(&j);
-        row(arg, buf_bytes(&out));
-    }
-    buf_release(&out);
-}
-
-bool lanes_look(struct lanes *ls, struct bytes key, struct way_state *out) {
-    const struct lane *lane = map_get(&ls->by_key, key);
-    *out = (struct way_state){0};
-    if (!lane) return false;
-    struct brake b = lane->brake; // a copy: it moves on by being asked
-    int64_t until_ms = brake_closed_until(&b, clock_ms(&ls->worker->gateway->clock));
-    out->rests_until_ms = until_ms;
-    if (b.paused) snprintf(out->why, sizeof out->why, "paused: %s", b.paused_because);
-    else if (until_ms && b.why.code) snprintf(out->why, sizeof out->why, "%d %s", b.why.code, b.why.text);
-    return true;
-}
-
-void lanes_free(struct lanes **at) {
-    struct lanes *ls = *at;
-    size_t i = 0;
-    void *value;
-    *at = NULL;
-    if (!ls) return;
-    while (map_next(&ls->by_key, &i, NULL, &value)) {
-        struct lane *lane = value;
-        for (size_t k = 0; k < lane->courier_count; k++) courier_free(&lane->couriers[k]);
-        for (struct attempt *a; (a = fifo_take(&lane->asking));) grant_cancel(&a->grant);
-        lane_drop(lane);
-    }
-    map_release(&ls->by_key);
-    slots_free(&ls->slots);
-    pauses_release(&ls->pauses);
-    if (ls->scheduled) ls->freed = true;
-    else free(ls);
+    if (lane_has_work(lane) || lane->courier_count || order_is_parked(&lane->order)) return;
+    if (!brake_is_loose(&lane->brake, lane_now_ms(lane))) return timer_set(lane->timer, LOOK_MS);
+    map_remove(&lane->lanes->by_key, bytes_of(lane->key));
+    lane_free(lane);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/lane_control.h"
 
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/pause.h"
 #include "relay/worker.h"
 

@@ -7,6 +7,7 @@
 #include "relay/canary.h"
 #include "relay/journal.h"
 #include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
 #include "relay/rehearsal.h"

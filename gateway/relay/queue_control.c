@@ -4,7 +4,7 @@
 #include "base/nearest.h"
 #include "mail/header.h"
 #include "relay/journal.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
 #include "relay/token.h"

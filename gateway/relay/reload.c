@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/reload.h"
 
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/ledger.h"
 #include "relay/token.h"
 #include "relay/worker.h"

@@ -3,7 +3,7 @@
 
 #include "base/bug.h"
 #include "base/map.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/oauth.h"
 #include "relay/rotation.h"
 

@@ -4,7 +4,7 @@
 #include "base/bug.h"
 #include "policy/hooks.h"
 #include "relay/intake.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/ledger.h"
 #include "relay/limit_look.h"
 #include "relay/login.h"
