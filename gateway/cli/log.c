@@ -28,19 +28,16 @@ static void put(struct buf *out, const struct json *event, const char *name, con
 
 // Time, type, id, who to whom, by which way, what was said, why.
 static void put_event(struct buf *out, const struct json *event) {
-    put(out, event, "time", "");
-    put(out, event, "type", "  ");
-    put(out, event, "id", " ");
-    put(out, event, "sender", " from ");
-    put(out, event, "recipient", " to ");
-    put(out, event, "recipients", " to ");
-    put(out, event, "identity", " as ");
-    put(out, event, "lane", " by ");
-    put(out, event, "hook", " in ");
-    put(out, event, "reply", ": ");
-    put(out, event, "due", "; next ");
-    put(out, event, "because", " - ");
-    put(out, event, "where", " at ");
+    static const struct {
+        const char *name, *before;
+    } parts[] = {
+        {"time", ""},          {"type", "  "},         {"id", " "},          {"sender", " from "},
+        {"recipient", " to "}, {"recipients", " to "}, {"identity", " as "}, {"lane", " by "},
+        {"hook", " in "},      {"reply", ": "},        {"due", "; next "},   {"because", " - "},
+        {"where", " at "},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        put(out, event, parts[i].name, parts[i].before);
 }
 
 static bool print_event(void *arg, const struct json *event, struct bytes text) {
