@@ -144,11 +144,7 @@ static int ask(lua_State *l, const char *name, enum dns_type type) {
     char text[LOOKUP_QUESTION];
     if (lookup_again(l, question_of(text, name, type))) return lookup_push_failure(l);
     if (!t->g->options.dns) return luaL_error(l, "dns: there is no resolver here");
-    if (!vm_can_wait(l))
-        return luaL_error(l,
-                          "dns: waiting is not possible within table.sort, string.gsub, tostring or require");
-    vm_charge(l, 1000);  // questions are not free
-    ticket_forget_questions(t); // of a coroutine that was left alone
+    ticket_before_wait(l, "dns", 1000);
     lua_settop(l, 1);
     lua_pushinteger(l, type);
     t->dns = dns_ask(t->g->options.dns, name, type, on_answer, t);

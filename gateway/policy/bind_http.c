@@ -176,17 +176,13 @@ static int request(lua_State *l) {
     char text[LOOKUP_QUESTION];
     if (lookup_again(l, question_of(l, text))) return lookup_push_failure(l);
     if (t->g->options.http_reads && made_int(l, 2, REQUEST_METHOD, 0) > 1) return refuse_change(l);
-    if (!vm_can_wait(l))
-        return luaL_error(
-            l, "http: waiting is not possible within table.sort, string.gsub, tostring or require");
     struct fetch_request r = {.method = methods[made_int(l, 2, REQUEST_METHOD, 0)],
                               .url = made_text(l, 2, REQUEST_URL),
                               .body = made_text(l, 2, REQUEST_BODY),
                               .headers = headers,
                               .timeout_ms = made_int(l, 2, REQUEST_TIMEOUT, 10) * 1000};
     if (made_push(l, 2, REQUEST_HEADERS)) r.header_count = read_headers(l, 2, headers);
-    vm_charge(l, STEPS + r.body.len / 16);
-    ticket_forget_questions(t); // of a coroutine that was left alone
+    ticket_before_wait(l, "http", STEPS + r.body.len / 16);
     t->fetch = fetch_ask(t->g->options.fetch, &r, on_answer, t);
     return vm_wait(l, after_wait);
 }

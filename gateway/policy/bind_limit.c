@@ -173,10 +173,7 @@ static int look_at(lua_State *l, enum look look) {
         return push_look(l, look, again > 0 ? (uint64_t)again : 0);
     }
     if (!o->limit_used) return luaL_error(l, "%s: there is no ledger here", look_name[look]);
-    if (!vm_can_wait(l))
-        return luaL_error(l, "%s: waiting is not possible within table.sort, string.gsub, tostring or require", look_name[look]);
-    vm_charge(l, LOOK_STEPS);
-    ticket_forget_questions(t); // of a coroutine that was left alone
+    ticket_before_wait(l, look_name[look], LOOK_STEPS);
     if (o->limit_used(o->limit_arg, &spend, &used, on_used, t, &t->limit)) return push_look(l, look, used);
     return vm_wait(l, look == LOOK_USED ? after_used : after_left);
 }

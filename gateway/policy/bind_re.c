@@ -6,6 +6,7 @@
 #include "policy/wall.h"
 
 #include "script/regex.h"
+#include "script/sandbox.h"
 
 enum { CACHE_MAX = 200, MATCH_CHARGE = 50, GSUB_MATCHES_MAX = 100000 };
 
@@ -209,14 +210,7 @@ static void add_replacement(lua_State *l, luaL_Buffer *out, const struct call *c
         push_group(l, &c->groups[regex_groups(c->re) ? 1 : 0]);
         lua_gettable(l, 3);
     }
-    if (!lua_toboolean(l, -1)) {
-        lua_pop(l, 1);
-        luaL_addlstring(out, c->groups[0].at, c->groups[0].len);
-    } else if (lua_isstring(l, -1)) {
-        luaL_addvalue(out);
-    } else {
-        luaL_error(l, "re.gsub: the replacement is a %s, not a text", luaL_typename(l, -1));
-    }
+    sandbox_add_replacement(l, out, c->groups[0], "re.gsub");
 }
 
 static int re_gsub(lua_State *l) {

@@ -60,15 +60,21 @@ void ticket_release_memory(struct hook_ticket *t) {
     free(t);
 }
 
-void ticket_forget_questions(struct hook_ticket *t) {
+static void forget_questions(struct hook_ticket *t) {
     dns_cancel(&t->dns);
     fetch_cancel(&t->fetch);
     if (t->limit) t->g->options.limit_cancel(&t->limit);
 }
 
+void ticket_before_wait(lua_State *l, const char *who, uint64_t steps) {
+    if (!vm_can_wait(l)) luaL_error(l, "%s: waiting is not possible within table.sort, string.gsub, tostring or require", who);
+    vm_charge(l, steps);
+    forget_questions(ticket_of(l)); // of a coroutine that was left alone
+}
+
 // What the run held is given back; the answer is in the ticket.
 static void ticket_finish(struct hook_ticket *t, bool clean) {
-    ticket_forget_questions(t);
+    forget_questions(t);
     if (t->timer) timer_stop(t->timer);
     if (t->co) vm_give(t->g->vm, t->co, clean);
     t->co = NULL;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // wall: what the rooms of this folder share: the inside of a generation and of a ticket. For this folder only.
+//
+// A generation and all that hangs from it belong to one worker's thread. What touches Lua's stack says so; an error raised there (luaL_error)
+// leaves by longjmp, so nothing that is to be released may be held across it but in the ticket.
 #pragma once
 
 #include "base/arena.h"
@@ -95,7 +98,8 @@ void tickets_tell(struct generation *g);         // calls back for what is done
 void ticket_release_memory(struct hook_ticket *t); // of an idle one
 struct hook_ticket *ticket_of(lua_State *l);     // of the hook that runs; raises while the scripts load
 void ticket_go_on(struct hook_ticket *t);        // what it waited for is there
-void ticket_forget_questions(struct hook_ticket *t); // what it waits for is not wanted any more
+// Before a binding (`who`, for words) asks something that the hook will wait for: raises where it cannot, and charges what asking costs.
+void ticket_before_wait(lua_State *l, const char *who, uint64_t steps);
 
 // The fields by which scripts see facts. facts_read goes the other way by the same rows.
 enum field_kind {

@@ -26,5 +26,9 @@ int sandbox_open_table(lua_State *l);
 void sandbox_lock(lua_State *l);
 // Takes the table at the top, locks it and makes it the global `name` (modules of ours; scripts cannot).
 void sandbox_set_global(lua_State *l, const char *name);
+// For a gsub: what its function or table gave for `match` is at the top and goes into `out`; nil or false leaves the match as it was.
+// `who` is for words.
+struct luaL_Buffer;
+void sandbox_add_replacement(lua_State *l, struct luaL_Buffer *out, struct bytes match, const char *who);
 // A function at the top becomes one that first charges for the length of its text arguments.
 void sandbox_charge_texts(lua_State *l);

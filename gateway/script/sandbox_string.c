@@ -160,6 +160,17 @@ static void add_template(lua_State *l, luaL_Buffer *out, const struct pattern *p
     }
 }
 
+void sandbox_add_replacement(lua_State *l, luaL_Buffer *out, struct bytes match, const char *who) {
+    if (!lua_toboolean(l, -1)) {
+        lua_pop(l, 1);
+        luaL_addlstring(out, match.at, match.len); // nil or false: as it was
+    } else if (lua_isstring(l, -1)) {
+        luaL_addvalue(out);
+    } else {
+        luaL_error(l, "%s: the replacement is a %s, not a text", who, luaL_typename(l, -1));
+    }
+}
+
 static void add_replacement(lua_State *l, luaL_Buffer *out, const struct pattern *p, size_t from,
                             size_t end) {
     int kind = lua_type(l, 3);
@@ -173,14 +184,7 @@ static void add_replacement(lua_State *l, luaL_Buffer *out, const struct pattern
         add_template(l, out, p, from, end);
         return;
     }
-    if (!lua_toboolean(l, -1)) {
-        lua_pop(l, 1);
-        luaL_addlstring(out, p->subject.at + from, end - from); // nil or false: as it was
-    } else if (lua_isstring(l, -1)) {
-        luaL_addvalue(out);
-    } else {
-        luaL_error(l, "string.gsub: the replacement is a %s, not a text", luaL_typename(l, -1));
-    }
+    sandbox_add_replacement(l, out, bytes_range(p->subject.at + from, end - from), "string.gsub");
 }
 
 static int string_gsub(lua_State *l) {
