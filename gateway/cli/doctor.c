@@ -44,8 +44,7 @@ const char *doctor_no_answer(const struct dns_answer *answer) {
                                            : "there is no such record";
 }
 
-// ---- whom mail comes from
-// --------------------------------------------------------------------------------------
+// ---- whom mail comes from -----------------------------------------------------------------------
 
 static const char *keep(struct doctor *d, const struct json *value) {
     struct bytes text;

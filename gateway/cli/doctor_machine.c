@@ -22,8 +22,7 @@ static void add(struct doctor *d, enum finding_level level, const char *check, c
     findings_add(&d->findings, &(struct finding){level, check, about, what, follows, fix, NULL});
 }
 
-// ---- the resolver
-// ----------------------------------------------------------------------------------------------------
+// ---- the resolver -------------------------------------------------------------------------------
 
 // "127.0.0.1,[::1]:5353", of the configuration or the system.
 static const char *find_servers(struct doctor *d) {
@@ -94,8 +93,7 @@ void doctor_resolver(struct doctor *d) {
     judge_validation(d, servers, near, a->authentic);
 }
 
-// ---- the clock, the disk, descriptors
-// -------------------------------------------------------------------------------------
+// ---- the clock, the disk, descriptors -----------------------------------------------------------
 
 void doctor_judge_clock(struct doctor *d, bool in_step, int64_t error_us) {
     if (in_step && error_us <= CLOCK_ERROR_US)
@@ -176,8 +174,7 @@ void doctor_machine(struct doctor *d) {
     check_descriptors(d);
 }
 
-// ---- certificates
-// ----------------------------------------------------------------------------------------------------------
+// ---- certificates -------------------------------------------------------------------------------
 
 static void check_certificate(struct doctor *d, const char *file, const char *listeners) {
     struct certificate c;

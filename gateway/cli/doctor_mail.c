@@ -15,8 +15,7 @@ static void add(struct doctor *d, enum finding_level level, const char *check, c
     findings_add(&d->findings, &(struct finding){level, check, about, what, follows, fix, record});
 }
 
-// ---- SPF
-// ---------------------------------------------------------------------------------------------------------------
+// ---- SPF ----------------------------------------------------------------------------------------
 
 static enum spf_found look(void *arg, const char *name, enum spf_type type, struct spf_answer *out) {
     struct doctor *d = arg;
@@ -141,8 +140,7 @@ static void spf_of(struct doctor *d, const struct doctor_identity *who, const ch
         check_helo_spf(d, who, who->sources[s]);
 }
 
-// ---- DKIM
-// --------------------------------------------------------------------------------------------------------------
+// ---- DKIM ---------------------------------------------------------------------------------------
 
 // What is wrong with what is published, or NULL.
 static const char *key_fault(struct doctor *d, const struct doctor_key *key, const struct dns_answer *a,
@@ -194,8 +192,7 @@ static void check_key(struct doctor *d, struct doctor_key *key) {
         doctor_well(d, "dkim", name, doctor_words(d, "%s holds the key in use", name));
 }
 
-// ---- DMARC
-// -------------------------------------------------------------------------------------------------------------
+// ---- DMARC --------------------------------------------------------------------------------------
 
 // The policy that holds for a domain: its own, or that of the nearest domain above it. NULL: none; *at says
 // whose it is.

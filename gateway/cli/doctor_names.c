@@ -31,8 +31,7 @@ static enum dns_status leads_to(struct doctor *d, const char *name, const char *
     return DNS_NO_DATA;
 }
 
-// ---- the address' own name
-// -----------------------------------------------------------------------------------------
+// ---- the address' own name ----------------------------------------------------------------------
 
 // As providers name whole networks of customers: filters give no credit to such a name.
 static bool looks_generic(const char *name, const char *source) {
@@ -97,8 +96,7 @@ static void check_ptr(struct doctor *d, const struct doctor_identity *who, const
         doctor_well(d, "ptr", source, doctor_words(d, "%s is %s, and back", source, confirmed));
 }
 
-// ---- EHLO
-// -------------------------------------------------------------------------------------------------------------
+// ---- EHLO ---------------------------------------------------------------------------------------
 
 static void check_helo(struct doctor *d, const struct doctor_identity *who, const char *source) {
     const char *kind = family_of(source) == AF_INET ? "A" : "AAAA";
@@ -138,8 +136,7 @@ static void check_helo(struct doctor *d, const struct doctor_identity *who, cons
     findings_add(&d->findings, &f);
 }
 
-// ---- blocklists (RFC 5782)
-// ---------------------------------------------------------------------------------------------
+// ---- blocklists (RFC 5782) ----------------------------------------------------------------------
 
 // "10.2.0.192.zen.example": the address turned round, as for PTR, in front of the zone.
 static void list_name(const char *source, const char *zone, char *out, size_t size) {
@@ -236,8 +233,7 @@ void doctor_names(struct doctor *d, const struct doctor_identity *who) {
     }
 }
 
-// ---- port 25 on the way out
-// ----------------------------------------------------------------------------------------------
+// ---- port 25 on the way out ---------------------------------------------------------------------
 
 // Waits for a connection and the greeting. NULL: "220" came.
 static const char *greeted(int fd, const struct addr *to) {

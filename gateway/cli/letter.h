@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // letter: the message `tidegate send` makes: a header of its own, or a file's content with CRLF line ends.
+//
+// Pure functions. What a letter points to is the caller's and lent for the call; its header fields are encoded and folded where RFC 5322
+// and RFC 2047 want it, so that the result is a message whatever the words were.
 #pragma once
 
 #include "base/bytes.h"

@@ -13,8 +13,7 @@
 #include <sysexits.h>
 #include <time.h>
 
-// ---- text
-// ------------------------------------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 // A byte as roff shows it and never obeys it.
 static void put_char(struct buf *out, char c) {
@@ -105,8 +104,7 @@ static void put_head(struct buf *out, const char *name, char section, const char
     put_text(out, bytes_of(summary));
 }
 
-// ---- verbs
-// -----------------------------------------------------------------------------------------------------------------
+// ---- verbs --------------------------------------------------------------------------------------
 
 static void put_options(struct buf *out, const struct verb *verb) {
     for (size_t g = 0; verb->options && verb->options[g]; g++)
@@ -222,8 +220,7 @@ void manual_tool(const struct verb *tool, struct buf *out) {
     buf_addz(out, see_also);
 }
 
-// ---- the configuration
-// ---------------------------------------------------------------------------------------------------------
+// ---- the configuration --------------------------------------------------------------------------
 
 static void put_keys(struct buf *out, const struct conf_key *keys) {
     for (const struct conf_key *key = keys; key->name; key++) {
@@ -264,8 +261,7 @@ void manual_conf(struct buf *out) {
     buf_addz(out, see_also);
 }
 
-// ---- files
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------------------
 
 static bool write_page(const struct call *call, const char *folder, const char *name, const struct buf *page,
                        int *code) {

@@ -14,8 +14,7 @@ const struct verb *verb_find(const struct verb *verbs, const char *name) {
     return NULL;
 }
 
-// ---- rows
-// --------------------------------------------------------------------------------------------------
+// ---- rows ---------------------------------------------------------------------------------------
 
 // The verb's rows, then the tool's: walks on from *at of group *group.
 struct walk {
@@ -52,8 +51,7 @@ static const struct option_row *find_letter(const struct verb *verb, const struc
     return NULL;
 }
 
-// ---- values
-// ------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 static bool is_choice(const char *choices, const char *text) {
     for (struct bytes rest = bytes_of(choices); rest.len;)
@@ -120,8 +118,7 @@ int64_t call_number(const struct call *call, const char *name, int64_t unset) {
     return unset;
 }
 
-// ---- the command line
-// --------------------------------------------------------------------------------------
+// ---- the command line ---------------------------------------------------------------------------
 
 struct parse {
     const struct verb *tool;

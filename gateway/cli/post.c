@@ -26,8 +26,7 @@ struct post {
     struct err *err;
 };
 
-// ---- the dialogue, for people
-// --------------------------------------------------------------------------------------------
+// ---- the dialogue, for people -------------------------------------------------------------------
 
 // What a login says is nobody's to read over a shoulder.
 static void show_ours(struct post *p, struct bytes line) {
@@ -60,8 +59,7 @@ static void show(struct post *p, bool theirs, struct bytes bytes) {
     }
 }
 
-// ---- connecting
-// ----------------------------------------------------------------------------------------------------------
+// ---- connecting ---------------------------------------------------------------------------------
 
 static void drive(struct post *p);
 static void on_opened(void *arg);
@@ -160,8 +158,7 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
     drive(p);
 }
 
-// ---- driving the machine
-// -------------------------------------------------------------------------------------------------
+// ---- driving the machine ------------------------------------------------------------------------
 
 static void write_output(struct post *p, bool dialogue) {
     struct buf *out = client_output(p->client);

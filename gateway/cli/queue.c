@@ -16,8 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-// ---- requests
-// ----------------------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 // The ids of the command line: arguments, then --id. NULL: there are no more.
 static const char *nth_id(const struct call *call, int n) {
@@ -90,8 +89,7 @@ static int run_for_ids(struct ask *ask, const struct call *call, const struct re
     return code;
 }
 
-// ---- list
-// --------------------------------------------------------------------------------------------------
+// ---- list ---------------------------------------------------------------------------------------
 
 struct listing {
     const struct call *call;
@@ -212,8 +210,7 @@ int verb_queue_list(const struct call *call) {
     return code;
 }
 
-// ---- show
-// --------------------------------------------------------------------------------------------------
+// ---- show ---------------------------------------------------------------------------------------
 
 static void print_line(const char *name, const struct json *value) {
     struct buf text = {0};
@@ -314,8 +311,7 @@ int verb_queue_show(const struct call *call) {
     return code;
 }
 
-// ---- change
-// ------------------------------------------------------------------------------------------------
+// ---- change -------------------------------------------------------------------------------------
 
 static int may_change(const struct call *call, const char *action, int64_t count) {
     char question[128];

@@ -36,8 +36,7 @@ struct sending {
     int64_t started_us;
 };
 
-// ---- what came of it
-// -----------------------------------------------------------------------------------------------------
+// ---- what came of it ----------------------------------------------------------------------------
 
 static void print_progress(const struct sending *s) {
     enum { WIDE = 30 };
@@ -146,8 +145,7 @@ static int verdict(struct sending *s, enum post_end end, const struct reply *why
     return code;
 }
 
-// ---- where to
-// ------------------------------------------------------------------------------------------------------------
+// ---- where to -----------------------------------------------------------------------------------
 
 static bool resolve(struct sending *s, const char *host, const char *port, int *code) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
@@ -234,8 +232,7 @@ static bool set_server(struct sending *s, int *code) {
     return true;
 }
 
-// ---- who, and what
-// -------------------------------------------------------------------------------------------------------
+// ---- who, and what ------------------------------------------------------------------------------
 
 static bool set_login(struct sending *s, int *code) {
     const char *user = call_text(s->call, "user"), *password = call_text(s->call, "password");

@@ -97,8 +97,7 @@ int show_terminal_width(void) {
     return size.ws_col < 40 ? 40 : size.ws_col;
 }
 
-// ---- times
-// -------------------------------------------------------------------------------------------------
+// ---- times --------------------------------------------------------------------------------------
 
 void show_time(struct buf *out, int64_t ms) {
     time_t seconds = (time_t)(ms / 1000);
@@ -136,8 +135,7 @@ bool show_is_empty(const struct json *value) {
     return json_kind(value) == JSON_NOTHING || (json_text(value, &text) && text.len == 0);
 }
 
-// ---- any value
-// ---------------------------------------------------------------------------------------------
+// ---- any value ----------------------------------------------------------------------------------
 
 static bool ends(const char *name, const char *end) {
     return name && bytes_ends_nocase(bytes_of(name), bytes_of(end));

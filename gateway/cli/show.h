@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // show: text from elsewhere (peers, scripts, senders) made fit for a terminal, and times as people read them.
+//
+// Appends to the caller's buffer and never fails: what it can't show well it shows as "?". Widths are columns of a terminal, not bytes.
 #pragma once
 
 #include "base/bytes.h"

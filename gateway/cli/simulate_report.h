@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // simulate_report: what a simulation came to, for people, for spreadsheets, for programs, and as a picture.
+//
+// Reads the tally, which must outlive the report, and changes nothing in it; the same tally and seed give the same bytes.
 #pragma once
 
 #include "base/bytes.h"

@@ -38,8 +38,7 @@ int64_t suppression_count(const struct json *done, const char *name) {
     return n;
 }
 
-// ---- add, remove
-// ----------------------------------------------------------------------------------------------
+// ---- add, remove --------------------------------------------------------------------------------
 
 static int change_one(struct ask *ask, const struct call *call, const char *address, int64_t *count) {
     struct buf request = {0};
@@ -69,8 +68,7 @@ int verb_suppression_change(const struct call *call) {
     return EX_OK;
 }
 
-// ---- has, list
-// ------------------------------------------------------------------------------------------------
+// ---- has, list ----------------------------------------------------------------------------------
 
 struct listing {
     const struct call *call;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // test_report: how stories went, for people, for programs and for whoever collects results (JUnit's XML).
+//
+// One a run of `tidegate test`, told of each story as it ends. Prints at once; only JUnit's cases are gathered, until
+// test_report_write_junit, the one that can fail.
 #pragma once
 
 #include "cli/coverage.h"

@@ -73,8 +73,7 @@ bool tool_socket(const struct call *call, struct buf *path, int *code) {
     return file != NULL;
 }
 
-// ---- the terminal
-// ------------------------------------------------------------------------------------------
+// ---- the terminal -------------------------------------------------------------------------------
 
 static bool read_line(int fd, struct buf *out) {
     char c;

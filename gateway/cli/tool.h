@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // tool: what all verbs need: to say what is wrong, and to find the configuration and the gateway.
+//
+// For the one thread of a verb. What fails has been said on stderr when these return; the code that comes with it is the verb's exit code
+// (sysexits.h).
 #pragma once
 
 #include "base/arena.h"

@@ -33,8 +33,7 @@ static void keep(char *out, size_t size, struct bytes text) {
     snprintf(out, size, "%.*s", BYTES_FMT(bytes_first(text, size - 1)));
 }
 
-// ---- terms of a record (RFC 7208 section 12)
-// -------------------------------------------------------------------
+// ---- terms of a record (RFC 7208 section 12) ----------------------------------------------------
 
 enum kind { ALL, INCLUDE, A, MX, PTR, IP4, IP6, EXISTS, REDIRECT, EXP, OTHER };
 
@@ -197,8 +196,7 @@ static bool check_terms(struct check *c, const char *domain, struct bytes record
     return true;
 }
 
-// ---- macros (section 7)
-// ------------------------------------------------------------------------------------------
+// ---- macros (section 7) -------------------------------------------------------------------------
 
 struct name {
     char text[1024];
@@ -325,8 +323,7 @@ static bool target(const struct check *c, const struct term *t, const char *doma
     return whole.len > 0;
 }
 
-// ---- look-ups
-// ------------------------------------------------------------------------------------------------------
+// ---- look-ups -----------------------------------------------------------------------------------
 
 enum match { NO, YES, OVER }; // OVER: c has an error, *error says which
 
@@ -418,8 +415,7 @@ static enum match match_ptr(struct check *c, const char *name) {
     return NO;
 }
 
-// ---- evaluation (section 4)
-// ------------------------------------------------------------------------------------------
+// ---- evaluation (section 4) ---------------------------------------------------------------------
 
 static enum spf_result evaluate(struct check *c, const char *domain, bool first);
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // addr: an IP address with a port, or a unix socket path; networks of addresses.
+//
+// Values: copy them freely, nothing to release, any thread. Parsing is strict and asks nobody; a text that is no address fails, and the
+// words say what would be one.
 #pragma once
 
 #include "base/bytes.h"

@@ -170,8 +170,7 @@ static void on_deadline(void *arg) {
     fail(t, true, "%s did not answer within %lld ms", t->place.host, (long long)t->timeout_ms);
 }
 
-// ---- what libcurl tells us
-// ----------------------------------------------------------------------------------
+// ---- what libcurl tells us ----------------------------------------------------------------------
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg) {
     struct fetch_ticket *t = arg;
@@ -297,8 +296,7 @@ static int on_watch_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, vo
     return 0;
 }
 
-// ---- handing it to libcurl
-// ------------------------------------------------------------------------------------
+// ---- handing it to libcurl ----------------------------------------------------------------------
 
 static void open_multi(struct fetch *f) {
     if (f->multi) return;
@@ -396,8 +394,7 @@ static void begin(struct fetch_ticket *t) {
     bug_if(curl_multi_add_handle(f->multi, t->easy) != CURLM_OK);
 }
 
-// ---- resolving
-// ------------------------------------------------------------------------------------------------
+// ---- resolving ----------------------------------------------------------------------------------
 
 static void add_address(struct fetch_ticket *t, const struct addr *a) {
     if (!t->fetch->options.private_ok && !addr_is_public(a))
@@ -450,8 +447,7 @@ static void resolve(struct fetch_ticket *t) {
     t->four = dns_ask(t->fetch->dns, t->place.host, DNS_A, on_four, t);
 }
 
-// ---- the request
-// ----------------------------------------------------------------------------------------------
+// ---- the request --------------------------------------------------------------------------------
 
 static const char *known_method(const char *name) {
     static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
@@ -546,8 +542,7 @@ struct fetch_ticket *fetch_ask(struct fetch *f, const struct fetch_request *r,
     return t;
 }
 
-// ---- life
-// -----------------------------------------------------------------------------------------------------
+// ---- life ---------------------------------------------------------------------------------------
 
 struct fetch *fetch_new(struct loop *loop, struct dns *dns, const struct fetch_options *options) {
     struct fetch *f = must_alloc(sizeof *f);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// answer: what a hook said, as data. Made by the wall from a script's strictly checked return value, carried out by
-// the relay. Everything in an answer lives in one arena and is lent for the callback, unless kept with plan_ref.
+// answer: what a hook said, as data.
+//
+// Made by the wall from a script's strictly checked return value, carried out by the relay. Everything in an answer lives in one arena
+// and is lent for the callback, unless kept with plan_ref.
 #pragma once
 
 #include "base/arena.h"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// facts: what a hook is told. Plain values, lent for the duration of the asking call: the wall copies what it hands
-// to a script. The reference of every field as Lua sees it is in stdlib/README.md.
+// facts: what a hook is told.
+//
+// Plain values, lent for the duration of the asking call: the wall copies what it hands to a script. The reference of every field as
+// Lua sees it is in stdlib/README.md.
 #pragma once
 
 #include "base/arena.h"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // lab_web: the web of a lab: it answers what it was taught, and remembers what it was asked.
+//
+// Belongs to its lab and thread. What is taught is copied. A request that nobody taught an answer for gets one that says so: a story
+// never reaches the real web.
 #pragma once
 
 #include "net/fetch.h"

@@ -39,8 +39,7 @@ static void say_checked(void *arg, const char *key, const char *words) {
     say(arg, key, words);
 }
 
-// ---- keys
-// --------------------------------------------------------------------------------------------------
+// ---- keys ---------------------------------------------------------------------------------------
 
 // The value of "limits.recipients": NULL where it is not given.
 static const struct json *find_value(const struct json *map, const char *name) {
@@ -125,8 +124,7 @@ static void find_unknown(struct load *l, const char *path, const struct conf_key
     }
 }
 
-// ---- listeners
-// ---------------------------------------------------------------------------------------------
+// ---- listeners ----------------------------------------------------------------------------------
 
 static void name_listener(struct load *l, struct conf_listener *listener) {
     int number = 1;
@@ -172,8 +170,7 @@ static void read_listeners(struct load *l, const struct json *value) {
         read_listener(l, i, json_item(value, i));
 }
 
-// ---- the file
-// ----------------------------------------------------------------------------------------------
+// ---- the file -----------------------------------------------------------------------------------
 
 static bool read_file(const char *file, struct buf *out, struct err *err) {
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -326,8 +323,7 @@ const char *conf_find(void) {
     return NULL;
 }
 
-// ---- what a reload cannot do
-// -------------------------------------------------------------------------------
+// ---- what a reload cannot do --------------------------------------------------------------------
 
 static bool same_listeners(const struct conf *a, const struct conf *b) {
     if (a->listener_count != b->listener_count) return false;

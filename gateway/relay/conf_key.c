@@ -208,8 +208,7 @@ const char *conf_kind_words(const struct conf_key *key) {
     return "";
 }
 
-// ---- the reference page
-// ------------------------------------------------------------------------------------
+// ---- the reference page -------------------------------------------------------------------------
 
 static void put_cell(struct buf *out, const char *text) {
     for (; *text; text++) {

@@ -44,8 +44,7 @@ static bool wrong_text(const struct conf_key *key, struct bytes text, struct err
     return err_set(fault, "'%.*s' (it must be %s)", BYTES_FMT(bytes_first(text, 80)), conf_kind_words(key));
 }
 
-// ---- numbers
-// -----------------------------------------------------------------------------------------------
+// ---- numbers ------------------------------------------------------------------------------------
 
 static void bound_words(const struct conf_key *key, int64_t bound, char out[QUANTITY_TEXT]) {
     if (key->kind == CONF_SIZE)
@@ -108,8 +107,7 @@ static bool read_duration(const struct conf_place *place, const struct conf_key 
     return true;
 }
 
-// ---- texts
-// -------------------------------------------------------------------------------------------------
+// ---- texts --------------------------------------------------------------------------------------
 
 static bool read_path(const struct conf_place *place, const struct conf_key *key, struct bytes text,
                       struct err *fault) {
@@ -174,8 +172,7 @@ static bool read_text(const struct conf_place *place, const struct conf_key *key
     return true;
 }
 
-// ---- lists
-// -------------------------------------------------------------------------------------------------
+// ---- lists --------------------------------------------------------------------------------------
 
 static bool read_servers(const struct conf_place *place, const struct conf_key *key, const struct json *value,
                          struct err *fault) {
@@ -273,8 +270,7 @@ static bool read_networks(const struct conf_place *place, const struct conf_key 
     return true;
 }
 
-// ---- any
-// ---------------------------------------------------------------------------------------------------
+// ---- any ----------------------------------------------------------------------------------------
 
 bool conf_value_read(const struct conf_place *place, const struct conf_key *key, const struct json *value,
                      struct err *fault) {

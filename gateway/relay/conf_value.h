@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // conf_value: one value of the configuration, read into the member its row names.
+//
+// Texts are copied into the arena of the place. Strict: a value of another kind, or outside its row's bounds, is refused. Any thread.
 #pragma once
 
 #include "base/arena.h"

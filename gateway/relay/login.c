@@ -106,8 +106,7 @@ void logins_free(struct logins **at) {
     free(ls);
 }
 
-// ---- joining
-// --------------------------------------------------------------------------------------------------------
+// ---- joining ------------------------------------------------------------------------------------
 
 // A login as several workers know it: the owner of its token, and those of its lanes.
 struct joined {

@@ -36,8 +36,7 @@ struct password_pool {
     pthread_t threads[];
 };
 
-// ---- crypt
-// -------------------------------------------------------------------------------------------------
+// ---- crypt --------------------------------------------------------------------------------------
 
 static bool equal_in_constant_time(const char *a, const char *b, size_t len) {
     unsigned char differs = 0;
@@ -97,8 +96,7 @@ bool password_matches(const char *hash, struct bytes password) {
     return same;
 }
 
-// ---- tickets
-// -----------------------------------------------------------------------------------------------
+// ---- tickets ------------------------------------------------------------------------------------
 
 static void ticket_free(struct password_ticket *t) {
     explicit_bzero(t->password, t->length);
@@ -162,8 +160,7 @@ void password_cancel(struct password_ticket **ticket) {
     atomic_store(&t->cancelled, true);
 }
 
-// ---- the pool
-// ----------------------------------------------------------------------------------------------
+// ---- the pool -----------------------------------------------------------------------------------
 
 static struct password_ticket *take_first(struct password_pool *pool) {
     struct password_ticket *t = pool->first;

@@ -30,8 +30,7 @@ static void show_row(struct asker *a, const struct suppression *s) {
     buf_release(&row);
 }
 
-// ---- add, remove
-// ----------------------------------------------------------------------------------------------
+// ---- add, remove --------------------------------------------------------------------------------
 
 struct change {
     struct store_op op; // first
@@ -117,8 +116,7 @@ static void change(struct asker *a, const struct json *request, bool remove) {
     store_submit(asker_gateway(a)->store, &c->op);
 }
 
-// ---- has: all entries in force for an address and its domain
-// ---------------------------------------------------
+// ---- has: all entries in force for an address and its domain ------------------------------------
 
 struct having {
     struct asker *asker;
@@ -157,8 +155,7 @@ static void has(struct asker *a, const struct json *request) {
         asker_error(a, EX_USAGE, "suppression: address: %s", err.text);
 }
 
-// ---- list, export, count
-// --------------------------------------------------------------------------------------
+// ---- list, export, count ------------------------------------------------------------------------
 
 struct walk {
     struct asker *asker;
@@ -302,8 +299,7 @@ static void list(struct asker *a, const struct json *request, uint64_t limit, bo
     asker_error(a, EX_USAGE, "suppression: %s", err.text);
 }
 
-// ---- the request
-// ----------------------------------------------------------------------------------------------
+// ---- the request --------------------------------------------------------------------------------
 
 static void do_add(struct asker *a, const struct json *request) {
     change(a, request, false);

@@ -65,8 +65,7 @@ static void end(struct import *m) {
     free_import(m);
 }
 
-// ---- writing
-// --------------------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 static int by_key(const void *a, const void *b) {
     const struct listed *x = a, *y = b;
@@ -166,8 +165,7 @@ static void come_back(struct task *task) {
     go_on(m);
 }
 
-// ---- reading
-// --------------------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 static void keep(struct window *w, struct bytes *text, struct bytes *last) {
     if (!last->at || !bytes_equal(*text, *last)) *last = arena_copy(&w->arena, *text);
@@ -243,8 +241,7 @@ static bool take(void *arg, enum asker_said said, struct bytes line) {
     return false;
 }
 
-// ---- the request
-// ----------------------------------------------------------------------------------------------
+// ---- the request --------------------------------------------------------------------------------
 
 static struct bytes text_of(struct import *m, const struct json *request, const char *name,
                             const char *otherwise) {

@@ -39,8 +39,7 @@ static bool known_column(struct bytes name, int *column, struct err *err) {
     return false;
 }
 
-// ---- fields to an entry
-// ---------------------------------------------------------------------------------------
+// ---- fields to an entry -------------------------------------------------------------------------
 
 static bool read_time(struct bytes text, const char *name, int64_t *ms, struct err *err) {
     return clock_from_iso(text, ms) ||
@@ -76,8 +75,7 @@ static bool set(struct suppression_reader *r, struct suppression *out, int colum
     return true;
 }
 
-// ---- CSV
-// ------------------------------------------------------------------------------------------------------
+// ---- CSV ----------------------------------------------------------------------------------------
 
 // Cuts a field off the front of *rest and gives its text, unquoted in place.
 static bool cut_field(char **rest, size_t *left, struct bytes *field, bool *last, struct err *err) {
@@ -149,8 +147,7 @@ static bool read_csv(struct suppression_reader *r, struct suppression *out, stru
     return true;
 }
 
-// ---- JSON
-// -----------------------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 static bool read_json(struct suppression_reader *r, struct suppression *out, struct err *err) {
     void *at = NULL;
@@ -170,8 +167,7 @@ static bool read_json(struct suppression_reader *r, struct suppression *out, str
     return true;
 }
 
-// ---- reading
-// --------------------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 enum suppression_said suppression_line_read(struct suppression_reader *r, struct bytes line,
                                             struct suppression *out, struct err *err) {
@@ -193,8 +189,7 @@ enum suppression_said suppression_line_read(struct suppression_reader *r, struct
     return suppression_check(out, err) ? LINE_ENTRY : LINE_BAD;
 }
 
-// ---- writing
-// --------------------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 void suppression_line_json(const struct suppression *s, struct buf *out) {
     struct jsonl j = jsonl_begin(out);

@@ -89,8 +89,7 @@ static void put(struct buf *b, struct bytes secret) {
     buf_add(b, secret);
 }
 
-// ---- tickets
-// ----------------------------------------------------------------------------------------------------
+// ---- tickets ------------------------------------------------------------------------------------
 
 static void ticket_free(struct token_ticket *t) {
     plan_free(&t->plan);
@@ -134,8 +133,7 @@ void token_cancel(struct token_ticket **ticket) {
     *ticket = NULL;
 }
 
-// ---- accounts
-// ---------------------------------------------------------------------------------------------------
+// ---- accounts -----------------------------------------------------------------------------------
 
 static void add_name(struct buf *out, const struct plan *plan) {
     const struct oauth *o = &plan->via.oauth;
@@ -217,8 +215,7 @@ static void tell_waiting(struct account *a) {
     }
 }
 
-// ---- telling
-// ----------------------------------------------------------------------------------------------------
+// ---- telling ------------------------------------------------------------------------------------
 
 static void put_account(struct jsonl *j, const struct account *a) {
     jsonl_text(j, "login", a->plan->via.user);
@@ -250,8 +247,7 @@ static void tell_news(struct account *a, const char *because) {
     event_end(w->events);
 }
 
-// ---- what comes back
-// --------------------------------------------------------------------------------------------
+// ---- what comes back ----------------------------------------------------------------------------
 
 // Next time it is looked at: to renew the token, to try again, or to be forgotten.
 static void set_timer(struct account *a) {
@@ -341,8 +337,7 @@ static void on_fetched(void *arg, const struct fetch_answer *f) {
     arena_release(&arena);
 }
 
-// ---- asking the endpoint
-// ----------------------------------------------------------------------------------------
+// ---- asking the endpoint ------------------------------------------------------------------------
 
 // A text, or a file's first line where one is named.
 static bool read_secret(struct account *a, struct bytes text, struct bytes file, struct buf *out,
@@ -419,8 +414,7 @@ static void on_timer(void *arg) {
         account_free(a);
 }
 
-// ---- asks
-// -------------------------------------------------------------------------------------------------------
+// ---- asks ---------------------------------------------------------------------------------------
 
 // The policy may say another secret than before: what failed with the old one says nothing about the new one.
 static void take_plan(struct account *a, const struct plan *plan) {
@@ -478,8 +472,7 @@ struct token_ticket *token_ask(struct worker *w, const struct plan *plan, struct
     return t;
 }
 
-// ---- the room
-// ---------------------------------------------------------------------------------------------------
+// ---- the room -----------------------------------------------------------------------------------
 
 void tokens_look_again(struct tokens *ts, bool now) {
     size_t at = 0;

@@ -33,8 +33,7 @@ struct line {
     struct bytes name, hash, keys;
 };
 
-// ---- one line
-// ----------------------------------------------------------------------------------------------
+// ---- one line -----------------------------------------------------------------------------------
 
 bool users_name_is_valid(struct bytes name) {
     if (name.len == 0 || name.len > NAME_MAX_BYTES || name.at[0] == '#' || !utf8_is_valid(name)) return false;
@@ -134,8 +133,7 @@ static bool read_line(struct bytes text, struct line *out, struct err *err) {
     return true;
 }
 
-// ---- the file
-// ----------------------------------------------------------------------------------------------
+// ---- the file -----------------------------------------------------------------------------------
 
 static bool add_line(struct users *u, struct bytes text, size_t number, struct err *err) {
     struct line line;
@@ -251,8 +249,7 @@ const char *users_hash(const struct users *u, struct bytes name, struct bytes *f
     return user ? user->hash : NULL;
 }
 
-// ---- changing it
-// -------------------------------------------------------------------------------------------
+// ---- changing it --------------------------------------------------------------------------------
 
 static bool write_all(int fd, struct bytes what) {
     while (what.len) {

@@ -30,9 +30,9 @@ struct reading {
     bool good;
 };
 
-// ---- the table as JSON
-// ------------------------------------------------------------------------------------- The state is not
-// running here: only functions that neither raise nor call metamethods (raw access) are used.
+// ---- the table as JSON -----------------------------------------------------------------------------
+
+// The state is not running here: only functions that neither raise nor call metamethods (raw access) are used.
 
 static bool fault(struct reading *r, const char *what) {
     const char *path = buf_z(&r->path);
@@ -178,8 +178,7 @@ static bool put_value(struct reading *r, lua_State *l, int depth) {
     }
 }
 
-// ---- the run
-// -----------------------------------------------------------------------------------------------
+// ---- the run ------------------------------------------------------------------------------------
 
 struct loading {
     struct reading *r;

@@ -91,8 +91,7 @@ static bool trouble(struct db_txn *txn, int rc, const char *what, struct err *er
     return err_set(err, "database: %s: %s", what, mdb_strerror(rc));
 }
 
-// ---- memory
-// --------------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 // Pages read through the map are the page cache's, but the kernel counts them as ours, and under a limit of
 // memory reclaims them late. When many have gathered they are let go of: what is still needed comes back at
@@ -145,8 +144,7 @@ static void rest(struct db *db) {
     madvise(db->rest.map, db->map_bytes, MADV_DONTNEED);
 }
 
-// ---- environment
-// ---------------------------------------------------------------------------------------------
+// ---- environment --------------------------------------------------------------------------------
 
 // What is not to last is written where it is mapped: the page cache is as good as a disk to it.
 static unsigned env_flags(const struct db *db) {
@@ -289,8 +287,7 @@ uint64_t db_bytes_file(struct db *db) {
     return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 }
 
-// ---- transactions
-// --------------------------------------------------------------------------------------------
+// ---- transactions -------------------------------------------------------------------------------
 
 bool db_begin(struct db *db, struct db_txn **txn, struct err *err) {
     struct db_txn *t = &db->write;
@@ -368,8 +365,7 @@ void db_reader_end(struct db_txn *t) {
     rest(t->db);
 }
 
-// ---- entries
-// -------------------------------------------------------------------------------------------------
+// ---- entries ------------------------------------------------------------------------------------
 
 // A failed read is as bad as a failed write, and a reader has nobody else to tell.
 static bool read_failed(struct db_txn *t, int rc, enum table table, struct err *err) {
@@ -437,8 +433,7 @@ uint64_t db_bytes_used(struct db_txn *t) {
     return bytes;
 }
 
-// ---- walks
-// ---------------------------------------------------------------------------------------------------
+// ---- walks --------------------------------------------------------------------------------------
 
 // The table's cursor is kept from walk to walk; a walk inside a walk of the same table gets one of its own.
 static int cursor_take(struct db_walk *w) {

@@ -15,8 +15,7 @@
 enum { ROW_VERSION = 1 };
 static const char magic[4] = {'T', 'G', 'b', '1'};
 
-// ---- encodings
-// -----------------------------------------------------------------------------------------------
+// ---- encodings ----------------------------------------------------------------------------------
 
 void segment_head_encode(const struct segment_head *head, char out[SEGMENT_HEAD]) {
     memcpy(out, magic, sizeof magic);
@@ -53,8 +52,7 @@ bool segment_row_decode(struct bytes key, struct bytes row, uint32_t *number, st
     return *number != 0;
 }
 
-// ---- the account
-// ---------------------------------------------------------------------------------------------
+// ---- the account --------------------------------------------------------------------------------
 
 static size_t position(const struct segments *s, uint32_t number) {
     size_t low = 0, high = s->count;
@@ -182,8 +180,7 @@ struct segment *segments_thin(struct segments *s) {
     return NULL;
 }
 
-// ---- start
-// ---------------------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 void segments_init(struct segments *s, int dir, struct files *files, uint64_t segment_bytes,
                    const struct log *log) {

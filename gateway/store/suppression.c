@@ -8,8 +8,7 @@
 // RECORD: version, flags, added, until, reason, source, and the address where the key has only a part of it.
 enum { VERSION = 1, FIXED = 1 + 1 + 8 + 8, HAS_ADDRESS = 1, SWEPT_BY_A_PUT = 2, SWEPT_MOST = 64 };
 
-// ---- what an entry must be
-// -----------------------------------------------------------------------------------
+// ---- what an entry must be ----------------------------------------------------------------------
 
 static bool is_printable(struct bytes text) {
     for (size_t i = 0; i < text.len; i++)
@@ -40,8 +39,7 @@ bool suppression_check(const struct suppression *s, struct err *err) {
     return true;
 }
 
-// ---- records
-// -------------------------------------------------------------------------------------------------
+// ---- records ------------------------------------------------------------------------------------
 
 static void add_text(struct buf *out, struct bytes text) {
     buf_reserve(out, 2 + text.len);
@@ -97,8 +95,7 @@ static bool is_over(const struct suppression *s, int64_t now_ms) {
     return s->until_ms && s->until_ms <= now_ms;
 }
 
-// ---- writing
-// -------------------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 static void keep_key(struct key *to, struct bytes key) {
     to->len = key.len <= sizeof to->at ? key.len : sizeof to->at;
@@ -181,8 +178,7 @@ bool txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scop
     }
 }
 
-// ---- reading
-// -------------------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 static bool look_up(struct reader *r, struct bytes address, struct bytes scope, int64_t now_ms,
                     struct suppression *out) {

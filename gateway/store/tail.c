@@ -74,8 +74,7 @@ static bool roll(struct segments *s, enum segment_kind kind, uint64_t least, str
     return true;
 }
 
-// ---- writing
-// -------------------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 static bool write_all(int fd, struct iovec *iov, size_t count, uint64_t at) {
     while (count) {
