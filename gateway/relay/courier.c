@@ -5,13 +5,13 @@
 #include "mail/header.h"
 #include "net/conn.h"
 #include "relay/dane.h"
-#include "relay/exchange.h"
 #include "relay/job.h"
 #include "relay/login.h"
 #include "relay/parcel.h"
 #include "relay/peer.h"
 #include "relay/rehearsal.h"
 #include "relay/slots.h"
+#include "relay/targets.h"
 #include "relay/token.h"
 
 #include <netinet/in.h>
@@ -23,12 +23,6 @@ enum { INPUT_MAX = 16 * 1024, BODY_AHEAD = 128 * 1024, FAREWELL_MS = 5000 };
 // [token ->] resolving -> [dane ->] dialing -> session <-> idle -> quitting;  a failure while dialing or greeting goes on to the next address
 // session -> token -> dialing: once, where the peer refused the token
 enum courier_state { COURIER_STARTING, COURIER_TOKEN, COURIER_RESOLVING, COURIER_DANE, COURIER_DIALING, COURIER_SESSION, COURIER_IDLE, COURIER_QUITTING };
-
-struct target {
-    struct addr addr;
-    const char *host; // for certificate and events
-    bool authentic;   // what DNS says of it came signed
-};
 
 struct courier {
     struct lane *lane;
@@ -42,15 +36,12 @@ struct courier {
     struct task start;
     bool starting, freed;
     struct arena arena;          // texts of options and targets
-    struct exchange_ticket *ticket;
     struct dane_ticket *dane_ticket;
     struct dane_answer dane;     // of the target, where the plan says so
     struct token_ticket *token_ticket;
     struct buf token;            // of a login by XOAUTH2 whose tokens are fetched
     bool token_refused;          // once by the peer: another was asked for
-    const char *domain;          // of the recipients, where the plan goes to its mail hosts
-    struct target *targets;
-    size_t target_count, target;
+    struct targets targets;
     bool without_tls;            // opportunistic TLS failed on this address: once more in the clear
     struct reply last_failure;   // of the addresses tried so far
     enum client_stage last_stage;
@@ -82,7 +73,7 @@ static void on_start(struct task *task);
 static void release(struct courier *c) {
     slots_leave(lane_slots(c->lane), &c->slot);
     drop_message(c);
-    exchange_cancel(&c->ticket);
+    targets_cancel(&c->targets);
     dane_cancel(&c->dane_ticket);
     token_cancel(&c->token_ticket);
     if (c->token.at) explicit_bzero(c->token.at, c->token.cap);
@@ -130,8 +121,8 @@ static void hand_back(struct courier *c, enum attempt_end how) {
 static void note_peer(struct courier *c) {
     struct attempt *a = c->attempt;
     char text[ADDR_TEXT], ip[ADDR_TEXT];
-    if (!a || c->target >= c->target_count) return;
-    const struct target *t = &c->targets[c->target];
+    const struct target *t = targets_current(&c->targets);
+    if (!a || !t) return;
     addr_ip_text(&t->addr, ip);
     addr_text(&t->addr, text);
     if (addr_family(&t->addr) == AF_UNIX) snprintf(a->peer, sizeof a->peer, "%s", text);
@@ -193,7 +184,7 @@ static void address_failed(struct courier *c, const struct reply *why, enum clie
     if (tls_trouble) c->without_tls = true;
     else {
         c->without_tls = false;
-        c->target++;
+        c->targets.next++;
     }
     try_next(c);
 }
@@ -279,68 +270,21 @@ static void dns_failed(struct courier *c, const struct reply *why) {
     way_failed(c);
 }
 
-static void on_exchange(void *arg, const struct exchange_answer *answer) {
+static void on_targets(void *arg, const struct reply *failure) {
     struct courier *c = arg;
-    c->ticket = NULL;
-    if (answer->count == 0) return dns_failed(c, &answer->failure);
-    size_t total = 0;
-    for (size_t i = 0; i < answer->count; i++) total += answer->hosts[i].count;
-    c->targets = arena_alloc(&c->arena, total * sizeof *c->targets);
-    for (size_t i = 0; i < answer->count; i++) {
-        const struct exchange_host *h = &answer->hosts[i];
-        const char *name = arena_z(&c->arena, bytes_of(h->name));
-        for (size_t k = 0; k < h->count; k++) c->targets[c->target_count++] = (struct target){h->addresses[k], name, h->authentic};
-    }
-    try_next(c);
-}
-
-static int family_of(const struct courier *c) {
-    const struct identity *who = &c->plan->identity;
-    // An identity bound to one address family never leaves from an address that is not its own.
-    if (who->source4.len && !who->source6.len) return AF_INET;
-    if (who->source6.len && !who->source4.len) return AF_INET6;
-    const char *family = c->site->conf->family;
-    return !family ? 0 : strcmp(family, "4") == 0 ? AF_INET : strcmp(family, "6") == 0 ? AF_INET6 : 0;
-}
-
-// A modelled peer is one address, whatever its name.
-static void resolve_modelled(struct courier *c) {
-    const struct via *via = &c->plan->via;
-    struct bytes domain = c->attempt->job->recipients[c->attempt->which[0]].facts.domain;
-    c->state = COURIER_RESOLVING;
-    c->targets = arena_alloc(&c->arena, sizeof *c->targets);
-    bug_if(!addr_parse(BYTES("192.0.2.25:25"), &c->targets[0].addr, NULL));
-    c->targets[0].host = arena_z(&c->arena, via->kind == VIA_DIRECT ? domain : via->host);
-    c->target_count = 1;
-    try_next(c);
+    if (failure) dns_failed(c, failure);
+    else try_next(c);
 }
 
 static void resolve(struct courier *c) {
-    const struct via *via = &c->plan->via;
-    const struct conf *conf = c->site->conf;
-    bool direct = via->kind == VIA_DIRECT;
-    const char **own = arena_alloc(&c->arena, sizeof *own);
-    *own = conf->hostname;
-    struct exchange_options options = {
-        .port = (uint16_t)(direct && (via->port == 0 || via->port == 25) ? conf->smtp_port : via->port),
-        .family = family_of(c), .public_only = direct && !conf->private_mx, .own_names = own, .own_name_count = direct ? 1 : 0,
-    };
-    struct bytes where = direct ? c->attempt->job->recipients[c->attempt->which[0]].facts.domain : via->host;
-    const char *name = arena_z(&c->arena, where);
+    struct bytes domain = c->attempt->job->recipients[c->attempt->which[0]].facts.domain;
+    struct reply refused;
     c->state = COURIER_RESOLVING;
-    if (c->plan->tls == LEVEL_DANE && !conf->dns_trust_ad) {
-        // Law 7: without that nothing counts as signed, and every host would do as it likes.
-        struct reply r = reply_make(451, "4.7.5", "tls = \"dane\" needs a validating resolver that is believed: dns.trust_ad = true");
-        return dns_failed(c, &r);
+    if (rehearsal_peers(c->worker)) {
+        targets_model(&c->targets, c->plan, domain, &c->arena);
+        return try_next(c);
     }
-    if (direct && where.len && where.at[0] == '[') {
-        // An address goes round whatever the policy says by domain; route.relay can name it where it is meant.
-        struct reply r = reply_make(550, "5.1.2", "mail to an address literal is not delivered directly");
-        return dns_failed(c, &r);
-    }
-    c->domain = direct ? name : NULL;
-    c->ticket = exchange_find(c->worker->dns, name, direct ? EXCHANGE_MX : EXCHANGE_HOST, &options,
-                              on_exchange, c);
+    if (!targets_find(&c->targets, c->worker, c->site->conf, c->plan, domain, &c->arena, on_targets, c, &refused)) dns_failed(c, &refused);
 }
 
 // ---- the token of a login -------------------------------------------------------------------------------------------------------
@@ -403,7 +347,7 @@ static const struct conn_events courier_events = {
     .opened = on_opened, .readable = on_readable, .drained = on_drained, .secured = on_secured, .closed = on_closed};
 
 static void dial(struct courier *c) {
-    const struct target *t = &c->targets[c->target];
+    const struct target *t = targets_current(&c->targets);
     const struct identity *who = &c->plan->identity;
     int family = addr_family(&t->addr);
     static const struct addr any = {.len = 0};
@@ -435,7 +379,7 @@ static void on_dane(void *arg, const struct dane_answer *answer) {
 
 // What the host's domain has published, before a word is said to it.
 static void ask_dane(struct courier *c) {
-    const struct target *t = &c->targets[c->target];
+    const struct target *t = targets_current(&c->targets);
     c->dane = (struct dane_answer){.demand = DANE_NOTHING};
     if (!t->authentic) return dial(c);
     c->state = COURIER_DANE;
@@ -447,11 +391,11 @@ static void try_next(struct courier *c) {
         hand_back(c, ATTEMPT_BACK);
         return end(c);
     }
-    if (c->target >= c->target_count) return way_failed(c);
+    if (!targets_current(&c->targets)) return way_failed(c);
     if (rehearsal_peers(c->worker)) {
         c->dialed_us = clock_monotonic_us();
         c->state = COURIER_SESSION;
-        c->peer = peer_dial(rehearsal_peers(c->worker), c->plan, bytes_of(c->targets[c->target].host), on_readable, c);
+        c->peer = peer_dial(rehearsal_peers(c->worker), c->plan, bytes_of(targets_current(&c->targets)->host), on_readable, c);
         return;
     }
     if (c->plan->tls == LEVEL_DANE) ask_dane(c);
@@ -465,10 +409,10 @@ static enum client_tls starttls_demand(const struct courier *c) {
 
 static bool secure(struct courier *c) {
     bool pinned = c->plan->tls == LEVEL_DANE && c->dane.demand == DANE_MATCH;
-    struct tls_peer peer = {.host = c->targets[c->target].host,
+    struct tls_peer peer = {.host = targets_current(&c->targets)->host,
                             .demand = pinned ? TLS_MATCH : c->plan->tls == LEVEL_VERIFY ? TLS_VERIFY : TLS_ANY,
                             .pins = c->dane.pins, .pin_count = c->dane.count,
-                            .domain = c->domain};
+                            .domain = c->targets.domain};
     conn_flush(c->conn);
     return conn_secure_client(c->conn, c->site->client_tls, &peer);
 }
@@ -709,7 +653,7 @@ static void on_start(struct task *task) {
     struct courier *c = (struct courier *)((char *)task - offsetof(struct courier, start));
     c->starting = false;
     if (c->freed) return free(c);
-    if (rehearsal_peers(c->worker)) resolve_modelled(c);
+    if (rehearsal_peers(c->worker)) resolve(c);
     else if (c->plan->via.kind == VIA_CAPTURE) capture_all(c);
     else if (c->plan->via.oauth.token_url.len) ask_token(c);
     else resolve(c);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include "relay/targets.h"
+
+#include "base/bug.h"
+#include "policy/answer.h"
+#include "relay/worker.h"
+
+#include <netinet/in.h>
+
+static void on_exchange(void *arg, const struct exchange_answer *answer) {
+    struct targets *t = arg;
+    size_t total = 0;
+    t->ticket = NULL;
+    if (answer->count == 0) return t->found(t->arg, &answer->failure);
+    for (size_t i = 0; i < answer->count; i++) total += answer->hosts[i].count;
+    t->at = arena_alloc(t->arena, total * sizeof *t->at);
+    for (size_t i = 0; i < answer->count; i++) {
+        const struct exchange_host *h = &answer->hosts[i];
+        const char *name = arena_z(t->arena, bytes_of(h->name));
+        for (size_t k = 0; k < h->count; k++) t->at[t->count++] = (struct target){h->addresses[k], name, h->authentic};
+    }
+    t->found(t->arg, NULL);
+}
+
+static int family_of(const struct identity *who, const struct conf *conf) {
+    // An identity bound to one address family never leaves from an address that is not its own.
+    if (who->source4.len && !who->source6.len) return AF_INET;
+    if (who->source6.len && !who->source4.len) return AF_INET6;
+    const char *family = conf->family;
+    return !family ? 0 : strcmp(family, "4") == 0 ? AF_INET : strcmp(family, "6") == 0 ? AF_INET6 : 0;
+}
+
+// What no resolver has to be asked for. Code 0: nothing is in the way.
+static struct reply refusal(const struct conf *conf, const struct plan *plan, struct bytes where) {
+    // Law 7: without that nothing counts as signed, and every host would do as it likes.
+    if (plan->tls == LEVEL_DANE && !conf->dns_trust_ad)
+        return reply_make(451, "4.7.5", "tls = \"dane\" needs a validating resolver that is believed: dns.trust_ad = true");
+    // An address goes round whatever the policy says by domain; route.relay can name it where it is meant.
+    if (plan->via.kind == VIA_DIRECT && bytes_starts(where, BYTES("[")))
+        return reply_make(550, "5.1.2", "mail to an address literal is not delivered directly");
+    return (struct reply){0};
+}
+
+bool targets_find(struct targets *t, struct worker *w, const struct conf *conf, const struct plan *plan, struct bytes domain,
+                  struct arena *arena, void (*found)(void *arg, const struct reply *failure), void *arg, struct reply *refused) {
+    const struct via *via = &plan->via;
+    bool direct = via->kind == VIA_DIRECT;
+    const char *where = arena_z(arena, direct ? domain : via->host), **own = arena_alloc(arena, sizeof *own);
+    *refused = refusal(conf, plan, bytes_of(where));
+    if (refused->code) return false;
+    *own = conf->hostname;
+    struct exchange_options options = {
+        .port = (uint16_t)(direct && (via->port == 0 || via->port == 25) ? conf->smtp_port : via->port),
+        .family = family_of(&plan->identity, conf), .public_only = direct && !conf->private_mx,
+        .own_names = own, .own_name_count = direct ? 1 : 0,
+    };
+    *t = (struct targets){.domain = direct ? where : NULL, .arena = arena, .found = found, .arg = arg};
+    t->ticket = exchange_find(w->dns, where, direct ? EXCHANGE_MX : EXCHANGE_HOST, &options, on_exchange, t);
+    return true;
+}
+
+void targets_model(struct targets *t, const struct plan *plan, struct bytes domain, struct arena *arena) {
+    *t = (struct targets){.at = arena_alloc(arena, sizeof *t->at), .count = 1};
+    bug_if(!addr_parse(BYTES("192.0.2.25:25"), &t->at->addr, NULL));
+    t->at->host = arena_z(arena, plan->via.kind == VIA_DIRECT ? domain : plan->via.host);
+}
+
+const struct target *targets_current(const struct targets *t) { return t->next < t->count ? &t->at[t->next] : NULL; }
+void targets_cancel(struct targets *t) { exchange_cancel(&t->ticket); }
