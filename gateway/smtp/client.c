@@ -2,8 +2,8 @@
 #include "smtp/client.h"
 
 #include "base/arena.h"
-#include "base/base64.h"
 #include "base/bug.h"
+#include "smtp/credential.h"
 #include "smtp/dot.h"
 #include "smtp/envelope.h"
 
@@ -50,7 +50,7 @@ struct client {
     struct reply_reader reader;
     struct capability offered;
     bool secured, authenticated, dirty; // dirty: the last transaction ended in the middle
-    int auth_turns;
+    struct credential credential;
     bool failed;
     struct client_result failure;
     size_t messages;
@@ -228,31 +228,15 @@ static void greeting_said(struct client *c, const struct reply *r) {
     enter(c, AT_HELLO);
 }
 
-// The response that carries user and secret, for PLAIN (RFC 4616) and XOAUTH2.
-static void add_credentials(struct client *c, struct buf *out) {
-    struct buf text = {0};
-    if (c->options.login == LOGIN_XOAUTH2)
-        buf_format(&text, "user=%s\1auth=Bearer %s\1\1", c->options.user, c->options.secret);
-    else
-        buf_format(&text, "%c%s%c%s", 0, c->options.user, 0, c->options.secret);
-    base64_encode(out, buf_bytes(&text));
-    buf_release(&text);
-}
-
 static void start_auth(struct client *c) {
-    bool oauth = c->options.login == LOGIN_XOAUTH2;
     enter(c, AT_AUTH);
     if (!c->secured && !c->options.login_plaintext_ok) {
         fail_locally(c, 451, "4.7.11",
                      "A login is configured, and the connection is not encrypted: not sent in the clear");
-    } else if (oauth ? c->offered.auth_xoauth2 : c->offered.auth_plain) {
-        buf_addz(&c->queue, oauth ? "AUTH XOAUTH2 " : "AUTH PLAIN ");
-        add_credentials(c, &c->queue);
+    } else if (credential_begin(&c->credential, &c->offered, &c->queue)) {
         end_command(c);
         if (c->queue.len > AUTH_LINE)
             fail_locally(c, 451, "4.5.6", "The login's secret is too long to be sent");
-    } else if (!oauth && c->offered.auth_login) {
-        COMMAND(c, "AUTH LOGIN");
     } else {
         fail_locally(c, 451, "4.7.4", "A login is configured, and the peer offers no mechanism for it");
     }
@@ -312,20 +296,11 @@ static void starttls_said(struct client *c, const struct reply *r) {
     }
 }
 
-// LOGIN: the name, then the password. PLAIN: a peer that did not read the initial response asks for it once.
-// XOAUTH2: a challenge is the error in JSON, to be answered with an empty line so that the final reply comes.
 static void answer_challenge(struct client *c) {
-    bool login = !c->offered.auth_plain && c->options.login == LOGIN_PASSWORD;
-    int turn = c->auth_turns++;
-    if (turn >= (login ? 2 : 1)) {
+    if (credential_answer(&c->credential, &c->queue))
+        end_command(c);
+    else
         fail_locally(c, 451, "4.5.0", "Peer asks for more than its AUTH mechanism has");
-        return;
-    }
-    if (login)
-        base64_encode(&c->queue, bytes_of(turn == 0 ? c->options.user : c->options.secret));
-    else if (c->options.login == LOGIN_PASSWORD)
-        add_credentials(c, &c->queue);
-    end_command(c);
 }
 
 static void auth_said(struct client *c, const struct reply *r) {
@@ -556,8 +531,9 @@ struct client *client_new(const struct client_options *options) {
     c->options = *options;
     c->secured = options->secured;
     c->awaiting = 1; // the greeting
-    if (!c->options.user) c->options.user = "";
-    if (!c->options.secret) c->options.secret = "";
+    c->credential = (struct credential){.kind = options->login,
+                                        .user = options->user ? options->user : "",
+                                        .secret = options->secret ? options->secret : ""};
     return c;
 }
 
