@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "smtp/client.h"
 
-#include "base/arena.h"
-#include "base/bug.h"
-#include "smtp/credential.h"
-#include "smtp/dot.h"
+#include "smtp/client_message.h"
 #include "smtp/envelope.h"
 
 #include <stdlib.h>
@@ -15,65 +12,11 @@ enum {
     AUTH_LINE = 12288, // RFC 4954 section 4
 };
 
-enum state {
-    AT_GREETING,
-    AT_HELLO, // about to say EHLO
-    AT_EHLO,
-    AT_HELO,
-    AT_STARTTLS,
-    AT_TLS,
-    AT_AUTH,
-    AT_READY,
-    AT_ENVELOPE,
-    AT_CONTENT,
-    AT_VERDICT,
-    AT_DONE,
-    AT_QUIT,
-    AT_CLOSING,
-    STATES
-};
-
-enum { // where the envelope stands: the reply that comes next
-    STEP_RSET,
-    STEP_MAIL,
-    STEP_RCPT,
-    STEP_DATA,
-};
-
-struct client {
-    struct client_options options;
-    enum state state;
-    struct buf out;
-    struct buf
-        queue; // commands that leave once nothing is awaited: whoever talks before that talks out of turn
-    size_t awaiting, queued; // replies owed for what has left; for what is in the queue
-    struct reply_reader reader;
-    struct capability offered;
-    bool secured, authenticated, dirty; // dirty: the last transaction ended in the middle
-    struct credential credential;
-    bool failed;
-    struct client_result failure;
-    size_t messages;
-
-    // The message under way.
-    const struct client_message *message;
-    struct arena arena;
-    const struct client_result **results; // NULL: not settled
-    size_t count, unsettled;
-    int step;
-    size_t at; // the recipient whose reply comes next, in envelope and (LMTP) verdict
-    size_t accepted;
-    bool sender_refused;
-    struct dot_writer dots;
-};
-
 static void greeting_said(struct client *c, const struct reply *r);
 static void ehlo_said(struct client *c, const struct reply *r);
 static void helo_said(struct client *c, const struct reply *r);
 static void starttls_said(struct client *c, const struct reply *r);
 static void auth_said(struct client *c, const struct reply *r);
-static void envelope_said(struct client *c, const struct reply *r);
-static void verdict_said(struct client *c, const struct reply *r);
 static void quit_said(struct client *c, const struct reply *r);
 
 #define TO(state) (1u << (state))
@@ -85,7 +28,7 @@ static const struct {
     int timeout_ms;                                        // RFC 5321 4.5.3.2, where it names one
     void (*said)(struct client *c, const struct reply *r); // what a reply does
     uint32_t edges;                                        // beside ANYWHERE
-} table[STATES] = {
+} table[CLIENT_STATES] = {
     [AT_GREETING] = {"greeting", CLIENT_READ, STAGE_GREETING, 5 * MINUTE, greeting_said, TO(AT_HELLO)},
     [AT_HELLO] = {"hello", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, NULL, TO(AT_EHLO)},
     [AT_EHLO] = {"ehlo", CLIENT_READ, STAGE_EHLO, 5 * MINUTE, ehlo_said,
@@ -96,16 +39,16 @@ static const struct {
     [AT_TLS] = {"tls", CLIENT_TLS, STAGE_TLS, MINUTE, NULL, TO(AT_HELLO)},
     [AT_AUTH] = {"auth", CLIENT_READ, STAGE_AUTH, 5 * MINUTE, auth_said, TO(AT_READY)},
     [AT_READY] = {"ready", CLIENT_READY, STAGE_MAIL, 0, NULL, TO(AT_ENVELOPE) | TO(AT_QUIT)},
-    [AT_ENVELOPE] = {"envelope", CLIENT_READ, STAGE_MAIL, 5 * MINUTE, envelope_said,
+    [AT_ENVELOPE] = {"envelope", CLIENT_READ, STAGE_MAIL, 5 * MINUTE, client_envelope_said,
                      TO(AT_CONTENT) | TO(AT_VERDICT)},
     [AT_CONTENT] = {"content", CLIENT_BODY, STAGE_CONTENT, 3 * MINUTE, NULL, TO(AT_VERDICT)},
-    [AT_VERDICT] = {"verdict", CLIENT_READ, STAGE_CONTENT, 10 * MINUTE, verdict_said, 0},
+    [AT_VERDICT] = {"verdict", CLIENT_READ, STAGE_CONTENT, 10 * MINUTE, client_verdict_said, 0},
     [AT_DONE] = {"done", CLIENT_DONE, STAGE_CONTENT, 0, NULL, TO(AT_READY)},
     [AT_QUIT] = {"quit", CLIENT_READ, STAGE_QUIT, 10 * SECOND, quit_said, 0},
     [AT_CLOSING] = {"closing", CLIENT_CLOSE, STAGE_QUIT, 0, NULL, 0},
 };
 
-static void enter(struct client *c, enum state to) {
+void client_enter(struct client *c, enum client_state to) {
     bug_if(!((table[c->state].edges | ANYWHERE) & TO(to)));
     log_trace(c->options.log, "smtp client: %s -> %s", table[c->state].name, table[to].name);
     c->state = to;
@@ -122,45 +65,10 @@ static int timeout_of(const struct client *c) {
     return c->options.timeout_ms && ms > c->options.timeout_ms ? c->options.timeout_ms : ms;
 }
 
-static bool is_good(const struct reply *r) {
-    return r->code >= 200 && r->code < 300;
-}
-static bool is_refusal(const struct reply *r) {
-    return r->code >= 400;
-}
-
-// ---- fates --------------------------------------------------------------------------------------
-
-static const struct client_result *result_new(struct client *c, const struct reply *r,
-                                              enum client_stage stage, bool local) {
-    struct client_result *result = arena_alloc(&c->arena, sizeof *result);
-    *result = (struct client_result){.reply = *r, .stage = stage, .local = local};
-    return result;
-}
-
-static void settle(struct client *c, size_t i, const struct client_result *result) {
-    bug_if(c->results[i] || c->unsettled == 0);
-    c->results[i] = result;
-    c->unsettled--;
-}
-
-static void settle_rest(struct client *c, const struct reply *r, enum client_stage stage, bool local) {
-    if (c->unsettled == 0) return;
-    const struct client_result *result = result_new(c, r, stage, local);
-    for (size_t i = 0; i < c->count; i++)
-        if (!c->results[i]) settle(c, i, result);
-}
-
-static void end_message(struct client *c) {
-    c->message = NULL;
-    enter(c, AT_DONE);
-}
-
-// The session can't go on; everyone without a fate shares its fate.
 static void fail(struct client *c, const struct reply *r, bool local) {
     if (c->state == AT_CLOSING || (c->state == AT_DONE && c->failed)) return;
     if (c->state == AT_QUIT) {
-        enter(c, AT_CLOSING);
+        client_enter(c, AT_CLOSING);
         return;
     }
     c->failed = true;
@@ -168,14 +76,14 @@ static void fail(struct client *c, const struct reply *r, bool local) {
     buf_reset(&c->queue);
     c->queued = 0;
     if (c->message) {
-        settle_rest(c, r, stage_of(c), local);
-        end_message(c);
+        client_settle_rest(c, r, stage_of(c), local);
+        client_end_message(c);
     } else if (c->state != AT_DONE) {
-        enter(c, AT_CLOSING);
+        client_enter(c, AT_CLOSING);
     }
 }
 
-static void fail_locally(struct client *c, int code, const char *enhanced, const char *why) {
+void client_fail_locally(struct client *c, int code, const char *enhanced, const char *why) {
     struct reply r = reply_make(code, enhanced, "%s", why);
     fail(c, &r, true);
 }
@@ -185,8 +93,7 @@ static void fail_quoting(struct client *c, const char *enhanced, const char *why
     fail(c, &ours, true);
 }
 
-// The peer refuses the session, or says what makes no sense here.
-static void fail_by_reply(struct client *c, const struct reply *r) {
+void client_fail_by_reply(struct client *c, const struct reply *r) {
     if (is_refusal(r)) {
         fail(c, r, false);
         return;
@@ -194,51 +101,39 @@ static void fail_by_reply(struct client *c, const struct reply *r) {
     fail_quoting(c, "4.5.0", "Peer answered out of protocol", r);
 }
 
-// ---- commands -----------------------------------------------------------------------------------
-
-// The end of a command that has been put into the queue, but for its CRLF.
-static void end_command(struct client *c) {
-    buf_add(&c->queue, BYTES("\r\n"));
-    c->queued++;
-}
-
-static void command_text(struct client *c, struct bytes text) {
-    buf_add(&c->queue, text);
-    end_command(c);
-}
-#define COMMAND(c, literal) command_text((c), BYTES(literal))
+// ---- the session --------------------------------------------------------------------------------
 
 static void say_hello(struct client *c, const char *verb) {
     struct bytes name = bytes_of(c->options.helo && *c->options.helo ? c->options.helo : "localhost");
     if (!envelope_is_sendable(name)) {
-        fail_locally(c, 451, "4.3.5", "The HELO name has control characters");
+        client_fail_locally(c, 451, "4.3.5", "The HELO name has control characters");
         return;
     }
     buf_addz(&c->queue, verb);
     command_text(c, name);
 }
 
-// ---- the session --------------------------------------------------------------------------------
-
 static void greeting_said(struct client *c, const struct reply *r) {
     if (!is_good(r)) {
-        fail_by_reply(c, r);
+        client_fail_by_reply(c, r);
         return;
     }
-    enter(c, AT_HELLO);
+    client_enter(c, AT_HELLO);
 }
 
 static void start_auth(struct client *c) {
-    enter(c, AT_AUTH);
+    client_enter(c, AT_AUTH);
     if (!c->secured && !c->options.login_plaintext_ok) {
-        fail_locally(c, 451, "4.7.11",
-                     "A login is configured, and the connection is not encrypted: not sent in the clear");
+        client_fail_locally(
+            c, 451, "4.7.11",
+            "A login is configured, and the connection is not encrypted: not sent in the clear");
     } else if (credential_begin(&c->credential, &c->offered, &c->queue)) {
         end_command(c);
         if (c->queue.len > AUTH_LINE)
-            fail_locally(c, 451, "4.5.6", "The login's secret is too long to be sent");
+            client_fail_locally(c, 451, "4.5.6", "The login's secret is too long to be sent");
     } else {
-        fail_locally(c, 451, "4.7.4", "A login is configured, and the peer offers no mechanism for it");
+        client_fail_locally(c, 451, "4.7.4",
+                            "A login is configured, and the peer offers no mechanism for it");
     }
 }
 
@@ -247,7 +142,7 @@ static void go_on(struct client *c) {
     if (c->options.login != LOGIN_NONE && !c->authenticated)
         start_auth(c);
     else
-        enter(c, AT_READY);
+        client_enter(c, AT_READY);
 }
 
 static void ehlo_said(struct client *c, const struct reply *r) {
@@ -257,42 +152,42 @@ static void ehlo_said(struct client *c, const struct reply *r) {
             go_on(c);
         } else if (c->offered.starttls) {
             COMMAND(c, "STARTTLS");
-            enter(c, AT_STARTTLS);
+            client_enter(c, AT_STARTTLS);
         } else {
-            fail_locally(c, 451, "4.7.10", "TLS is demanded, and the peer does not offer STARTTLS");
+            client_fail_locally(c, 451, "4.7.10", "TLS is demanded, and the peer does not offer STARTTLS");
         }
         return;
     }
     c->offered = (struct capability){0};
     bool old_peer = reply_is_permanent(r) && !c->options.lmtp;
     if (!old_peer) {
-        fail_by_reply(c, r);
+        client_fail_by_reply(c, r);
     } else if (c->options.tls == CLIENT_TLS_MUST && !c->secured) {
-        fail_locally(c, 451, "4.7.10", "TLS is demanded, and the peer refused EHLO");
+        client_fail_locally(c, 451, "4.7.10", "TLS is demanded, and the peer refused EHLO");
     } else if (c->options.login != LOGIN_NONE) {
-        fail_locally(c, 451, "4.7.4", "A login is configured, and the peer refused EHLO");
+        client_fail_locally(c, 451, "4.7.4", "A login is configured, and the peer refused EHLO");
     } else {
         say_hello(c, "HELO ");
-        if (!c->failed) enter(c, AT_HELO);
+        if (!c->failed) client_enter(c, AT_HELO);
     }
 }
 
 static void helo_said(struct client *c, const struct reply *r) {
     if (is_good(r))
-        enter(c, AT_READY);
+        client_enter(c, AT_READY);
     else
-        fail_by_reply(c, r);
+        client_fail_by_reply(c, r);
 }
 
 static void starttls_said(struct client *c, const struct reply *r) {
     if (r->code == 220) {
-        enter(c, AT_TLS);
+        client_enter(c, AT_TLS);
     } else if (is_refusal(r) && r->code != 421 && c->options.tls == CLIENT_TLS_MAY) {
         go_on(c);
     } else if (is_refusal(r) && c->options.tls == CLIENT_TLS_MUST) {
         fail_quoting(c, "4.7.10", "TLS is demanded, and the peer refused STARTTLS", r);
     } else {
-        fail_by_reply(c, r);
+        client_fail_by_reply(c, r);
     }
 }
 
@@ -300,7 +195,7 @@ static void answer_challenge(struct client *c) {
     if (credential_answer(&c->credential, &c->queue))
         end_command(c);
     else
-        fail_locally(c, 451, "4.5.0", "Peer asks for more than its AUTH mechanism has");
+        client_fail_locally(c, 451, "4.5.0", "Peer asks for more than its AUTH mechanism has");
 }
 
 static void auth_said(struct client *c, const struct reply *r) {
@@ -308,145 +203,15 @@ static void auth_said(struct client *c, const struct reply *r) {
         answer_challenge(c);
     } else if (is_good(r)) {
         c->authenticated = true;
-        enter(c, AT_READY);
+        client_enter(c, AT_READY);
     } else {
-        fail_by_reply(c, r);
+        client_fail_by_reply(c, r);
     }
 }
 
 static void quit_said(struct client *c, const struct reply *r) {
     (void)r;
-    enter(c, AT_CLOSING);
-}
-
-// ---- the envelope -------------------------------------------------------------------------------
-
-// The command whose reply is the one `step` waits for.
-static void say_step(struct client *c) {
-    switch (c->step) {
-    case STEP_RSET:
-        COMMAND(c, "RSET");
-        break;
-    case STEP_MAIL:
-        envelope_mail(&c->queue, c->message, &c->offered);
-        c->queued++;
-        break;
-    case STEP_RCPT:
-        envelope_rcpt(&c->queue, &c->message->recipients[c->at], &c->offered);
-        c->queued++;
-        break;
-    default:
-        COMMAND(c, "DATA");
-        break;
-    }
-}
-
-static void next_step(struct client *c) {
-    if (c->step == STEP_RCPT && ++c->at < c->count) return;
-    if (c->step == STEP_MAIL) c->at = 0;
-    c->step++;
-}
-
-static void say_envelope(struct client *c) {
-    int first = c->step;
-    say_step(c);
-    if (!c->offered.pipelining) return;
-    while (c->step != STEP_DATA) {
-        next_step(c);
-        say_step(c);
-    }
-    c->step = first;
-    c->at = 0;
-}
-
-// All replies of the envelope are there, or none of the rest matters.
-static void end_envelope(struct client *c) {
-    c->dirty = true;
-    end_message(c);
-}
-
-static void data_said(struct client *c, const struct reply *r) {
-    if (is_refusal(r)) {
-        settle_rest(c, r, STAGE_DATA, false);
-        end_envelope(c);
-    } else if (r->code != 354) {
-        fail_by_reply(c, r);
-    } else if (c->accepted) {
-        c->dots = (struct dot_writer){0};
-        enter(c, AT_CONTENT);
-    } else if (c->options.lmtp) {
-        fail_locally(c, 451, "4.5.0",
-                     "Peer wants content without a recipient"); // and would owe no reply to it
-    } else {
-        c->dirty = true;
-        COMMAND(c, "."); // RFC 2920 3.1: it said 354 and has nobody to give it to
-        enter(c, AT_VERDICT);
-    }
-}
-
-static void sender_said(struct client *c, const struct reply *r) {
-    if (is_good(r)) return;
-    if (!is_refusal(r)) {
-        fail_by_reply(c, r);
-        return;
-    }
-    c->sender_refused = true;
-    settle_rest(c, r, STAGE_MAIL, false);
-}
-
-static void recipient_said(struct client *c, const struct reply *r) {
-    if (c->sender_refused) return;
-    if (is_good(r))
-        c->accepted++;
-    else if (is_refusal(r))
-        settle(c, c->at, result_new(c, r, STAGE_RCPT, false));
-    else
-        fail_by_reply(c, r);
-}
-
-static void envelope_said(struct client *c, const struct reply *r) {
-    switch (c->step) {
-    case STEP_RSET:
-        if (!is_good(r)) fail_locally(c, 451, "4.5.0", "Peer refused RSET");
-        break;
-    case STEP_MAIL:
-        sender_said(c, r);
-        break;
-    case STEP_RCPT:
-        recipient_said(c, r);
-        break;
-    default:
-        data_said(c, r);
-        return;
-    }
-    if (c->failed) return;
-    next_step(c);
-    if (c->offered.pipelining) return;
-    if (c->sender_refused || (c->step == STEP_DATA && c->accepted == 0))
-        end_envelope(c);
-    else
-        say_step(c);
-}
-
-static void verdict_said(struct client *c, const struct reply *r) {
-    if (c->unsettled == 0) { // to the lone dot
-        end_message(c);
-        return;
-    }
-    if (!is_good(r) && !is_refusal(r)) {
-        fail_by_reply(c, r);
-        return;
-    }
-    if (c->options.lmtp) {
-        while (c->results[c->at])
-            c->at++;
-        settle(c, c->at, result_new(c, r, STAGE_CONTENT, false));
-    } else {
-        settle_rest(c, r, STAGE_CONTENT, false);
-    }
-    if (c->unsettled) return;
-    c->dirty = !c->options.lmtp && !is_good(r);
-    end_message(c);
+    client_enter(c, AT_CLOSING);
 }
 
 // ---- turns --------------------------------------------------------------------------------------
@@ -464,14 +229,14 @@ static bool hear_unasked(struct client *c, struct bytes *input) {
     if (believed)
         fail(c, r, false);
     else
-        fail_locally(c, 451, "4.5.0", "Peer spoke out of turn");
+        client_fail_locally(c, 451, "4.5.0", "Peer spoke out of turn");
     return true;
 }
 
 // Lets the queue go: every reply that was owed is in, so nothing of the peer may lie around.
 static void release_queue(struct client *c, struct bytes *input) {
     if (has_input(c, *input)) {
-        if (!hear_unasked(c, input)) fail_locally(c, 451, "4.5.0", "Peer spoke out of turn");
+        if (!hear_unasked(c, input)) client_fail_locally(c, 451, "4.5.0", "Peer spoke out of turn");
         return;
     }
     buf_add(&c->out, buf_bytes(&c->queue));
@@ -491,7 +256,7 @@ static bool hear(struct client *c, struct bytes *input) {
     case REPLY_MORE:
         return false;
     case REPLY_BAD:
-        fail_locally(c, 451, "4.5.0", "Peer's answer is not SMTP, or endless");
+        client_fail_locally(c, 451, "4.5.0", "Peer's answer is not SMTP, or endless");
         return true;
     case REPLY_DONE:
         break;
@@ -507,20 +272,20 @@ static bool hear(struct client *c, struct bytes *input) {
 static void hello(struct client *c) {
     c->offered = (struct capability){0};
     say_hello(c, c->options.lmtp ? "LHLO " : "EHLO ");
-    if (!c->failed) enter(c, AT_EHLO);
+    if (!c->failed) client_enter(c, AT_EHLO);
 }
 
 enum client_next client_next(struct client *c, struct bytes *input, struct client_want *want) {
     for (;;) {
         if (c->state == AT_HELLO) hello(c);
         if (c->state == AT_TLS && has_input(c, *input))
-            fail_locally(c, 451, "4.7.0", "Peer sent bytes between STARTTLS and the handshake");
+            client_fail_locally(c, 451, "4.7.0", "Peer sent bytes between STARTTLS and the handshake");
         if (c->queued && c->awaiting == 0) release_queue(c, input);
         if (c->state == AT_CLOSING || c->state == AT_DONE || !hear(c, input)) break;
     }
     want->timeout_ms = timeout_of(c);
     if (c->state != AT_DONE) return table[c->state].want;
-    enter(c, c->failed ? AT_CLOSING : AT_READY);
+    client_enter(c, c->failed ? AT_CLOSING : AT_READY);
     return CLIENT_DONE;
 }
 
@@ -552,45 +317,11 @@ void client_secured(struct client *c) {
     bug_if(c->state != AT_TLS);
     c->secured = true;
     c->reader = (struct reply_reader){0};
-    enter(c, AT_HELLO);
+    client_enter(c, AT_HELLO);
 }
 
 void client_lost(struct client *c, const struct reply *why) {
     fail(c, why, true);
-}
-
-void client_send(struct client *c, const struct client_message *m) {
-    bug_if(c->state != AT_READY || m->count == 0);
-    arena_reset(&c->arena);
-    c->message = m;
-    c->count = c->unsettled = m->count;
-    c->results = must_realloc(c->results, c->count * sizeof *c->results);
-    memset(c->results, 0, c->count * sizeof *c->results);
-    c->at = c->accepted = 0;
-    c->sender_refused = false;
-    c->messages++;
-    enter(c, AT_ENVELOPE);
-    struct reply why;
-    c->step = c->dirty ? STEP_RSET : STEP_MAIL;
-    if (envelope_is_refused(m, &c->offered, c->options.send_8bit_anyway, &why)) {
-        settle_rest(c, &why, STAGE_MAIL, true);
-        end_message(c);
-        return;
-    }
-    c->dirty = false;
-    say_envelope(c);
-}
-
-void client_body(struct client *c, struct bytes piece) {
-    if (c->state == AT_CONTENT) dot_write(&c->dots, &c->out, piece); // the peer may have failed us since
-}
-
-void client_body_end(struct client *c) {
-    if (c->state != AT_CONTENT) return;
-    dot_end(&c->dots, &c->queue);
-    c->queued = c->options.lmtp ? c->accepted : 1;
-    c->at = 0;
-    enter(c, AT_VERDICT);
 }
 
 void client_body_fail(struct client *c, const struct reply *why) {
@@ -600,9 +331,9 @@ void client_body_fail(struct client *c, const struct reply *why) {
 void client_quit(struct client *c) {
     if (c->state == AT_READY) {
         COMMAND(c, "QUIT");
-        enter(c, AT_QUIT);
+        client_enter(c, AT_QUIT);
     } else if (c->state != AT_CLOSING) {
-        enter(c, AT_CLOSING);
+        client_enter(c, AT_CLOSING);
     }
 }
 
@@ -619,12 +350,9 @@ const struct capability *client_capability(const struct client *c) {
     return &c->offered;
 }
 
-const struct client_result *client_result(const struct client *c, size_t i) {
-    bug_if(i >= c->count || !c->results[i]);
-    return c->results[i];
+bool client_has_dsn(const struct client *c) {
+    return c->offered.dsn;
 }
-
-bool client_has_dsn(const struct client *c) { return c->offered.dsn; }
 
 const char *client_stage_name(enum client_stage stage) {
     static const char *const names[] = {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// server_inside: what the rooms of the server machine share: its state. For smtp/server, server_command and
-// server_content only.
+// server_inside: what the rooms of the server machine share: its state. For server, server_command and server_content only.
 #pragma once
 
 #include "base/bug.h"
