@@ -2,6 +2,7 @@
 #include "net/conn.h"
 
 #include "base/bug.h"
+#include "net/inbox.h"
 #include "net/wire.h"
 
 #include <errno.h>
@@ -19,8 +20,6 @@ enum state {
 };
 
 enum {
-    LEFT_OVER = 4096,       // so much untaken input is copied sooner than given a buffer to grow in
-    READ_STEP = 16384,      // how much that buffer grows by
     SEND_ROUNDS = 4,        // how often in one turn `drained` may be answered by more output
     LINGER_BYTES = 1048576, // how much is listened to from a peer that talks on after our end
 };
@@ -47,13 +46,11 @@ struct conn {
     bool output_broken;    // the peer takes no more; what it said before its end is still read (a 421)
     bool shaking;          // the handshake has begun
     int handshake_wants;   // WATCH_READ or WATCH_WRITE
-    struct buf in;         // in.at + in_at: come and not taken
-    size_t in_at;
-    struct bytes view; // what has just come, in the loop's scratch; `in` is empty then
-    struct buf out;    // out.at + out_at: to be sent
+    struct inbox in;
+    struct buf out; // out.at + out_at: to be sent
     size_t out_at;
     size_t plain_left; // SECURING: so much of it was written before TLS was asked for
-    size_t input_max, lingered;
+    size_t lingered;
     struct tls_session *tls;
     struct tls_facts *facts;
     int64_t last_ms, idle_ms;        // last traffic; limit for its absence
@@ -75,7 +72,7 @@ static struct conn *conn_new(struct loop *loop, int fd, size_t input_max, const 
     struct conn *c = must_alloc(sizeof *c);
     c->loop = loop;
     c->fd = fd;
-    c->input_max = input_max ? input_max : 1;
+    c->in.max = input_max ? input_max : 1;
     c->events = events;
     c->arg = arg;
     c->owned = true;
@@ -93,7 +90,7 @@ static void release(struct conn *c) {
     tls_session_free(&c->tls);
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
-    buf_release(&c->in);
+    inbox_drop(&c->in);
     buf_release(&c->out);
     free(c->facts);
     free(c->why);
@@ -214,15 +211,6 @@ void conn_deadline(struct conn *c, int64_t ms) {
 
 // ---- what is there ----
 
-static struct bytes unread(const struct conn *c) {
-    return c->view.len ? c->view : bytes_range(c->in.at + c->in_at, c->in.len - c->in_at);
-}
-
-static size_t room(const struct conn *c) {
-    size_t waiting = unread(c).len;
-    return waiting < c->input_max ? c->input_max - waiting : 0;
-}
-
 size_t conn_unsent(const struct conn *c) {
     return c->out.len - c->out_at;
 }
@@ -323,40 +311,14 @@ void conn_flush(struct conn *c) {
 
 // ---- input ----
 
-// Where bytes are read to: the loop's scratch, in which the little that waits moves along, or behind what
-// waits.
-static char *landing(struct conn *c, bool lent, size_t *size) {
-    struct bytes left = unread(c);
-    *size = room(c);
-    if (lent) {
-        if (*size > LOOP_SCRATCH - left.len) *size = LOOP_SCRATCH - left.len;
-        char *scratch = loop_scratch(c->loop);
-        if (left.len) memcpy(scratch, left.at, left.len);
-        return scratch + left.len;
-    }
-    if (*size > READ_STEP) *size = READ_STEP;
-    buf_drop(&c->in, c->in_at);
-    c->in_at = 0;
-    buf_reserve(&c->in, *size);
-    return c->in.at + c->in.len;
-}
-
-// Bytes came: the owner hears of them; what it leaves moves from the scratch to the conn. False: the conn is
-// gone.
-static bool arrive(struct conn *c, bool lent, const char *at, size_t got) {
-    size_t left = unread(c).len;
+// Bytes came: the owner hears of them. False: the conn is gone.
+static bool arrive(struct conn *c, char *landing, size_t got) {
     touch(c);
     c->bytes_in += got;
     c->announce = false;
-    if (lent) {
-        c->view = bytes_range(at - left, left + got);
-        buf_release(&c->in);
-        c->in_at = 0;
-    } else
-        c->in.len += got;
+    inbox_arrived(&c->in, landing, got);
     if (!tell(c, c->events->readable)) return false;
-    if (c->view.len && c->owned) buf_add(&c->in, c->view);
-    c->view = (struct bytes){0};
+    inbox_keep(&c->in);
     return true;
 }
 
@@ -378,17 +340,16 @@ static bool pull(struct conn *c) {
         die(c, CONN_ERROR, c->why);
         return true;
     }
-    if (c->paused || !room(c)) {
+    if (c->paused || !inbox_room(&c->in)) {
         c->reading = false;
         set_watch(c);
         return true;
     }
-    bool lent = unread(c).len <= LEFT_OVER;
-    char *into = landing(c, lent, &size);
+    char *into = inbox_landing(&c->in, loop_scratch(c->loop), LOOP_SCRATCH, &size);
     enum tls_result result = wire_receive(c->fd, c->tls, into, size, &got, &err);
     c->again = c->tls && got && (result == TLS_CLOSED || (result == TLS_DONE && tls_has_pending(c->tls)));
     c->read_needs_write = result == TLS_WANT_WRITE;
-    if (got && !arrive(c, lent, into, got)) return false;
+    if (got && !arrive(c, into, got)) return false;
     if (c->state != OPEN) return true;
     if (result == TLS_FAILED || (result == TLS_CLOSED && !got)) {
         input_ends(c, result, &err);
@@ -404,21 +365,12 @@ static bool pull(struct conn *c) {
 }
 
 struct bytes conn_peek(struct conn *c) {
-    return unread(c);
+    return inbox_bytes(&c->in);
 }
 
 void conn_take(struct conn *c, size_t n) {
-    bug_if(n > unread(c).len);
-    if (c->view.len) {
-        c->view = bytes_skip(c->view, n);
-    } else {
-        c->in_at += n;
-        if (c->in_at == c->in.len) {
-            buf_release(&c->in);
-            c->in_at = 0;
-        }
-    }
-    if (c->reading || c->paused || c->state != OPEN || !room(c)) return;
+    inbox_take(&c->in, n);
+    if (c->reading || c->paused || c->state != OPEN || !inbox_room(&c->in)) return;
     c->reading = true;
     if (c->again) soon(c);
     set_watch(c);
@@ -428,9 +380,9 @@ void conn_pause(struct conn *c, bool paused) {
     bool resumed = c->paused && !paused;
     c->paused = paused;
     if (!resumed || c->state != OPEN) return;
-    c->announce = unread(c).len > 0 && !c->view.len;
+    c->announce = inbox_bytes(&c->in).len > 0 && !inbox_is_lent(&c->in);
     if (c->announce || c->again) soon(c);
-    if (c->reading || !room(c)) return;
+    if (c->reading || !inbox_room(&c->in)) return;
     c->reading = true;
     set_watch(c);
 }
@@ -475,7 +427,7 @@ static bool secure_on(struct conn *c) {
 
 static bool may_secure(struct conn *c) {
     bug_if(c->tls || c->state == DIALLING || !c->owned);
-    return unread(c).len == 0;
+    return inbox_bytes(&c->in).len == 0;
 }
 
 static void secure_begin(struct conn *c, struct tls_session *tls, int wants) {
@@ -543,9 +495,7 @@ void conn_finish(struct conn **conn, int64_t timeout_ms) {
     *conn = NULL;
     c->owned = false;
     c->state = LEAVING;
-    c->view = (struct bytes){0};
-    buf_release(&c->in);
-    c->in_at = 0;
+    inbox_drop(&c->in);
     c->idle_ms = 0;
     c->end.run = on_loop_end;
     loop_at_free(c->loop, &c->end);
@@ -601,7 +551,7 @@ static void on_ready(void *arg, int what) {
 static bool has_more_to_do(const struct conn *c) {
     if (c->state != OPEN) return c->state != LINGERING;
     return c->say_drained || (conn_unsent(c) && !c->blocked && !c->blocked_on_read) ||
-           (!c->paused && (c->announce || (c->again && room(c))));
+           (!c->paused && (c->announce || (c->again && inbox_room(&c->in))));
 }
 
 static void on_turn_end(struct errand *errand) {
