@@ -43,6 +43,7 @@ from lab.gateway import Gateway  # noqa: E402
 
 INTERPOSE = ground.REPOSITORY / "build/torture/interpose.so"
 IN_FLIGHT = 16  # recipients whose outcome may be unknown to us at once
+LEAST = 20  # messages acknowledged in a life that tells anything
 STORE = {"segment": "1MiB", "reserve": "1MiB"}
 
 POLICY = policies.PRELUDE + '''
@@ -78,7 +79,8 @@ class Run:
             for t in threads:
                 t.start()
             end, restart = time.monotonic() + seconds, time.monotonic() + seconds / 2
-            while time.monotonic() < end:
+            patience = end + 60 * ground.PATIENCE  # a busy machine needs longer for a life that tells something
+            while time.monotonic() < end or (len(self.sent) < 2 * LEAST and time.monotonic() < patience):
                 time.sleep(0.1)
                 self.operate()
                 if restart and time.monotonic() > restart:
@@ -265,7 +267,7 @@ def run(cuts=40, seconds=4.0, senders=4, seed=None, deaf=(), quiet=False, blind=
              f"{log.count('CMURL')} names, {sum(r.kind == 'U' and r.name.endswith('.seg') for r in log.records)} segments unlinked, {log.compacted()} made by compaction)")
     if not quiet:
         print(words, flush=True)
-    if len(accounts.promised) < 20:
+    if len(accounts.promised) < LEAST:
         raise ground.LabError(f"{words}: too little to tell anything; log {life.gateway.log}")
     wrong, late, _ = cut_all(log, accounts, cuts, seed, deaf, quiet)
     seen = {}
