@@ -43,8 +43,7 @@ static void put_out(struct group_slot *slot, const struct err *why) {
     slot->why = *why;
 }
 
-// ---- the transaction
-// -----------------------------------------------------------------------------------------
+// ---- the transaction ----------------------------------------------------------------------------
 
 static void drop_txn(struct group *g, struct store *s) {
     if (g->open) txn_abort(&s->txn);
@@ -128,8 +127,7 @@ static bool carry_out(struct group *g, struct store *s, struct txn_counts *count
     return true;
 }
 
-// ---- telling
-// -----------------------------------------------------------------------------------------------------
+// ---- telling ------------------------------------------------------------------------------------
 
 // Hands those back that are out, and where `done` all others; what is left stands at the front.
 static void finish(struct group *g, struct store *s, bool done) {
@@ -169,8 +167,7 @@ void group_commit(struct group *g, struct store *s) {
     commit_since(g, s, clock_monotonic_us());
 }
 
-// ---- a round
-// -----------------------------------------------------------------------------------------------------
+// ---- a round ------------------------------------------------------------------------------------
 
 // Returns whether something was appended.
 static bool write_bodies(struct group *g, struct store *s, size_t from) {
@@ -260,8 +257,7 @@ bool group_is_open(const struct group *g) {
     return g->count > g->kept;
 }
 
-// ---- between groups
-// ----------------------------------------------------------------------------------------------
+// ---- between groups -----------------------------------------------------------------------------
 
 void group_probe(struct group *g, struct store *s) {
     struct txn_counts counts;
