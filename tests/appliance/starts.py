@@ -107,7 +107,7 @@ def libvirt(g):
         """}
 
 
-def seed_cloud(g, name, files, address, **machine):
+def seed_cloud(g, name, expected, **machine):
     vm = Machine(OUT, g.image, name, **machine)
     try:
         took = vm.start().until_greets(587)
@@ -115,7 +115,7 @@ def seed_cloud(g, name, files, address, **machine):
         found = settings_of(g, vm)
         g.story.expect(found["hostname"] == "gate.acme.example" and found.get("claimed"), f"{name}: it is gate.acme.example, and claimed: greeting after {took:.0f} s", str(found))
         state = g.root("hostname; ip -4 -o addr show scope global; ip route show default; systemctl --failed --no-legend", vm)
-        g.story.expect(f"inet {address}/24" in state and "via 10.0.2.2" in state and "failed" not in state, f"{name}: it has {address}, and no unit failed", state)
+        g.story.expect(f"inet {expected}/24" in state and "via 10.0.2.2" in state and "failed" not in state, f"{name}: it has {expected}, and no unit failed", state)
         g.story.expect(not vm.greeting(25, 5).startswith("220"), f"{name}: port 25 stays closed, as nobody asked for it")
     finally:
         vm.kill()
@@ -124,14 +124,14 @@ def seed_cloud(g, name, files, address, **machine):
 def seed_proxmox(g):
     """As Proxmox does it: an IDE drive on the old board, network-config version 1, a static address."""
     disc = iso("proxmox", proxmox(g))
-    seed_cloud(g, "proxmox", proxmox(g), "10.0.2.20", address="10.0.2.20", more=["-drive", f"file={disc},if=ide,index=2,media=cdrom,readonly=on"])
+    seed_cloud(g, "proxmox", "10.0.2.20", address="10.0.2.20", more=["-drive", f"file={disc},if=ide,index=2,media=cdrom,readonly=on"])
 
 
 def seed_libvirt(g):
     """As virt-install does it, on the new board with the disc on a SCSI bus: network-config version 2, DHCP."""
     disc = iso("libvirt", libvirt(g))
-    seed_cloud(g, "libvirt", libvirt(g), "10.0.2.15", more=["-machine", "q35", "-device", "virtio-scsi-pci", "-drive", f"file={disc},if=none,id=seed,media=cdrom,readonly=on",
-                                                            "-device", "scsi-cd,drive=seed"])
+    seed_cloud(g, "libvirt", "10.0.2.15", more=["-machine", "q35", "-device", "virtio-scsi-pci", "-drive", f"file={disc},if=none,id=seed,media=cdrom,readonly=on",
+                                                "-device", "scsi-cd,drive=seed"])
 
 
 # ---- firmware
