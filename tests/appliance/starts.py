@@ -153,11 +153,11 @@ def unsigned_loader(g):
 
 
 def firmwares(g):
-    """Secure Boot with the seed by fw_cfg, UEFI with the seed in SMBIOS, which other hypervisors have too."""
+    """UEFI with the seed in SMBIOS, which other hypervisors have too; Secure Boot with the seed by fw_cfg."""
     seed = base64.b64encode(g.seed.read_bytes()).decode()
     smbios = OUT / "smbios"
     smbios.write_text(f"io.systemd.credential.binary:tidegate.config={seed}")
-    for firmware, how in (("secureboot", {"seed": {"tidegate.config": g.seed}}), ("uefi", {"more": ["-smbios", f"type=11,path={smbios}"]})):
+    for firmware, how in (("uefi", {"more": ["-smbios", f"type=11,path={smbios}"]}), ("secureboot", {"seed": {"tidegate.config": g.seed}})):
         vm = Machine(OUT, g.image, firmware, firmware=firmware, peer_port=g.peer.port, **how)
         try:
             took = vm.start().until_greets(25)
