@@ -30,6 +30,7 @@
 -- `facts` are numbers that the caller has, all optional: now, bounce_rate, complaint_rate, sent (messages the rates are taken
 -- over), last_sent_at, step. Everything here is arithmetic on them: the same facts give the same cap, in `simulate` and in
 -- a test as in life. Days are UTC days from `start`; each provider has its own account and its own cap.
+local describe = require "core.describe"
 local fact = require "fact"
 local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 local provider = require "provider"
@@ -39,6 +40,7 @@ local Warm = {}
 Warm.__index = Warm
 
 local DAY = 86400
+local all = {}     -- those that the scripts have made while they loaded: `tidegate warmup` tells of them
 local ladders = {} -- name -> { steps =, unit =, from = }
 
 local function check_steps(steps, level, what)
@@ -136,12 +138,14 @@ function warmup.new(o)
   check_number(o.multiplier, 0, 1000, 2, what .. ": multiplier")
   check_number(o.age, 0, 100000, 2, what .. ": age")
   if o.per and o.per ~= "message" and o.per ~= "recipient" then fact.refuse(2, "%s: per: 'message' or 'recipient' is expected", what) end
-  return setmetatable({
+  local warm = setmetatable({
     name = o.name, ladder = ladder_of(o.ladder, 2, what .. ": ladder"), start = start, dated = o.start ~= nil, age = o.age or 0,
     providers = check_providers(o.providers, 2, what), multiplier = o.multiplier or 1, floor = o.floor or 0,
     ceiling = o.ceiling or math.huge, gates = o.gates or {}, demote = o.demote or 2, idle = o.idle or {}, jitter = o.jitter or 0,
     overflow = o.overflow or "wait", finally = o.finally or "stay", per = o.per or "message", made = {},
   }, Warm)
+  if describe.loading() then all[#all + 1] = warm end
+  return warm
 end
 
 -- Steps back for silence, or nil: so long that everything starts again.
@@ -153,9 +157,11 @@ local function idle_steps(idle, now, last_sent_at)
   return 0
 end
 
+local SAMPLE = 100 -- messages below which a rate says nothing
+
 -- How far a rate is above its gate: 0 (not), 1 (above), 2 (twice or more).
 local function pressure(gates, facts)
-  if (facts.sent or math.huge) < (gates.sample or 100) then return 0 end
+  if (facts.sent or math.huge) < (gates.sample or SAMPLE) then return 0 end
   local worst = 0
   for _, name in ipairs { "bounce", "complaint" } do
     local rate, gate = facts[name .. "_rate"], gates[name]
@@ -199,11 +205,13 @@ function Warm:cap(group, facts)
   if step < 1 then return 0, details end
   local level = pressure(self.gates, facts)
   if level == 2 then
+    details.held = "floor"
     details.because = "a rate is at twice its gate or above: the floor"
     return math.floor(self.floor), details
   end
   if level == 1 then
     step = math.max(1, math.min(step, #ladder.steps) - self.demote)
+    details.held = "demoted"
     details.step, details.because = step, "a rate is above its gate: " .. self.demote .. " steps back"
   end
   local cap = on_ladder(self, ladder, step)
@@ -263,6 +271,72 @@ function Warm:limits(group, facts)
   if not found.limit then return nil, found.because end
   return { found.limit, gated and counter("sent", self, group) or nil }, found.because
 end
+
+-- ---- for `tidegate warmup`: how each stands at each provider, nothing spent and nothing kept
+
+local function iso(seconds) return os.date("!%Y-%m-%dT%H:%M:%S.000Z", math.floor(seconds)) end
+
+-- Where it will be at the end of this day, rates being as they are: when, and the cap from then on.
+local function next_step(warm, group, facts, now)
+  if not warm.dated then return nil end -- by age alone: it stays where it was declared
+  local at = now < warm.start and warm.start or warm.start + ((now - warm.start) // DAY + 1) * DAY
+  local later = {}
+  for name, value in pairs(facts) do later[name] = value end
+  later.now = at
+  local cap, details = warm:cap(group, later)
+  return at, cap, details
+end
+
+local function state_of(cap, details, ladder)
+  if details.held then return details.held end
+  if details.step < 1 then return "not begun" end
+  if not cap then return "done" end
+  if details.because:find("^idle") then return "idle" end
+  return details.step >= #ladder.steps and "top" or "climbing"
+end
+
+-- account: of the ledger, as `tidegate limit` shows it; nil before anything was sent.
+local function row_of(warm, group, account)
+  local now = clock.now()
+  local gated = warm.gates.bounce or warm.gates.complaint
+  local facts = gated and warm:facts(group) or {}
+  local cap, details = warm:cap(group, facts)
+  local own = warm.providers[group] or {}
+  local ladder = own.ladder or warm.ladder
+  local used = account and account.used or 0
+  local full = account and account.full_until
+  local row = { warmup = warm.name, provider = group, state = state_of(cap, details, ladder), because = details.because,
+    step = math.tointeger(details.step), steps = #ladder.steps, ladder = ladder.name, unit = ladder.unit, cap = cap, used = used,
+    left = cap and (full and 0 or math.max(0, cap - used)), full_until = full, next_free = account and account.next_free,
+    per = warm.per, overflow = warm.overflow, sent = facts.sent, bounce_rate = facts.bounce_rate, bounce_gate = warm.gates.bounce,
+    complaint_rate = facts.complaint_rate, complaint_gate = warm.gates.complaint, sample = gated and (warm.gates.sample or SAMPLE) }
+  if warm.dated then row.start, row.day = iso(warm.start), math.tointeger(math.max(0, (now - warm.start) // DAY + 1 + math.floor(warm.age))) end
+  local at, next_cap, next_details = next_step(warm, group, facts, now)
+  if at and next_cap ~= cap then
+    row.next_at, row.next_cap, row.next_step = iso(at), next_cap or json.null, math.tointeger(next_details.step)
+  end
+  return row
+end
+
+-- The providers that it names or has sent to, by the accounts of the ledger; "other" where that is none.
+local function groups_of(warm, accounts, groups)
+  local list = {}
+  for _, group in ipairs(groups) do
+    if warm.providers[group] or accounts[warm:key(group)] then list[#list + 1] = group end
+  end
+  return #list > 0 and list or { "other" }
+end
+
+describe.add("warmup", function(question)
+  local rows, accounts, groups = {}, {}, provider.groups()
+  for _, account in ipairs(question.accounts) do accounts[account.key] = account end
+  for _, warm in ipairs(all) do
+    if not question.name or question.name == warm.name then
+      for _, group in ipairs(groups_of(warm, accounts, groups)) do rows[#rows + 1] = row_of(warm, group, accounts[warm:key(group)]) end
+    end
+  end
+  return rows
+end)
 
 -- By the identity's name, which is the warmup's. The host that spoke says whose it is, so that no DNS is asked.
 function warmup.bounces(list)

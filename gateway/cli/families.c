@@ -144,6 +144,59 @@ const struct verb lane_verbs[] = {
     {0},
 };
 
+// ---- identity: who we are for peers ---------------------------------------------------------------------------------------------
+
+static const struct option_row *const only_pause_options[] = {pause_rows, NULL};
+
+const int exits_of_one[] = {EX_DATAERR, EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+
+const struct verb identity_verbs[] = {
+    {.name = "list",
+     .summary = "all of them, one a line: what `identity` alone does",
+     .arguments = "",
+     .run = verb_identity,
+     .about =
+         "Lists the identities of the policy with the logins used since the start, and those of plans without an identity. STATE "
+         "of a login by XOAUTH2: good; ending: the token is still good, but no new one is to be had; failing: there is none, and its "
+         "lanes rest; expired, asking. ENDS is when the token ends (it is renewed at about 80 % of its life), REFRESHED when it "
+         "came, LAST LOGIN when a peer took it. WHY is what was said where it does not work. --json also has sources, HELO names "
+         "and keys, and when a refresh token was replaced or ends.",
+     .examples = "  tidegate identity list --json | jq 'select(.logins[].token.state == \"failing\")'",
+     .exits = exits_control},
+    {.name = "show",
+     .summary = "all that is known of one: names, keys, logins, pause, lanes, limits, warmup",
+     .arguments = "NAME",
+     .least = 1,
+     .most = 1,
+     .run = verb_identity_show,
+     .about = "Below its names, keys and logins stand its lanes in use, the limits whose keys name it (acme/google, warmup/acme/google; "
+              "LEFT is of the cap that was asked for last, 0 while the peer says that there is no room), and its warmup at each provider (see "
+              "`tidegate warmup`).",
+     .examples = "  tidegate identity show acme\n  tidegate identity show acme --json | jq '.limits[] | {key, used, cap}'",
+     .exits = exits_of_one},
+    {.name = "pause",
+     .summary = "send nothing as this identity for a while",
+     .arguments = "NAME",
+     .least = 1,
+     .most = 1,
+     .options = only_pause_options,
+     .run = verb_lane_change,
+     .about = "The same as `tidegate lane pause --identity NAME`, and as a verdict's `pause`: all its lanes stop, its mail waits with no attempt "
+              "counted, route.first takes its next plan. It is on disk and holds over restarts.",
+     .examples = "  tidegate identity pause acme --for 2h --because 'complaints from yahoo'",
+     .exits = exits_control},
+    {.name = "resume",
+     .summary = "end its pause, and whatever else holds its lanes back",
+     .arguments = "NAME",
+     .least = 1,
+     .most = 1,
+     .run = verb_lane_change,
+     .about = "The same as `tidegate lane resume --identity NAME`, whoever paused it: an operator or the policy.",
+     .examples = "  tidegate identity resume acme",
+     .exits = exits_control},
+    {0},
+};
+
 // ---- suppression: who must not be written to ------------------------------------------------------------------------------------
 
 static const struct option_row entry_rows[] = {

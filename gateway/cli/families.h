@@ -10,8 +10,10 @@
 
 extern const struct verb queue_verbs[];
 extern const struct verb lane_verbs[];
+extern const struct verb identity_verbs[];
 extern const struct verb suppression_verbs[];
 extern const struct verb key_verbs[];
 
 extern const int exits_control[]; // of every verb that asks the running gateway and can fail by nothing else
+extern const int exits_of_one[]; // the same, of one that has a name: there may be none
 extern const int exits_key[];

@@ -148,7 +148,7 @@ void help_tool(const struct verb *tool, struct buf *out) {
 
 void help_verb(const struct verb *tool, const struct verb *verb, const char *path, struct buf *out) {
     buf_format(out, "%s %s: %s\n\nUSAGE\n  %s %s", tool->name, path, verb->summary, tool->name, path);
-    if (verb->verbs) buf_addz(out, " VERB");
+    if (verb->verbs) buf_addz(out, verb->run ? " [VERB]" : " VERB");
     if (verb->options && verb->options[0]) buf_addz(out, " [OPTION...]");
     if (verb->arguments[0]) buf_format(out, " %s", verb->arguments);
     buf_addz(out, "\n\n");

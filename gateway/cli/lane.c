@@ -188,7 +188,9 @@ int verb_lane_show(const struct call *call) {
 
 int verb_lane_change(const struct call *call) {
     bool resume = strcmp(call->verb->name, "resume") == 0;
-    const char *names[] = {call->argument_count ? call->arguments[0] : NULL, call_text(call, "identity"), call_text(call, "domain")};
+    const char *argument = call->argument_count ? call->arguments[0] : NULL;
+    bool whole = strncmp(call->path, "identity ", 9) == 0; // `identity pause NAME`: all of its lanes
+    const char *names[] = {whole ? NULL : argument, whole ? argument : call_text(call, "identity"), call_text(call, "domain")};
     static const char *const members[] = {"lane", "identity", "domain"};
     int code = EX_OK, given = 0;
     for (size_t i = 0; i < 3; i++) given += names[i] != NULL;

@@ -201,9 +201,10 @@ static bool take_one(struct parse *p) {
 
 static bool check_count(const struct call *call, struct err *err) {
     const struct verb *v = call->verb;
-    if (v->verbs)
+    if (v->verbs && !v->run)
         return err_set(err, "say what to do: one of those that `%s --help` lists",
                        call->path[0] ? call->path : "tidegate");
+    if (v->verbs) return true;
     if (call->argument_count < v->least) return err_set(err, "%s is missing", v->arguments);
     if (v->most >= 0 && call->argument_count > v->most)
         return err_set(err, "'%.60s' is too much%s%s", call->arguments[v->most], v->most ? ": it takes " : "",

@@ -40,8 +40,8 @@ struct verb { // a list of verbs ends with a row whose name is NULL
     const char *arguments;                   // "ID..."; "" for none
     int least, most;                         // how many of them; most -1: any number
     const struct option_row *const *options; // groups, NULL at the end; NULL: none
-    const struct verb *verbs;                // its own; then there is no `run`
-    int (*run)(const struct call *call);     // gives the exit code
+    const struct verb *verbs;                // its own
+    int (*run)(const struct call *call);     // gives the exit code; beside `verbs`: what it does where none of them is said
     const char *about;                       // paragraphs of the help page
     const char *examples;                    // lines "command    # what for"
     const int *exits;                        // exit codes besides 0 and 64; 0 at the end; NULL: none

@@ -368,16 +368,25 @@ static const struct verb table[] = {
                  "  tidegate suppression has bob@example.net\n  tidegate suppression import bounces.csv",
      .exits = exits_control},
     {.name = "identity",
-     .summary = "who we are for peers, and how our logins do",
+     .summary = "who we are for peers, and how our logins do: list, show, pause",
      .arguments = "",
+     .verbs = identity_verbs,
      .run = verb_identity,
-     .about = "Lists the identities of the policy with the logins used since the start, and those of plans without an identity. STATE "
-         "of a login by XOAUTH2: good; ending: the token is still good, but no new one is to be had; failing: there is none, and its "
-         "lanes rest; expired, asking. ENDS is when the token ends (it is renewed at about 80 % of its life), REFRESHED when it "
-         "came, LAST LOGIN when a peer took it. WHY is what was said where it does not work. --json also has sources, HELO names "
-         "and keys, and when a refresh token was replaced or ends.",
-     .examples = "  tidegate identity\n  tidegate identity --json | jq 'select(.logins[].token.state == \"failing\")'",
+     .about = "Alone it lists them, as `identity list` does. Who we are is what identity.define made (stdlib/README.md): source addresses, HELO name, "
+              "DKIM keys and return path under one name, and the logins of the relays that its plans use.",
+     .examples = "  tidegate identity\n  tidegate identity show acme\n  tidegate identity pause acme --for 2h",
      .exits = exits_control},
+    {.name = "warmup",
+     .summary = "how far each warmup is at each provider, and what holds it",
+     .arguments = "[NAME]",
+     .most = 1,
+     .run = verb_warmup,
+     .about = "A line for each warmup of the policy (warmup.new, stdlib/README.md) and each provider that it names or has sent to. CAP, USED and LEFT are "
+              "today's, of the ledger; BOUNCED and COMPLAINTS the last 24 hours' rates where it has gates. STATE: climbing; top: on the last "
+              "step; done: no cap any more; demoted, floor: a rate is above its gate; idle; not begun. NEXT is the cap after the day's end, "
+              "if the rates stay as they are.",
+     .examples = "  tidegate warmup\n  tidegate warmup acme --json | jq '{provider, cap, left, state}'",
+     .exits = exits_of_one},
     {.name = "reload",
      .summary = "bring in changed scripts, configuration, users and certificates",
      .arguments = "",

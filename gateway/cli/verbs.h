@@ -20,6 +20,8 @@ int verb_top(const struct call *call);
 int verb_lane_list(const struct call *call);
 int verb_lane_show(const struct call *call);
 int verb_lane_change(const struct call *call);
+int verb_identity_show(const struct call *call);
+int verb_warmup(const struct call *call);
 int verb_identity(const struct call *call);
 int verb_limit(const struct call *call);
 int verb_queue_list(const struct call *call);

@@ -32,6 +32,7 @@ static const luaL_Reg modules[] = {
     {"log", open_log},
     {"re", open_re},
     {"core.answer", open_answer},
+    {"core.describe", open_describe},
     {"core.identity", open_identity},
     {"core.note", open_note},
     {"core.retry", open_retry},
@@ -234,6 +235,7 @@ struct generation *generation_new(struct bundle *b, const struct generation_opti
     g->task.run = tell_all;
     for (int h = 0; h < HOOKS; h++)
         g->hooks[h] = LUA_NOREF;
+    g->hooks[HOOK_DESCRIBE] = LUA_REFNIL; // describe_push knows
     const struct witness *witness = options->witness;
     g->vm = vm_new(&(struct vm_options){.memory_max = g->options.memory_max,
                                         .owner = g,

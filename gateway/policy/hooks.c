@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FAULT_WAIT_S = 300, DEADLINE_WORDS = 100, KEEP_MAX = 16 * 1024 };
+enum { FAULT_WAIT_S = 300, DEADLINE_WORDS = 100, KEEP_MAX = 16 * 1024, DESCRIBE_TIMES = 10 };
 
 // ---- tickets
 
@@ -94,6 +94,8 @@ static void tell(struct hook_ticket *t) {
         t->on_plan(t->arg, t->plan);
     else if (t->hook == HOOK_RETRY)
         t->on_verdict(t->arg, &t->verdict);
+    else if (t->hook == HOOK_DESCRIBE)
+        t->on_told(t->arg, t->told, t->answer.origin.fault ? t->answer.origin.because.at : NULL);
     else
         t->on_answer(t->arg, &t->answer);
 }
@@ -205,8 +207,8 @@ static struct bytes place_of(struct bytes words) {
 static void answer_fault(struct hook_ticket *t, const char *first, const char *trace) {
     t->g->stats.faults++;
     if (t->g->options.log)
-        log_fault(t->g->options.log, "policy %s: %s: %s", bundle_version(t->g->bundle), hook_name[t->hook],
-                  trace);
+        log_fault(t->g->options.log, "policy %s: %s: %s", bundle_version(t->g->bundle),
+                  t->hook == HOOK_DESCRIBE ? "describe" : hook_name[t->hook], trace);
     plan_free(&t->plan);
     answer_plainly(t, ANSWER_DEFER, reply_make(451, "4.3.0", "temporary failure of the mail policy"), first);
     struct origin origin = t->answer.origin;
@@ -253,7 +255,9 @@ static void push_facts(lua_State *l, struct hook_ticket *t) {
     case HOOK_SETTLE:
         facts_push_event(l, t);
         break;
-    case HOOKS:
+    case HOOK_DESCRIBE: // brings its own
+        break;
+    case QUESTIONS:
         break;
     }
 }
@@ -265,6 +269,8 @@ static int read_answer(lua_State *l, int status, intptr_t context) {
         plan_read(l, t);
     else if (t->hook == HOOK_RETRY)
         verdict_read(l, t);
+    else if (t->hook == HOOK_DESCRIBE)
+        describe_read(l, t);
     else if (t->hook != HOOK_SETTLE)
         answer_read(l, t);
     return 0;
@@ -272,8 +278,9 @@ static int read_answer(lua_State *l, int status, intptr_t context) {
 
 static int enter(lua_State *l) {
     struct hook_ticket *t = lua_touserdata(l, 1);
-    lua_rawgeti(l, LUA_REGISTRYINDEX, t->g->hooks[t->hook]);
-    int function = lua_gettop(l);
+    if (t->hook == HOOK_DESCRIBE && !describe_push(l, t)) return 0;
+    if (t->hook != HOOK_DESCRIBE) lua_rawgeti(l, LUA_REGISTRYINDEX, t->g->hooks[t->hook]);
+    int function = t->hook == HOOK_DESCRIBE ? lua_gettop(l) - 1 : lua_gettop(l);
     push_facts(l, t);
     lua_callk(l, lua_gettop(l) - function, 1, (lua_KContext)t, read_answer);
     return read_answer(l, LUA_OK, (lua_KContext)t);
@@ -343,7 +350,7 @@ static struct hook_ticket *start(struct hook_ticket *t) {
         ticket_finish(t, false);
         return t;
     }
-    vm_budget_init(&t->budget, (int64_t)g->options.steps_max);
+    vm_budget_init(&t->budget, (int64_t)g->options.steps_max * (t->hook == HOOK_DESCRIBE ? DESCRIBE_TIMES : 1));
     t->deadline_us = clock_monotonic_us() + g->options.time_max_ms * 1000;
     lua_pushcfunction(t->co, enter);
     lua_pushlightuserdata(t->co, t);
@@ -429,4 +436,15 @@ void hook_settle(struct generation *g, struct bytes event) {
     struct hook_ticket *t = ticket_new(g, HOOK_SETTLE);
     t->facts.event = event;
     start(t);
+}
+
+struct hook_ticket *hook_describe(struct generation *g, struct bytes what, struct bytes question, told_fn fn, void *arg) {
+    struct hook_ticket *t = ticket_new(g, HOOK_DESCRIBE);
+    t->facts.described = what;
+    t->facts.event = question;
+    t->on_told = fn;
+    t->arg = arg;
+    t->told = BYTES("[]");
+    answer_plainly(t, ANSWER_ACCEPT, no_reply, "");
+    return start(t);
 }

@@ -27,6 +27,11 @@ struct hook_ticket *hook_route(struct generation *g, const struct message_facts 
 struct hook_ticket *hook_retry(struct generation *g, const struct message_facts *m, const struct recipient_facts *r,
                                const struct outcome_facts *o, verdict_fn fn, void *arg);
 void hook_settle(struct generation *g, struct bytes event); // JSON object text of the event; told, no answer
+// What the scripts know of themselves, for an operator's question: the list that whoever registered for `what` ("warmup") while the scripts
+// loaded makes now, as JSON ("[]" where nobody did). It may look at limits and the like, as hooks do; it asks for nothing. `question` is
+// JSON. why: it failed, else NULL.
+typedef void (*told_fn)(void *arg, struct bytes json, const char *why);
+struct hook_ticket *hook_describe(struct generation *g, struct bytes what, struct bytes question, told_fn fn, void *arg);
 // Of a hook that is just being answered: during its callback.
 struct hook_trace {
     int64_t at_ms;       // when it was asked, by the generation's clock

@@ -430,7 +430,8 @@ static void ask(struct lab *lab, enum hook hook) {
     case HOOK_SETTLE:
         tell_event(lab);
         break;
-    case HOOKS:
+    case QUESTIONS:
+    case HOOK_DESCRIBE:
         bug_if(true);
     }
     while (!lab->answered && !lab->abandoned)

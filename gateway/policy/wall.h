@@ -14,7 +14,8 @@
 #include "script/lua.h"
 #include "script/vm.h"
 
-enum hook { HOOK_CONNECT, HOOK_AUTHENTICATE, HOOK_SENDER, HOOK_RECIPIENT, HOOK_MESSAGE, HOOK_ROUTE, HOOK_RETRY, HOOK_SETTLE, HOOKS };
+enum hook { HOOK_CONNECT, HOOK_AUTHENTICATE, HOOK_SENDER, HOOK_RECIPIENT, HOOK_MESSAGE, HOOK_ROUTE, HOOK_RETRY, HOOK_SETTLE, HOOKS,
+            HOOK_DESCRIBE = HOOKS, QUESTIONS }; // describe is no hook of the policy's: see hook_describe
 extern const char *const hook_name[HOOKS + 1]; // NULL-terminated
 
 struct generation {
@@ -23,7 +24,7 @@ struct generation {
     struct generation_options options; // texts copied into the arena
     struct arena arena;
     struct vm *vm;
-    int hooks[HOOKS];            // registry references of the functions, LUA_NOREF where there is none
+    int hooks[QUESTIONS];        // registry references of the functions, LUA_NOREF where there is none
     bool defined[HOOKS];         // by the policy itself
     bool on_trial;
     bool loading;                // identities may be defined
@@ -47,7 +48,8 @@ struct hook_facts {
     struct message_facts message;
     struct recipient_facts recipient;
     struct outcome_facts outcome;
-    struct bytes event;
+    struct bytes event;    // settle; describe: the question
+    struct bytes described; // describe: what of
 };
 
 enum ticket_state { TICKET_IDLE, TICKET_RUNNING, TICKET_WAITING, TICKET_DONE, TICKET_TELLING };
@@ -79,10 +81,12 @@ struct hook_ticket {
         struct verdict verdict;
     };
     const struct plan *plan; // one reference
+    struct bytes told;       // JSON, by describe
     union {
         answer_fn on_answer;
         plan_fn on_plan;
         verdict_fn on_verdict;
+        told_fn on_told;
     };
     void *arg;
 };
@@ -140,6 +144,7 @@ bool facts_read(struct hook_facts *f, struct arena *arena, const struct json *fr
 
 // The tables that scripts see; each opener leaves its table on the stack. "core.*" is for the shipped library.
 int open_answer(lua_State *l);   // core.answer
+int open_describe(lua_State *l); // core.describe
 int open_route(lua_State *l);    // core.route
 int open_retry(lua_State *l);    // core.retry
 int open_identity(lua_State *l); // core.identity
@@ -153,6 +158,10 @@ int open_json(lua_State *l);
 int open_limit(lua_State *l);
 int open_log(lua_State *l);
 int open_re(lua_State *l);
+
+// Pushes the function that describes this, and its argument; false: there is none, nothing is pushed.
+bool describe_push(lua_State *l, struct hook_ticket *t);
+void describe_read(lua_State *l, struct hook_ticket *t); // what it returned, at the top, as JSON
 
 // The value a hook returned, at the top of the stack, as data. Raises with words where it is none.
 void answer_read(lua_State *l, struct hook_ticket *t);

@@ -12,6 +12,8 @@
 #include "relay/explain_control.h"
 #include "relay/footprint.h"
 #include "relay/lanes.h"
+#include "relay/identity_control.h"
+#include "relay/lane.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
 #include "relay/log_control.h"
@@ -234,7 +236,7 @@ static void identity_then(struct round *round) {
 }
 
 static void do_identity(struct asker *a, const struct json *request) {
-    (void)request;
+    if (json_get(request, "name")) return identity_control_show(a, request);
     start_round(a, identity_part, identity_then);
 }
 
@@ -353,7 +355,8 @@ static const struct verb_row {
 } verbs[] = {
     {"status", do_status, ""},
     {"lane", do_lane, "action lane identity domain for_s because"},
-    {"identity", do_identity, ""},
+    {"identity", do_identity, "name"},
+    {"warmup", identity_control_warmup, "name"},
     {"limit", do_limit, "key count window_s"},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
     {"explain", explain_control, "from to user client helo listener head body_size at_ms as id n"},
