@@ -307,6 +307,13 @@ function Stage:suppress(entry)
   return self
 end
 
+-- t:shelf("last/ann", { n = 1 }, "2h"): this is on the shelf; without a value it is taken off, without a duration it stays.
+function Stage:shelf(key, value, duration)
+  local fine, why = core.keep(key, value, math.floor(seconds_of(duration or 0)))
+  if not fine then fail("shelf: " .. why) end
+  return self
+end
+
 -- t:spend(limit.per_day("box/ann", 40)): all of it is used up now; t:spend(l, 38): so much of it. The key and the window count.
 function Stage:spend(limit, n)
   local fine, why = core.spend(limit, n)
@@ -321,8 +328,13 @@ function Stage:exhaust(limit, duration)
   return self
 end
 
--- What answers asked to be put on the list, as the gateway does it.
+local function keep_all(d)
+  for _, entry in ipairs(d.shelf or {}) do core.keep(entry.key, entry.value, entry.expires_s or 0) end
+end
+
+-- What answers asked to be put on the list and the shelf, as the gateway does it.
 local function carry_out(stage, address, d)
+  keep_all(d)
   local entry = d.suppress
   if not entry then return end
   local reason = entry.reason or d.because
@@ -444,6 +456,7 @@ function Session:message(m)
   local d = ask(stage, "message from <" .. message.facts.sender .. ">", "message", { session = self.facts, message = message.facts })
   message.decision, message.tags = d, d.tags or {}
   message.taken = d.kind == "accept" or d.kind == "hold"
+  if d.kind == "accept" then keep_all(d) end
   message.states = recipient_states(taken)
   message.facts.head, d.head = d.head or head, nil
   message.facts.tags, message.facts.recipients = d.tags, nil

@@ -308,6 +308,62 @@ const struct verb suppression_verbs[] = {
     {0},
 };
 
+// ---- shelf: values that scripts keep ---------------------------------------------------------------------------------------------
+
+static const struct option_row shelf_list_rows[] = {
+    {"limit", 'n', OPTION_NUMBER, "N", "print no more than this; 0: all [100]", false},
+    {0},
+};
+static const struct option_row shelf_set_rows[] = {
+    {"expires", 'e', OPTION_DURATION, "TIME", "ends by itself after so long: 12h, 90d [never]", false},
+    {0},
+};
+static const struct option_row *const shelf_list_options[] = {shelf_list_rows, NULL};
+static const struct option_row *const shelf_set_options[] = {shelf_set_rows, NULL};
+static const int exits_shelf[] = {1, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+
+const struct verb shelf_verbs[] = {
+    {.name = "list",
+     .summary = "what is on it, in the order of keys",
+     .arguments = "[PREFIX]",
+     .most = 1,
+     .options = shelf_list_options,
+     .run = verb_shelf_list,
+     .about = "With PREFIX those whose keys begin with it. BY is the message and the line of the policy that put it there, or operator.",
+     .examples = "  tidegate shelf list\n  tidegate shelf list last/ --json",
+     .exits = exits_control},
+    {.name = "get",
+     .summary = "one value, as JSON",
+     .arguments = "KEY",
+     .least = 1,
+     .most = 1,
+     .run = verb_shelf_get,
+     .about = "Exit code 1 where there is none under this key, or its time is over.",
+     .examples = "  tidegate shelf get mode",
+     .exits = exits_shelf},
+    {.name = "set",
+     .summary = "put a value there, for the policy to read",
+     .arguments = "KEY VALUE",
+     .least = 2,
+     .most = 2,
+     .options = shelf_set_options,
+     .run = verb_shelf_set,
+     .about = "VALUE is JSON (12, true, {\"a\": 1}, \"12\"); what is none is a text. It takes the place of what is there, is on disk when the verb ends, "
+              "and scripts see it from the next question on: a switch that needs no reload.",
+     .examples = "  tidegate shelf set mode careful --expires 2h\n  tidegate shelf set share '{\"google\": 0.5}'",
+     .exits = exits_shelf},
+    {.name = "delete",
+     .summary = "take a value off",
+     .arguments = "KEY",
+     .least = 1,
+     .most = 1,
+     .run = verb_shelf_delete,
+     .about = "Exit code 1 where there was none.",
+     .examples = "  tidegate shelf delete mode",
+     .exits = exits_shelf},
+    {0},
+};
+
 // ---- key: DKIM keys --------------------------------------------------------------------------------------------------------------
 
 static const struct option_row key_rows[] = {

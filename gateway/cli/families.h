@@ -12,6 +12,7 @@ extern const struct verb queue_verbs[];
 extern const struct verb lane_verbs[];
 extern const struct verb identity_verbs[];
 extern const struct verb suppression_verbs[];
+extern const struct verb shelf_verbs[];
 extern const struct verb key_verbs[];
 
 extern const int exits_control[]; // of every verb that asks the running gateway and can fail by nothing else

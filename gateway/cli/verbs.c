@@ -367,6 +367,13 @@ static const struct verb table[] = {
      .examples = "  tidegate suppression add bob@example.net --reason 'asked by phone'\n"
                  "  tidegate suppression has bob@example.net\n  tidegate suppression import bounces.csv",
      .exits = exits_control},
+    {.name = "shelf",
+     .summary = "values that scripts keep: look, set, delete",
+     .arguments = "",
+     .verbs = shelf_verbs,
+     .about = "What `shelf.get` reads in a policy, and what its answers put there (stdlib/README.md, shelf): by key, with an end.",
+     .examples = "  tidegate shelf list\n  tidegate shelf set mode careful --expires 2h",
+     .exits = exits_control},
     {.name = "identity",
      .summary = "who we are for peers, and how our logins do: list, show, pause",
      .arguments = "",

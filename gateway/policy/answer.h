@@ -39,6 +39,13 @@ struct spend {
     struct bytes exhausted_by; // a verdict's `exhaust` of this name uses it up; "": none does
 };
 
+// What an answer asks to be put on the shelf (store/shelf.h) or taken off it, in the commit that carries the answer out.
+enum { KEEPS_MAX = 8 };
+struct keep {
+    struct bytes key, value; // value: JSON; "": take it off
+    int64_t expires_s;       // 0: for ever
+};
+
 // connect, authenticate, sender, recipient, message
 enum answer_kind { ANSWER_ACCEPT, ANSWER_REJECT, ANSWER_DEFER, ANSWER_HOLD, ANSWER_DISCARD };
 struct answer {
@@ -52,6 +59,8 @@ struct answer {
     int64_t expires_s;              // message: give up after so long; 0: the configuration's
     const struct spend *spends;     // message: what taking it counts against, as spends_make has it
     size_t spend_count;
+    const struct keep *keeps;       // message
+    size_t keep_count;
 };
 
 // Carries the header edits out, in order. False with words at one that cannot be: the head is then of no use.
@@ -158,4 +167,6 @@ struct verdict {
     int64_t pause_s;          // WAIT, ELSEWHERE: the plan's identity is paused for so long; 0: it is not
     const struct spend *tally; // GIVE_UP: accounts that it counts in, full or not
     size_t tally_count;
+    const struct keep *keeps;
+    size_t keep_count;
 };

@@ -8,13 +8,14 @@
 
 #include "mail/header.h"
 
-enum { ACCEPT_TAGS, ACCEPT_HEADERS, ACCEPT_FACTS, ACCEPT_EXPIRES, ACCEPT_SPEND, ACCEPT_BECAUSE };
+enum { ACCEPT_TAGS, ACCEPT_HEADERS, ACCEPT_FACTS, ACCEPT_EXPIRES, ACCEPT_SPEND, ACCEPT_SHELF, ACCEPT_BECAUSE };
 static const struct made_row accept_rows[] = {
     [ACCEPT_TAGS] = {"tags", MADE_DATA},
     [ACCEPT_HEADERS] = {"headers", MADE_TABLE},
     [ACCEPT_FACTS] = {"facts", MADE_DATA},
     [ACCEPT_EXPIRES] = {"expires", MADE_SECONDS, .min = 1, .max = 366.0 * 86400},
     [ACCEPT_SPEND] = {"spend", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
+    [ACCEPT_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
     [ACCEPT_BECAUSE] = {"because", MADE_TEXT},
     {0},
 };
@@ -148,6 +149,7 @@ static void check_use(lua_State *l, struct hook_ticket *t, int i, enum answer_ki
                 {ACCEPT_HEADERS, HOOK_MESSAGE},
                 {ACCEPT_EXPIRES, HOOK_MESSAGE},
                 {ACCEPT_SPEND, HOOK_MESSAGE},
+                {ACCEPT_SHELF, HOOK_MESSAGE},
                 {ACCEPT_FACTS, HOOK_AUTHENTICATE}};
     for (size_t k = 0; kind == ANSWER_ACCEPT && k < sizeof only / sizeof *only; k++)
         if (t->hook != only[k].hook && made_has(l, i, only[k].row))
@@ -179,6 +181,7 @@ void answer_read(lua_State *l, struct hook_ticket *t) {
         read_edits(l, t, i, &a);
         const struct spend *spends = spends_read(l, t, i, ACCEPT_SPEND, &a.spend_count);
         a.spends = spends_make(&t->arena, spends, &a.spend_count);
+        a.keeps = keeps_read(l, t, i, ACCEPT_SHELF, &a.keep_count);
     }
     t->answer = a;
 }

@@ -22,7 +22,7 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE, WAIT_PAUSE };
+enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE, WAIT_PAUSE, WAIT_SHELF };
 static const struct made_row wait_rows[] = {
     [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
     [WAIT_BECAUSE] = {"because", MADE_TEXT},
@@ -30,10 +30,11 @@ static const struct made_row wait_rows[] = {
     [WAIT_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
     [WAIT_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [WAIT_PAUSE] = {"pause", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
+    [WAIT_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
     {0},
 };
 
-enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE, ELSEWHERE_PAUSE };
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE, ELSEWHERE_PAUSE, ELSEWHERE_SHELF };
 static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
     [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
@@ -41,10 +42,11 @@ static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_EXHAUST] = {"exhaust", MADE_INNER, .inner = &exhaust_shape},
     [ELSEWHERE_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [ELSEWHERE_PAUSE] = {"pause", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
+    [ELSEWHERE_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
     {0},
 };
 
-enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE, GIVE_UP_TALLY };
+enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE, GIVE_UP_TALLY, GIVE_UP_SHELF };
 static const char *const permanent[] = {"5", NULL};
 static const struct made_row give_up_rows[] = {
     [GIVE_UP_BECAUSE] = {"because", MADE_TEXT},
@@ -52,6 +54,7 @@ static const struct made_row give_up_rows[] = {
     [GIVE_UP_SUPPRESS] = {"suppress", MADE_INNER, .inner = &suppress_shape},
     [GIVE_UP_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [GIVE_UP_TALLY] = {"tally", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
+    [GIVE_UP_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
     {0},
 };
 
@@ -148,6 +151,8 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     }
     if (v.kind == VERDICT_WAIT) v.exhaust = exhaust_read(l, &t->arena, i, WAIT_EXHAUST);
     if (v.kind == VERDICT_ELSEWHERE) v.exhaust = exhaust_read(l, &t->arena, i, ELSEWHERE_EXHAUST);
+    static const int shelf[] = {[VERDICT_WAIT] = WAIT_SHELF, [VERDICT_ELSEWHERE] = ELSEWHERE_SHELF, [VERDICT_GIVE_UP] = GIVE_UP_SHELF};
+    v.keeps = keeps_read(l, t, i, shelf[v.kind], &v.keep_count);
     v.lane = reaction_read(l, i);
     if (v.kind != VERDICT_GIVE_UP) v.pause_s = made_int(l, i, v.kind == VERDICT_WAIT ? WAIT_PAUSE : ELSEWHERE_PAUSE, 0);
     t->verdict = v;

@@ -128,6 +128,20 @@ static int suppress(lua_State *l) {
     return 1;
 }
 
+// keep(key, value or nil, seconds or 0)
+static int keep(lua_State *l) {
+    struct err err = {{0}};
+    struct buf value = {0};
+    struct keep k = {.key = check_text(l, 1), .expires_s = luaL_checkinteger(l, 3)};
+    bool fine = lua_isnoneornil(l, 2) || marshal_write(l, 2, &value, &err);
+    k.value = buf_bytes(&value);
+    if (fine) lab_keep(telling_of(l)->lab, &k);
+    buf_release(&value);
+    if (!fine) return refuse(l, &err);
+    lua_pushboolean(l, 1);
+    return 1;
+}
+
 // The limit at stack index 1: one of limit.*, or its key, and its window at 2 (as a plan's `spend` has them).
 static struct spend check_spend(lua_State *l, int *rest) {
     const struct made_shape *shape = made_shape_at(l, 1);
@@ -206,7 +220,7 @@ static int fail(lua_State *l) {
 static int open_story(lua_State *l) {
     static const luaL_Reg functions[] = {
         {"add", add},     {"use", use},   {"ask", ask},   {"teach", teach},       {"set_time", set_time},
-        {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress},
+        {"where", where}, {"fail", fail}, {"file", file}, {"suppress", suppress}, {"keep", keep},
         {"spend", spend}, {"fill", fill}, {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;

@@ -56,6 +56,20 @@ static void put_suppress(struct jsonl *j, const struct suppress *s) {
     jsonl_close(j, '}');
 }
 
+static void put_keeps(struct jsonl *j, const struct keep *keeps, size_t count) {
+    if (!count) return;
+    jsonl_open(j, "shelf", '[');
+    for (size_t i = 0; i < count; i++) {
+        jsonl_open(j, NULL, '{');
+        jsonl_text(j, "key", keeps[i].key);
+        if (keeps[i].value.len) jsonl_raw(j, "value", keeps[i].value);
+        else jsonl_bool(j, "drop", true);
+        if (keeps[i].expires_s) jsonl_int(j, "expires_s", keeps[i].expires_s);
+        jsonl_close(j, '}');
+    }
+    jsonl_close(j, ']');
+}
+
 void decision_answer_members(struct jsonl *j, const struct answer *a) {
     put_reply(j, &a->reply);
     if (a->tags.len) jsonl_raw(j, "tags", a->tags);
@@ -63,6 +77,7 @@ void decision_answer_members(struct jsonl *j, const struct answer *a) {
     put_edits(j, a);
     if (a->expires_s) jsonl_int(j, "expires", a->expires_s);
     spends_put(j, a->spends, a->spend_count);
+    put_keeps(j, a->keeps, a->keep_count);
 }
 
 void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) {
@@ -112,6 +127,7 @@ void decision_verdict_members(struct jsonl *j, const struct verdict *v) {
     for (size_t i = 0; i < v->tally_count; i++) jsonl_text(j, NULL, v->tally[i].account);
     if (v->tally_count) jsonl_close(j, ']');
     put_suppress(j, &v->suppress);
+    put_keeps(j, v->keeps, v->keep_count);
     if (v->exhaust.by.len) {
         jsonl_open(j, "exhaust", '{');
         jsonl_text(j, "by", v->exhaust.by);

@@ -7,8 +7,8 @@
 //
 // `fault` only where it is true, `reply` only where there is one. Besides: an accept its `tags`, `facts`,
 // `headers` (a list of
-// {"add"|"set"|"remove": name, "value"}), `expires` (seconds), `spend` (limits as in a plan); a plan its `plan` (as stored, secrets
-// replaced), `lane` (its key) and `wait` (seconds); a verdict `wait`, `counts`, `suppress`, `pause` (seconds), `tally` (accounts) and
+// {"add"|"set"|"remove": name, "value"}), `expires` (seconds), `spend` (limits as in a plan), `shelf` (a list of {"key", "value", "expires_s"} or {"key", "drop"}); a plan its `plan` (as stored, secrets
+// replaced), `lane` (its key) and `wait` (seconds); a verdict `wait`, `counts`, `suppress`, `shelf`, `pause` (seconds), `tally` (accounts) and
 // `lane` ({"rest": seconds}, or {"lasts": seconds, "connections", "rate": "10/minute"}).
 #pragma once
 

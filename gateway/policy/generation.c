@@ -31,6 +31,7 @@ static const luaL_Reg modules[] = {
     {"limit", open_limit},
     {"log", open_log},
     {"re", open_re},
+    {"shelf", open_shelf},
     {"core.answer", open_answer},
     {"core.describe", open_describe},
     {"core.identity", open_identity},

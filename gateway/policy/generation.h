@@ -56,6 +56,9 @@ struct generation_options {
     bool (*suppressed)(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
                        struct suppression *out);
     void *suppressed_arg;
+    // What the shelf (store/shelf.h) has under this key, as JSON kept in `texts`; likewise. NULL: shelf.get fails with words.
+    bool (*shelved)(void *arg, struct bytes key, struct arena *texts, struct bytes *value);
+    void *shelved_arg;
     const struct witness *witness; // NULL: none; else as long as the generation
     // How much of this limit is used (its key and window count)? Told at once (true), or later by `answer`, from the loop, unless
     // the look is cancelled. NULL: limit.left fails with words.

@@ -7,6 +7,7 @@
 #include "policy/decision.h"
 #include "policy/hooks.h"
 #include "policy/lab_list.h"
+#include "policy/lab_shelf.h"
 #include "policy/lab_web.h"
 #include "policy/wall.h"
 
@@ -27,6 +28,7 @@ struct lab {
     struct lab_web *web;
     struct fetch *fetch;
     struct lab_list *list; // who must not be written to
+    struct lab_shelf *shelf;
     struct clock clock;
     struct log log; // into a file in memory
     struct witness witness, counting;
@@ -58,6 +60,7 @@ static void furnish(struct lab *lab) {
     const struct fetch_options made_up = {.instead = lab_web_answer, .instead_arg = lab->web};
     lab->fetch = fetch_new(lab->loop, lab->dns, lab->options.world.web ? lab->options.world.web : &made_up);
     lab->list = lab_list_new(lab->loop, &lab->clock);
+    lab->shelf = lab_shelf_new(&lab->clock);
 }
 
 struct lab *lab_new(const struct lab_options *options, struct err *err) {
@@ -92,6 +95,7 @@ void lab_free(struct lab **at) {
     if (!lab) return;
     if (lab->generation) generation_free(&lab->generation);
     lab_list_free(&lab->list);
+    lab_shelf_free(&lab->shelf);
     if (lab->fetch) fetch_free(&lab->fetch);
     lab_web_free(&lab->web);
     if (lab->dns) dns_free(&lab->dns);
@@ -107,6 +111,7 @@ void lab_reset(struct lab *lab) {
     lab->clock.frozen_ms = LAB_MORNING;
     dns_flush(lab->dns);
     lab_list_clear(lab->list);
+    lab_shelf_clear(lab->shelf);
     lab_web_clear(lab->web);
     if (lab->options.limits.clear) lab->options.limits.clear(lab->options.limits.arg);
 }
@@ -214,6 +219,8 @@ bool lab_use(struct lab *lab, struct bundle *b, bool counted, struct err *err) {
     o.http_reads = world->web;
     o.suppressed = world->suppressed ? world->suppressed : lab_list_has;
     o.suppressed_arg = world->suppressed ? world->arg : lab->list;
+    o.shelved = world->shelved ? world->shelved : lab_shelf_get;
+    o.shelved_arg = world->shelved ? world->arg : lab->shelf;
     if (lab->options.limits.look) o.limit_used = limit_used;
     o.limit_cancel = limit_cancel;
     o.limit_arg = lab;
@@ -244,6 +251,8 @@ bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, str
     buf_release(&listed);
     return ok;
 }
+
+void lab_keep(struct lab *lab, const struct keep *keep) { lab_shelf_keep(lab->shelf, keep); }
 
 // ---- DNS
 

@@ -30,8 +30,9 @@ struct lab_world {
     // Who must not be written to, as in generation_options.
     bool (*suppressed)(void *arg, const struct bytes *scopes, size_t count, struct bytes address, struct arena *texts,
                        struct suppression *out);
+    bool (*shelved)(void *arg, struct bytes key, struct arena *texts, struct bytes *value); // likewise
     bool (*way)(void *arg, struct bytes lane, struct way_state *out); // as in prospect_eyes
-    void *arg;                                                       // of both
+    void *arg;                                                       // of all
 };
 
 struct lab;
@@ -73,6 +74,9 @@ must_use bool lab_teach_web(struct lab *lab, struct bytes request, const struct 
 // "@example.net"; expires_s 0: for ever.
 must_use bool lab_suppress(struct lab *lab, struct bytes address, struct bytes scope, struct bytes reason,
                            int64_t expires_s, struct err *err);
+
+// Puts this on the lab's shelf, or takes it off.
+void lab_keep(struct lab *lab, const struct keep *keep);
 
 // The limit's key and window count. spend: so much of it is used now; fill: it has no room for so long.
 must_use bool lab_spend(struct lab *lab, const struct spend *s, uint64_t n, struct err *err);

@@ -159,6 +159,7 @@ static void check_made(lua_State *l, const struct spot *s, const struct made_row
     const char *expected = r->groups == MADE_VIA    ? "a way out (route.direct, relay, lmtp or capture)"
                            : r->groups == MADE_PLAN ? "a plan (route.send, wait, ...)"
                            : r->groups == MADE_LIMIT ? "a limit (limit.per_day, ...)"
+                           : r->groups == MADE_KEEP ? "an entry (shelf.put or shelf.drop)"
                                                     : "an answer";
     if (!shape) refuse_kind(l, s, r->name, -1, expected);
     lua_pushfstring(l, "%s is expected, not %s", expected, shape->name);
@@ -244,6 +245,8 @@ static void check_value(lua_State *l, struct spot *s, const struct made_row *r) 
         break;
     case MADE_TABLE:
         if (!lua_istable(l, -1)) refuse_kind(l, s, r->name, -1, "a table");
+        break;
+    case MADE_ANY:
         break;
     }
 }

@@ -29,9 +29,10 @@ enum made_kind {
     MADE_INNER,   // a table with fields of its own: `inner`
     MADE_DATA,    // a table of JSON's kinds
     MADE_TABLE,   // any table: its reader checks it
+    MADE_ANY,     // any value but nil: its reader checks it
 };
 
-enum made_group { MADE_ANSWER = 1, MADE_PLAN = 2, MADE_VIA = 4, MADE_VERDICT = 8, MADE_LIMIT = 16 };
+enum made_group { MADE_ANSWER = 1, MADE_PLAN = 2, MADE_VIA = 4, MADE_VERDICT = 8, MADE_LIMIT = 16, MADE_KEEP = 32 };
 
 struct made_row {
     const char *name; // NULL ends the rows

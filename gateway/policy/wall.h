@@ -158,6 +158,7 @@ int open_json(lua_State *l);
 int open_limit(lua_State *l);
 int open_log(lua_State *l);
 int open_re(lua_State *l);
+int open_shelf(lua_State *l);
 
 // Pushes the function that describes this, and its argument; false: there is none, nothing is pushed.
 bool describe_push(lua_State *l, struct hook_ticket *t);
@@ -177,6 +178,9 @@ struct suppress suppress_read(lua_State *l, int i, int row);
 struct spend limit_lend(lua_State *l, int i);
 // The list of limits in this field, each lent; NULL with a count of 0 where there is none.
 const struct spend *spends_read(lua_State *l, struct hook_ticket *t, int i, int row, size_t *count);
+
+// The list of shelf.put and shelf.drop in this field, in the ticket's arena; NULL with a count of 0 where there is none.
+const struct keep *keeps_read(lua_State *l, struct hook_ticket *t, int i, int row, size_t *count);
 
 // The identity at stack index i, lent: texts and keys are those of the value there.
 extern const char identity_kind[];

@@ -15,6 +15,7 @@ struct accept {
     struct message message;
     struct recipient *recipients;
     size_t count, room;
+    struct keeping keeping;
     void (*done)(void *arg, bool stored, const struct err *why);
     void *arg;
     bool placed;       // the writer thread's
@@ -41,6 +42,8 @@ void accept_recipient(struct accept *a, const struct recipient *r) {
     a->recipients[a->count++] = *r;
 }
 
+void accept_keep(struct accept *a, const struct keeping *k) { a->keeping = *k; }
+
 void accept_without_body(struct accept *a, uint64_t length) { a->op.place = (struct place){.length = length}; }
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
@@ -51,7 +54,7 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     if (!txn_put_message(txn, &a->message, err)) return false;
     for (size_t i = 0; i < a->count; i++)
         if (!txn_put_recipient(txn, &a->recipients[i], err)) return false;
-    return true;
+    return keeping_apply(&a->keeping, a->worker->gateway, txn, err);
 }
 
 static void tell(struct accept *a, bool stored) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "relay/content.h"
+#include "relay/keeping.h"
 #include "relay/worker.h"
 
 struct accept;
@@ -16,6 +17,8 @@ struct accept *accept_new(struct worker *w);          // content is moved in by 
 struct arena *accept_arena(struct accept *a);
 struct content *accept_content(struct accept *a);
 struct message *accept_message(struct accept *a);     // fill: texts in the accept's arena; body and head are taken from the content
+// What the answer asks to be kept, from the arena too.
+void accept_keep(struct accept *a, const struct keeping *k);
 void accept_recipient(struct accept *a, const struct recipient *r); // texts in the arena too
 void accept_without_body(struct accept *a, uint64_t length); // a rehearsed message: only told to be so long
 // `done` is called later, on the worker, once; cancel with accept_forget. held: recipients wait for an operator.

@@ -79,6 +79,8 @@ static void complete(struct arriving *s, const struct answer *a) {
     m->expires_ms = m->received_ms + (a->expires_s ? a->expires_s : s->worker->site->conf->expire_s) * 1000;
     m->tags = arena_copy(arena, a->tags.len ? a->tags : s->in.tags);
     m->policy = arena_copy(arena, a->origin.version);
+    struct keeping keeping = keeping_of(arena, a->keeps, generation_is_on_trial(s->generation) ? 0 : a->keep_count, m->id, a->origin.where);
+    accept_keep(s->accept, &keeping);
     m->user = arena_copy(arena, s->facts.user);
     session_facts_encode(&s->facts, &facts);
     m->facts = arena_copy(arena, buf_bytes(&facts));

@@ -21,6 +21,7 @@
 #include "relay/queue_control.h"
 #include "relay/reload.h"
 #include "relay/runner.h"
+#include "relay/shelf_control.h"
 #include "relay/suppression_control.h"
 #include "relay/token.h"
 #include "relay/worker.h"
@@ -359,6 +360,7 @@ static const struct verb_row {
     {"warmup", identity_control_warmup, "name"},
     {"limit", do_limit, "key count window_s"},
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
+    {"shelf", shelf_control, "action key value expires_s prefix limit"},
     {"explain", explain_control, "from to user client helo listener head body_size at_ms as id n"},
     {"queue", queue_control, "action id filter limit count_only"},
     {"reload", do_reload, "version canary for_s margin least"},

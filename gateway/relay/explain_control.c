@@ -7,6 +7,7 @@
 #include "relay/lanes.h"
 #include "relay/ledger.h"
 #include "relay/worker.h"
+#include "store/shelf.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -295,6 +296,16 @@ static bool read_past(struct explain_job *job, const struct json *request) {
     return true;
 }
 
+static bool is_shelved(void *arg, struct bytes key, struct arena *texts, struct bytes *value) {
+    struct explain_job *job = arg;
+    struct shelf_entry e;
+    reader_begin(job->reader);
+    bool found = reader_shelf(job->reader, key, job->now_ms, &e);
+    if (found) *value = arena_copy(texts, e.value);
+    reader_end(job->reader);
+    return found;
+}
+
 static bool open_lab(struct explain_job *job) {
     struct gateway *g = job->gateway;
     const struct conf *conf = job->site->conf;
@@ -306,7 +317,7 @@ static bool open_lab(struct explain_job *job) {
     struct lab_options options = {
         .usual = &job->usual,
         .limits = {.look = look_limit, .arg = job},
-        .world = {.resolver = &job->resolver, .web = &job->web, .suppressed = is_suppressed, .way = see_way, .arg = job}};
+        .world = {.resolver = &job->resolver, .web = &job->web, .suppressed = is_suppressed, .shelved = is_shelved, .way = see_way, .arg = job}};
     if (g->draining) job->closed = reply_make(421, "4.3.2", "%s is being drained, try again later", conf->hostname);
     else if (!store_has_room(g->store)) job->closed = reply_make(452, "4.3.1", "Insufficient system storage, try again later");
     job->lab = lab_new(&options, &job->err);

@@ -38,6 +38,7 @@ struct story {
     int64_t due_ms;                // when it is looked at again; 0: never
     const struct plan *plan;       // NULL: expired
     const struct soonest *limited; // the limit that has no room; NULL: none
+    const struct verdict *keeps;   // what it wants on the shelf; NULL: nothing
     const struct suppress *suppress; // what plan or verdict want on the suppression list; NULL: nothing
 };
 
@@ -222,6 +223,7 @@ static struct change *add(struct writing *w, struct job_recipient *r, const stru
     c->fate = fate;
     c->record = r->record;
     suppress(w, c, r, st);
+    if (st->keeps) c->keeping = keeping_of(settle_arena(w->settle), st->keeps->keeps, st->keeps->keep_count, w->job->message.id, st->where);
     tell(w, r, c, st);
     if (fate == FATE_GONE) return c; // no record is left to say more in
     c->record.decision = decision_json(w, st);
@@ -398,7 +400,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v, const 
     struct attempt *a = w->attempt;
     struct job_recipient *r = &w->job->recipients[w->which[at]];
     struct story st = {.attempt = a, .result = &a->results[at], .plan = a->plan, .verdict = v, .retry = retry, .because = v->origin.because,
-                       .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress};
+                       .where = v->origin.where, .policy = v->origin.version, .suppress = &v->suppress, .keeps = v};
     struct reply final = v->reply.code ? v->reply : st.result->reply;
     react(w, at, v);
     bool trial = generation_is_on_trial(w->job->generation), gives_up = v->kind == VERDICT_GIVE_UP && !has_expired(w, &final);
@@ -406,6 +408,7 @@ static void decide(struct writing *w, size_t at, const struct verdict *v, const 
     tell_canary(w, CANARY_DECIDED);
     if (v->origin.fault) tell_canary(w, CANARY_FAULTS);
     if (trial) st.suppress = NULL;
+    if (trial) st.keeps = NULL;
     if (gives_up && trial) {
         put_off(w, r, &st);
     } else if (gives_up) {

@@ -272,6 +272,8 @@ static void complete(struct session *s, const struct answer *a) {
     m->expires_ms = m->received_ms + life_s * 1000;
     m->tags = arena_copy(arena, a->tags);
     m->policy = arena_copy(arena, a->origin.version);
+    struct keeping keeping = keeping_of(arena, a->keeps, generation_is_on_trial(s->generation) ? 0 : a->keep_count, m->id, a->origin.where);
+    accept_keep(s->accept, &keeping);
     m->user = arena_copy(arena, s->facts.user);
     session_facts_encode(&s->facts, &facts);
     m->facts = arena_copy(arena, buf_bytes(&facts));

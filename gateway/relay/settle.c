@@ -97,6 +97,7 @@ static bool write_change(struct settle *s, struct change *c, struct txn *txn, st
     if (c->suppress.scope.len &&
         !txn_put_suppression(txn, &c->suppress, SUPPRESSION_LENGTHEN, c->suppress.added_ms, err))
         return false;
+    if (!keeping_apply(&c->keeping, s->gateway, txn, err)) return false;
     if (!c->entry.len) return true;
     return txn_put_journal(txn, id, clock_ms(&s->gateway->clock), c->entry, err);
 }

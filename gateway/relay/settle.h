@@ -10,6 +10,7 @@
 #pragma once
 
 #include "mail/report.h"
+#include "relay/keeping.h"
 #include "relay/worker.h"
 #include "store/suppression.h"
 
@@ -23,6 +24,7 @@ struct change {
     bool report;                 // this recipient is named in the report
     struct report_recipient reported;
     struct suppression suppress; // put on the suppression list with it; scope "": nothing is
+    struct keeping keeping;      // put on the shelf with it, or taken off
     bool skipped;                // found gone when it was written: no event
 };
 

@@ -11,6 +11,7 @@
 #include "relay/rehearsal.h"
 #include "relay/runner.h"
 #include "relay/token.h"
+#include "store/shelf.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -112,12 +113,24 @@ static bool is_suppressed(void *arg, const struct bytes *scopes, size_t count, s
     return found;
 }
 
+static bool is_shelved(void *arg, struct bytes key, struct arena *texts, struct bytes *value) {
+    struct worker *w = arg;
+    struct shelf_entry e;
+    reader_begin(w->script_reader);
+    bool found = reader_shelf(w->script_reader, key, clock_ms(&w->gateway->clock), &e);
+    if (found) *value = arena_copy(texts, e.value);
+    reader_end(w->script_reader);
+    return found;
+}
+
 void worker_lend(struct worker *w, struct generation_options *options) {
     options->loop = w->loop;
     options->dns = w->dns;
     options->fetch = w->fetch;
     options->suppressed = is_suppressed;
     options->suppressed_arg = w;
+    options->shelved = is_shelved;
+    options->shelved_arg = w;
     options->limit_used = limit_look_used;
     options->limit_cancel = limit_look_cancel;
     options->limit_arg = w;

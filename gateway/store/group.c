@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "store/inside.h"
+#include "store/shelf.h"
 #include "store/suppression.h"
 #include "store/tail.h"
 
@@ -284,14 +285,15 @@ void group_release(struct group *g) {
 bool group_sweep(struct store *s) {
     struct txn_counts counts;
     struct err why;
-    size_t gone;
-    bool whole = true;
+    size_t gone, off_shelf;
+    bool whole = true, all_of_shelf = true;
     if (!txn_begin(&s->txn, &why)) return true;
-    if (!txn_sweep_suppressions(&s->txn, clock_ms(s->clock), &gone, &whole, &why) || !gone)
+    if (!txn_sweep_suppressions(&s->txn, clock_ms(s->clock), &gone, &whole, &why) ||
+        !txn_sweep_shelf(&s->txn, clock_ms(s->clock), &off_shelf, &all_of_shelf, &why) || !(gone + off_shelf))
         txn_abort(&s->txn);
     else if (txn_commit(&s->txn, &counts, &why))
         store_tell_counts(s, &counts);
     else
-        whole = true; // there is time
-    return whole;
+        return true; // there is time
+    return whole && all_of_shelf;
 }

@@ -13,7 +13,9 @@
 //   segment    number        4
 //   suppression address 0 scope   of an address above KEY_ADDRESS_TEXT bytes its first KEY_ADDRESS_TEXT and a hash of the whole
 //                                 (its record has it all); a scope has no NUL, so the last one parts the two
-//   shelf       0 "token" 0 SHA-256 (hex) of an account: refresh tokens of relay/rotation
+//   shelf       a script's key, which has no control character (shelf.h)
+//               0 "pause" 0 kind 0 name: pauses of relay/pause
+//               0 "token" 0 SHA-256 (hex) of an account: refresh tokens of relay/rotation
 //
 // All integers big-endian; times before 1970 sort as 1970. A struct key is a value that owns its bytes.
 #pragma once

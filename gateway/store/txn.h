@@ -21,6 +21,7 @@ struct txn {
     uint32_t journal_seq;
     char redo_secret[REDO_SECRET];
     struct key swept;         // how far the suppression table has been looked through for what is over
+    struct key shelf_swept;   // likewise the shelf
 };
 
 // Counters as they are in the transaction.

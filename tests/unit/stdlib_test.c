@@ -280,9 +280,14 @@ static bool nobody_is_suppressed(void *arg, const struct bytes *scopes, size_t c
     return false;
 }
 
+static bool nothing_is_shelved(void *arg, struct bytes key, struct arena *texts, struct bytes *value) {
+    (void)arg, (void)key, (void)texts, (void)value;
+    return false;
+}
+
 // Every hook of it that a fresh message meets must answer.
 static void try_policy(const char *name, const char *policy) {
-    kit_policy_with(&k, policy, &(struct generation_options){.suppressed = nobody_is_suppressed});
+    kit_policy_with(&k, policy, &(struct generation_options){.suppressed = nobody_is_suppressed, .shelved = nothing_is_shelved});
     struct recipient_facts r = kit_recipient;
     r.last_outcome = BYTES("");
     r.attempts = 0;
