@@ -29,6 +29,8 @@
 --
 -- Nothing is random and nothing is remembered: asked again, the answer is the same, in explain and in a test.
 local fact = require "fact"
+local limit = require "limit"
+local route = require "route"
 local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 
 local pool = {}
@@ -213,7 +215,6 @@ end
 
 -- The least that any of its caps has left. Where nobody can say it counts as room.
 local function room_of(spend)
-  local limit = require "limit"
   local least = math.huge
   for _, l in ipairs(spend) do
     local told, left = pcall(limit.left, l)
@@ -289,7 +290,7 @@ end
 -- A whole answer for the route hook: the candidates' plans in order, then `otherwise` (a plan, a list of them, or nil).
 -- make(member, spend) gives a plan. Nobody may send now, and there is no otherwise: ask again in a quarter of an hour.
 function Pool:first(ask, make, otherwise)
-  local route, plans = require "route", {}
+  local plans = {}
   for _, candidate in ipairs(self:candidates(ask)) do plans[#plans + 1] = make(candidate.member, candidate.spend) end
   if type(otherwise) ~= "table" then otherwise = { otherwise } end
   for _, plan in ipairs(otherwise) do plans[#plans + 1] = plan end

@@ -171,6 +171,13 @@ local function fits(r, group, outcome)
   return not r.pattern or r.pattern:find(outcome.text) ~= nil
 end
 
+local function answer_of(r)
+  local lane = r.action == "pause" and { rest = r.seconds } or { rate = r.rate, connections = r.connections, lasts = r.seconds }
+  return { action = r.action, seconds = r.seconds, rate = r.rate, connections = r.connections, lane = lane, provider = r.provider, layer = r.from.layer, source = r.from.source,
+    date = r.from.date, grade = r.from.grade, where = r.from.where,
+    because = ("%s for %d s: %s (%s)"):format(r.action, r.seconds, r.text or r.status or r.code, r.from.where) }
+end
+
 -- The operator's are looked at first, then the shipped ones; within a layer a group's own before the default's.
 function shaping.reaction(group, outcome)
   if outcome.from_peer == false then return nil end
@@ -178,19 +185,12 @@ function shaping.reaction(group, outcome)
     local general
     for _, r in ipairs(reactions[layer]) do
       if fits(r, group, outcome) then
-        if r.provider == group then return shaping.answer_of(r) end
+        if r.provider == group then return answer_of(r) end
         general = general or r
       end
     end
-    if general then return shaping.answer_of(general) end
+    if general then return answer_of(general) end
   end
-end
-
-function shaping.answer_of(r)
-  local lane = r.action == "pause" and { rest = r.seconds } or { rate = r.rate, connections = r.connections, lasts = r.seconds }
-  return { action = r.action, seconds = r.seconds, rate = r.rate, connections = r.connections, lane = lane, provider = r.provider, layer = r.from.layer, source = r.from.source,
-    date = r.from.date, grade = r.from.grade, where = r.from.where,
-    because = ("%s for %d s: %s (%s)"):format(r.action, r.seconds, r.text or r.status or r.code, r.from.where) }
 end
 
 local function row(name, value, from, group)

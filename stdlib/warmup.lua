@@ -32,6 +32,7 @@
 -- a test as in life. Days are UTC days from `start`; each provider has its own account and its own cap.
 local describe = require "core.describe"
 local fact = require "fact"
+local limit = require "limit"
 local note = require("core.note").add -- nil unless somebody wants to see how an answer came about
 local provider = require "provider"
 
@@ -235,7 +236,6 @@ local function limit_for(self, group, facts)
   local cap, details = self:cap(group, facts)
   kept = { day = day, because = details.because, open = cap == nil, cap = cap, details = details }
   if cap and cap >= 1 then
-    local limit = require "limit"
     local make = details.unit == "hour" and limit.per_hour or limit.per_day
     kept.limit = make(self:key(group), cap, { per = self.per, exhausted_by = "standing" })
   end
@@ -245,16 +245,16 @@ end
 
 local UNCAPPED = 1000000000
 local function counter(what, warm, group)
-  return require "limit".per_day(what .. "/" .. warm.name .. "/" .. group, UNCAPPED, { per = "recipient" })
+  return limit.per_day(what .. "/" .. warm.name .. "/" .. group, UNCAPPED, { per = "recipient" })
 end
 
 -- What the gates look at, of the last 24 hours.
 function Warm:facts(group)
-  local asked, sent = pcall(require "limit".used, counter("sent", self, group))
+  local asked, sent = pcall(limit.used, counter("sent", self, group))
   if not asked then return {} end -- where there is no ledger: a story without one
   local facts = { sent = sent }
   for _, kind in ipairs { "bounce", "complaint" } do
-    if self.gates[kind] and sent > 0 then facts[kind .. "_rate"] = require "limit".used(counter(kind .. "s", self, group)) / sent end
+    if self.gates[kind] and sent > 0 then facts[kind .. "_rate"] = limit.used(counter(kind .. "s", self, group)) / sent end
   end
   return facts
 end

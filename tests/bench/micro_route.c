@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // micro_route: what asking the policy costs, hook by hook, from the facts in C to the checked answer in C.
 //
-//     micro_route SCRIPTS STDLIB
+//     micro_route SCRIPTS STDLIB [HOOK]
 #include "micro.h"
 #include "policy/hooks.h"
 
@@ -148,11 +148,12 @@ int main(int argc, char **argv) {
     printf("{\"bench\": \"hooks\", \"case\": \"read and load the scripts\", \"us\": %.0f}\n",
            micro_cpu_us() - began);
     set_facts(&a, clock_ms(&clock));
-    run(&a, "sender", ask_sender);
-    run(&a, "recipient", ask_recipient);
-    run(&a, "message", ask_message);
-    run(&a, "route", ask_route);
-    run(&a, "retry", ask_retry);
+    static const struct {
+        const char *name;
+        void (*ask)(void *arg);
+    } hooks[] = {{"sender", ask_sender}, {"recipient", ask_recipient}, {"message", ask_message}, {"route", ask_route}, {"retry", ask_retry}};
+    for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++)
+        if (argc < 4 || strcmp(argv[3], hooks[i].name) == 0) run(&a, hooks[i].name, hooks[i].ask);
     generation_free(&a.g);
     bundle_free(&bundle);
     loop_free(&a.loop);

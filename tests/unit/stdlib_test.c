@@ -335,6 +335,66 @@ static void the_examples_load_and_answer(void **state) {
 }
 
 // The blocks between ```lua and ``` of the reference are whole policies.
+// ---- is everything there in the reference, and everything of the reference there?
+
+static const char exports[] =
+    "local describe, warmup, pool = require 'core.describe', require 'warmup', require 'pool'\n"
+    "local objects = { warm = warmup.new { name = 'x', ladder = { 1 }, age = 0 }, team = pool.new { members = { { name = 'a' } } } }\n"
+    "describe.add('exports', function()\n"
+    "  local list = {}\n"
+    "  for _, module in ipairs { 'answer', 'route', 'identity', 'retry', 'suppression', 'users', 'provider', 'shaping', 'reply', 'warmup',\n"
+    "      'pool', 'relays', 'header', 'limit', 'shelf', 'dns', 'http', 're', 'json', 'crypto', 'clock', 'log' } do\n"
+    "    for name in pairs(require(module)) do list[#list + 1] = module .. '.' .. name end\n"
+    "  end\n"
+    "  for word, object in pairs(objects) do\n"
+    "    for name, value in pairs(getmetatable(object).__index) do\n"
+    "      if type(value) == 'function' then list[#list + 1] = word .. ':' .. name end\n"
+    "    end\n"
+    "  end\n"
+    "  return list\n"
+    "end)\n"
+    "return {}";
+
+static void compare_with_page(void *arg, struct bytes json, const char *why) {
+    const char *page = arg;
+    struct err err;
+    struct json *list = json_parse(json, &err);
+    struct buf missing = {0};
+    struct bytes name;
+    if (why) fail_msg("%s", why);
+    assert_true(json_count(list) > 80);
+    for (size_t i = 0; i < json_count(list); i++) {
+        assert_true(json_text(json_item(list, i), &name));
+        char *text = bytes_dupz(name), again[80];
+        const char *dot = strchr(text, '.');
+        snprintf(again, sizeof again, "`%s", dot ? dot + 1 : text); // further on in a list: `relays.ses{}`, `sendgrid{}`
+        if (!strstr(page, text) && !strstr(page, again)) buf_format(&missing, "%s ", text);
+        free(text);
+    }
+    if (missing.len) fail_msg("not in stdlib/README.md: %s", buf_z(&missing));
+    buf_release(&missing);
+    pages += (int)json_count(list);
+    json_free(&list);
+}
+
+static void the_reference_has_all_there_is(void **state) {
+    (void)state;
+    char *page = whole_file("stdlib/README.md");
+    kit_init(&k);
+    pages = 0;
+    kit_policy(&k, exports);
+    hook_describe(k.g, BYTES("exports"), BYTES("{}"), compare_with_page, page);
+    kit_turn(&k);
+    assert_true(pages > 0);
+    for (const char *const *hook = hook_name; *hook; hook++) {
+        char mention[40];
+        snprintf(mention, sizeof mention, "`%s(", *hook);
+        if (!strstr(page, mention)) fail_msg("the hook %s is not in stdlib/README.md", *hook);
+    }
+    free(page);
+    kit_release(&k);
+}
+
 static void the_reference_works_as_it_stands(void **state) {
     (void)state;
     kit_init(&k);
@@ -361,6 +421,7 @@ int main(void) {
         cmocka_unit_test(what_is_used_up_is_said_to_its_limits),
         cmocka_unit_test(elsewhere_is_one_jump),
         cmocka_unit_test(the_examples_load_and_answer),
+        cmocka_unit_test(the_reference_has_all_there_is),
         cmocka_unit_test(the_reference_works_as_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
