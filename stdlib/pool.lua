@@ -10,6 +10,7 @@
 --     match = "prefer",                    -- members whose provider is the recipient's: "prefer", "only", "ignore" (default)
 --     size = 3,                            -- candidates at most
 --     caps = function(member, ask) return { limit.per_day("box/" .. member.name, 40) } end,
+--     plan = function(member, spend, provider) return route.send { ... } end,    -- for first(ask); depends on nothing else: kept
 --   }
 --
 --   team:candidates(ask)    -> ordered list of { member =, spend = }; the first is meant, the others are for route.first
@@ -79,7 +80,7 @@ end
 
 -- Members among which one draw is made: all, or those of one provider.
 local function circle_of(members)
-  local c = { members = members, hashes = {}, sums = {}, total = 0, even = true, orders = {}, order_count = 0 }
+  local c = { members = members, size = #members, hashes = {}, sums = {}, total = 0, even = true, orders = {}, order_count = 0 }
   for i, member in ipairs(members) do
     c.hashes[i] = number_of(member.name)
     c.total = c.total + (member.weight or 1)
@@ -89,7 +90,8 @@ local function circle_of(members)
   return c
 end
 
-local NEW = { members = "table", by = "?string", match = "?string", size = "?integer", caps = "?function" }
+local NEW = { members = "table", by = "?string", match = "?string", size = "?integer", caps = "?function",
+  plan = "?function" }
 
 function pool.new(o)
   fact.check_fields(o, NEW, 2, "pool.new")
@@ -109,7 +111,7 @@ function pool.new(o)
   local circles = {}
   for group, some in pairs(by_provider) do circles[group] = circle_of(some) end
   return setmetatable({ all = circle_of(members), circles = circles, by = o.by or "weighted", match = o.match or "ignore",
-    size = o.size or 3, caps = o.caps, look = #members > (o.size or 3) or o.by == "least_sent" }, Pool)
+    size = o.size or 3, caps = o.caps, plan = o.plan, plans = {}, look = #members > (o.size or 3) or o.by == "least_sent" }, Pool)
 end
 
 -- ---- rendezvous: the highest score wins. With weights it is -weight / ln u; without, u itself gives the same order.
@@ -157,40 +159,56 @@ end
 -- ---- draws: by weight, each message its own; the cost does not grow with the pool
 
 local function index_at(circle, x)
-  local low, high = 1, #circle.sums
+  local low, high, sums = 1, circle.size, circle.sums
   while low < high do
     local middle = (low + high) // 2
-    if circle.sums[middle] > x then high = middle else low = middle + 1 end
+    if sums[middle] > x then high = middle else low = middle + 1 end
   end
   return low
 end
 
--- An iterator over members' indices, each once: drawn by weight at first, then around the circle.
+-- A walk over members' indices, each once: drawn by weight at first, then around the circle. next_drawn(walk) gives the next one, or nil.
 local function draws(circle, key)
-  local seed, taken, tries, count, at = number_of(key), {}, 0, 0, nil
-  return function()
-    if count == #circle.members then return nil end
-    repeat
-      if tries < 2 * AHEAD then
-        at = index_at(circle, mix(seed, tries) / 9007199254740992.0 * circle.total)
-        tries = tries + 1
-      else
-        at = at % #circle.members + 1
-      end
-    until not taken[at]
-    taken[at], count = true, count + 1
+  return { circle = circle, seed = number_of(key), tries = 0, count = 0 }
+end
+
+local function next_drawn(walk)
+  local circle, taken, at = walk.circle, walk.taken, walk.at
+  local size = circle.size
+  if walk.count == 0 then -- most questions end with one or two: what is taken is written down from the second on
+    walk.count, walk.tries = 1, 1
+    at = index_at(circle, mix(walk.seed, 0) / 9007199254740992.0 * circle.total)
+    walk.at = at
     return at
   end
+  if walk.count == size then return nil end
+  if not taken then
+    taken = { [at] = true }
+    walk.taken = taken
+  end
+  repeat
+    if walk.tries < 2 * AHEAD then
+      at = index_at(circle, mix(walk.seed, walk.tries) / 9007199254740992.0 * circle.total)
+      walk.tries = walk.tries + 1
+    else
+      at = at % size + 1
+    end
+  until not taken[at]
+  taken[at], walk.count, walk.at = true, walk.count + 1, at
+  return at
 end
 
 -- The same for a sticky key: the kept part of its order first, the rest only if somebody needs it.
-local function sticky(circle, key)
-  local order, i = sticky_order(circle, key), 0
-  return function()
-    i = i + 1
-    if i > #order and #order < #circle.members then order = whole_order(circle, key) end
-    return order[i]
+local function sticky(circle, key) return { circle = circle, key = key, order = sticky_order(circle, key), i = 0 } end
+
+local function next_sticky(walk)
+  local i, order = walk.i + 1, walk.order
+  if i > #order and #order < walk.circle.size then
+    order = whole_order(walk.circle, walk.key)
+    walk.order = order
   end
+  walk.i = i
+  return order[i]
 end
 
 -- ---- asking
@@ -213,33 +231,46 @@ local function why_not(member, ask)
   if member.paused_until and member.paused_until > clock.now() then return "paused until " .. os.date("!%Y-%m-%d %H:%M:%SZ", member.paused_until // 1) end
 end
 
--- The least that any of its caps has left. Where nobody can say it counts as room.
+-- The least that any of its caps has left. Where nobody can say (a story without a ledger) it counts as room.
+local told = false -- somebody could: nobody else has to be asked whether he can
+local function left_of(l)
+  if told then return limit.left(l) end
+  local left
+  told, left = pcall(limit.left, l)
+  return told and left or math.huge
+end
+
 local function room_of(spend)
   local least = math.huge
-  for _, l in ipairs(spend) do
-    local told, left = pcall(limit.left, l)
-    if told then least = math.min(least, left) end
+  for i = 1, #spend do
+    local left = left_of(spend[i])
+    if left < least then least = left end
   end
   return least
 end
 
 -- Adds the circle's members in order, the eligible ones with their caps, until there are `n`.
+-- `met` is nil where nobody wants to know and no member can be met twice.
 local function gather(p, circle, key, ask, n, found, met, full)
-  local ordered = (p.by == "sender" or p.by == "recipient") and sticky or draws
-  for at in ordered(circle, key) do
-    if #found == n then return end
+  local is_sticky = p.by == "sender" or p.by == "recipient"
+  local step = is_sticky and next_sticky or next_drawn
+  local walk = is_sticky and sticky(circle, key) or draws(circle, key)
+  local looks = p.look and p.caps
+  while #found < n do
+    local at = step(walk)
+    if not at then return end
     local member = circle.members[at]
-    local not_asked = met[member] or why_not(member, ask)
+    local not_asked = met and met[member] or why_not(member, ask)
     if not not_asked then
-      met[member] = "asked"
       local spend = {}
       if p.caps then spend = p.caps(member, ask) end
       -- With more members than candidates, those without room (used up, or told so by the peer) must not take the places.
-      local left = spend and (p.look and p.caps and room_of(spend) or math.huge)
+      local left = spend and (looks and room_of(spend) or math.huge)
       if spend then
         local to = left > 0 and found or full
         to[#to + 1] = { member = member, spend = spend, left = left }
       end
+      if met then met[member] = "asked" end
       if note then met[member] = not spend and "its caps say: not now" or left <= 0 and "nothing left of its caps" or "asked" end
     elseif note then
       met[member] = not_asked
@@ -270,6 +301,7 @@ end
 -- Those of the recipient's own provider stand before the others; least_sent orders within.
 local function part(p, circle, key, ask, found, met, full)
   if not circle then return end
+  if p.by ~= "least_sent" and #found == 0 then return gather(p, circle, key, ask, p.size, found, met, full) end
   local some = {}
   gather(p, circle, key, ask, p.by == "least_sent" and math.max(SAMPLE, p.size) or p.size, some, met, full)
   if p.by == "least_sent" then by_room(some) end
@@ -279,19 +311,48 @@ local function part(p, circle, key, ask, found, met, full)
 end
 
 function Pool:candidates(ask)
-  local key, found, met, full = key_of(self, ask), {}, {}, {}
+  local key, found, full = key_of(self, ask), {}, {}
+  local met = (note or self.match ~= "ignore") and {} or nil
   if self.match ~= "ignore" then part(self, self.circles[ask.provider or ""], key, ask, found, met, full) end
   if self.match ~= "only" and #found < self.size then part(self, self.all, key, ask, found, met, full) end
-  local candidates = #found == 0 and { table.unpack(full, 1, self.size) } or found
+  local candidates = found
+  if #found == 0 then candidates = { table.unpack(full, 1, self.size) } end
   if note then tell(self, ask, met, candidates) end
   return candidates
 end
 
+local function same_limits(a, b)
+  if #a ~= #b then return false end
+  for i = 1, #a do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
+end
+
+-- A plan that depends on nothing but the member, the provider and the caps is made once, and again when one of them is another.
+local function plan_of(p, candidate, group)
+  local kept = p.plans[candidate.member]
+  if not kept then
+    kept = {}
+    p.plans[candidate.member] = kept
+  end
+  local one = kept[group or ""]
+  if not one or not same_limits(one.spend, candidate.spend) then
+    one = { spend = candidate.spend, plan = p.plan(candidate.member, candidate.spend, group) }
+    kept[group or ""] = one
+  end
+  return one.plan
+end
+
 -- A whole answer for the route hook: the candidates' plans in order, then `otherwise` (a plan, a list of them, or nil).
--- make(member, spend) gives a plan. Nobody may send now, and there is no otherwise: ask again in a quarter of an hour.
+-- make(member, spend) gives a plan; without it the pool's own `plan` does. Nobody may send now, and there is no otherwise: ask again in a
+-- quarter of an hour.
 function Pool:first(ask, make, otherwise)
   local plans = {}
-  for _, candidate in ipairs(self:candidates(ask)) do plans[#plans + 1] = make(candidate.member, candidate.spend) end
+  if not make and not self.plan then fact.refuse(2, "first: a function that makes a plan is expected, here or as pool.new's plan") end
+  for i, candidate in ipairs(self:candidates(ask)) do
+    plans[i] = make and make(candidate.member, candidate.spend) or plan_of(self, candidate, ask.provider)
+  end
   if type(otherwise) ~= "table" then otherwise = { otherwise } end
   for _, plan in ipairs(otherwise) do plans[#plans + 1] = plan end
   if #plans == 0 then return route.wait(LOOK_AGAIN, "nobody in the pool may send this now") end

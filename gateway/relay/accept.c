@@ -100,7 +100,7 @@ void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool sto
     }
     a->op.apply = apply;
     a->op.finish = finish;
-    a->op.promised = promised;
+    if (!a->keeping.count) a->op.promised = promised; // a promise holds messages and recipients, not what is on the shelf
     a->op.parts = a->content.parts;
     a->op.part_count = a->content.part_count;
     a->op.file = a->content.file;

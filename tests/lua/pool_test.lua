@@ -184,4 +184,25 @@ function t.what_is_refused()
   expect.refused("by: one of least_sent, recipient, sender, weighted", function() pool.new { by = "random", members = members(1) } end)
 end
 
+function t.a_plan_is_made_once_for_the_same_caps()
+  local made, cap = 0, 5
+  local limits = {}
+  local team = pool.new { members = { { name = "a" } }, caps = function()
+    limits[cap] = limits[cap] or limit.per_day("a", cap)
+    return { limits[cap] }
+  end, plan = function(member, spend, provider)
+    made = made + 1
+    return { member.name, spend, provider } -- alone it is handed on as it is
+  end }
+  local function ask(provider) return team:first { message = { id = "1", sender = "a@b.example" }, recipient = { number = 0, address = "c@d.example" }, provider = provider } end
+  local first = ask "google"
+  expect.equal(ask "google", first)
+  expect.equal(made, 1)
+  expect.equal(ask "yahoo" == first, false)
+  cap = 6
+  expect.equal(ask "google" == first, false)
+  expect.equal(made, 3)
+  expect.refused("a function that makes a plan is expected", function() pool.new { members = { { name = "a" } } }:first { message = { id = "1" }, recipient = { number = 0 } } end)
+end
+
 return t

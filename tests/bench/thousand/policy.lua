@@ -14,15 +14,19 @@ for i = 1, 1000 do
     warm = warmup.new { name = name, ladder = "sendgrid-daily", start = "2026-01-01" } }
 end
 
-local team = pool.new { members = members, size = 2, caps = function(member, ask) return member.warm:limits(ask.provider) end }
 local direct = route.direct {}
+local team = pool.new {
+  members = members, size = 2,
+  caps = function(member, ask) return member.warm:limits(ask.provider) end,
+  plan = function(member, spend, group)
+    return route.send { via = direct, identity = member.identity, spend = spend, lane = shaping.lane(group), tls = shaping.tls(group),
+      because = member.name }
+  end,
+}
 
 return {
   route = function(message, recipient)
     local group = provider.by_domain(recipient.domain) or "other"
-    return team:first({ message = message, recipient = recipient, provider = group }, function(member, spend)
-      return route.send { via = direct, identity = member.identity, spend = spend, lane = shaping.lane(group), tls = shaping.tls(group),
-        because = member.name }
-    end)
+    return team:first { message = message, recipient = recipient, provider = group }
   end,
 }
