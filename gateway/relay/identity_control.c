@@ -2,7 +2,7 @@
 #include "relay/identity_control.h"
 
 #include "policy/hooks.h"
-#include "relay/lane.h"
+#include "relay/lanes.h"
 #include "relay/ledger.h"
 #include "relay/login.h"
 #include "relay/pause.h"
