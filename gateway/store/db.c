@@ -244,6 +244,19 @@ static bool secure_lock_file(const char *path, struct err *err) {
     return secured;
 }
 
+// LMDB begins a database with two pages in one write. Cut in half, by a kill or a power cut, it would never open again, though
+// nothing was ever in it: a first commit makes the file longer.
+static bool begin_again(const char *path, const struct log *log) {
+    struct stat stat;
+    char name[4096];
+    snprintf(name, sizeof name, "%s/data.mdb", path);
+    int fd = open(name, O_RDWR | O_CLOEXEC);
+    bool unborn = fd >= 0 && fstat(fd, &stat) == 0 && stat.st_size <= 2 * sysconf(_SC_PAGESIZE) && ftruncate(fd, 0) == 0;
+    if (fd >= 0) close(fd);
+    if (unborn) log_note(log, "%s: was cut short while it was made, and is made again", name);
+    return unborn;
+}
+
 struct db *db_open(const char *path, bool fleeting, const struct log *log, struct err *err) {
     if (!secure_lock_file(path, err)) return NULL;
     struct db *db = must_alloc(sizeof *db);
@@ -251,6 +264,7 @@ struct db *db_open(const char *path, bool fleeting, const struct log *log, struc
     db->fleeting = fleeting;
     db->write = (struct db_txn){.db = db, .is_write = true};
     int rc = env_open_somewhere(db, path);
+    if (rc == MDB_INVALID && begin_again(path, log)) rc = env_open_somewhere(db, path);
     if (!rc) rc = shrink(db, path);
     if (!rc) {
         if (!fleeting) rest_init(db);

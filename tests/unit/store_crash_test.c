@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 
 enum { KILLS = 40, LANES = 6, WORDS_A_LIFE = 120, IDS = 400000 };
@@ -206,9 +207,55 @@ static void what_was_acknowledged_survives(void **state) {
     free(ledger);
 }
 
+static void cut(struct kit *kit, off_t size) {
+    char name[128];
+    snprintf(name, sizeof name, "%s/data.mdb", kit->path);
+    assert_int_equal(truncate(name, size), 0);
+}
+
+// LMDB's first write of all, cut short: nothing was ever in that file, so it must not keep the gateway from starting.
+static void half_made_is_made_again(void **state) {
+    (void)state;
+    const long page = sysconf(_SC_PAGESIZE);
+    const off_t sizes[] = {1, page / 2, page};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct kit kit;
+        char name[128];
+        kit_init(&kit);
+        kit_open(&kit);
+        store_close(&kit.store);
+        snprintf(name, sizeof name, "%s/segments", kit.path);
+        rmdir(name); // as it is before the first mail
+        cut(&kit, sizes[i]);
+        kit_open(&kit);
+        kit_reopen(&kit);
+        kit_remove(&kit);
+    }
+}
+
+// But what was a whole database is not thrown away.
+static void damaged_is_refused(void **state) {
+    (void)state;
+    struct kit kit;
+    struct err err = {""};
+    char name[128], zeros[16] = {0};
+    kit_init(&kit);
+    kit_open(&kit);
+    store_close(&kit.store);
+    snprintf(name, sizeof name, "%s/data.mdb", kit.path);
+    int fd = open(name, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, zeros, sizeof zeros, 16), sizeof zeros);
+    close(fd);
+    assert_null(store_open(&kit.options, &err));
+    assert_non_null(strstr(err.text, "data.mdb"));
+    kit_remove(&kit);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_acknowledged_survives),
+        cmocka_unit_test(half_made_is_made_again),
+        cmocka_unit_test(damaged_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
