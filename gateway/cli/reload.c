@@ -126,28 +126,31 @@ static int pass_gates(const struct call *call, const struct conf *conf) {
     return call_has(call, "replay") ? replay_gate(call, conf) : EX_OK;
 }
 
-static bool write_request(const struct call *call, const char *version, struct buf *out) {
-    double share = 0, margin = 5;
+static bool read_shares(const struct call *call, double *share, double *margin) {
     const char *canary = call_text(call, "canary"), *points = call_text(call, "margin");
+    *share = 0;
+    *margin = 5;
+    return !canary || (read_percent(canary, share) && (!points || read_percent(points, margin)));
+}
+
+static void write_request(const struct call *call, const char *version, struct buf *out) {
+    double share, margin;
     struct jsonl j = jsonl_begin(out);
     jsonl_textz(&j, "verb", "reload");
     if (version) jsonl_textz(&j, "version", version);
-    if (canary) {
-        if (!read_percent(canary, &share) || (points && !read_percent(points, &margin))) return false;
+    if (read_shares(call, &share, &margin) && call_has(call, "canary")) {
         jsonl_real(&j, "canary", share);
         jsonl_real(&j, "margin", margin);
         jsonl_int(&j, "for_s", call_number(call, "for", TRIAL_S));
         jsonl_int(&j, "least", call_number(call, "least", LEAST));
     }
     jsonl_end(&j);
-    return true;
 }
 
 static int send_request(const struct call *call, const char *version) {
     struct buf request = {0};
-    int code = write_request(call, version, &request)
-                   ? change_version(call, buf_z(&request))
-                   : tool_fail(call, EX_USAGE, "--canary and --margin are shares: 5%%");
+    write_request(call, version, &request);
+    int code = change_version(call, buf_z(&request));
     buf_release(&request);
     return code;
 }
@@ -178,6 +181,8 @@ static int end_trial(const struct call *call, const char *request, const char *w
 
 int verb_reload(const struct call *call) {
     bool canary = call_has(call, "canary");
+    double share, margin;
+    if (!read_shares(call, &share, &margin)) return tool_fail(call, EX_USAGE, "--canary and --margin are shares: 5%%");
     if (!canary && (call_has(call, "for") || call_has(call, "margin") || call_has(call, "least")))
         return tool_fail(call, EX_USAGE, "--for, --margin and --least belong to --canary");
     if (!call_has(call, "replay") && (call_has(call, "fail-if") || call_has(call, "sample")))

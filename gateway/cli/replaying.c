@@ -198,8 +198,10 @@ bool replaying_run(struct replaying *r, const struct call *call, int *code) {
     struct err err;
     r->tally = must_alloc(sizeof *r->tally);
     log_open(&log, LOG_FAULT, &clock);
+    double share;
+    uint64_t most;
     // A slip in the condition is said before the work, not behind it.
-    if (!is_failed(r, &err)) {
+    if (!is_failed(r, &err) || !read_sample(r->sample, &share, &most, &err)) {
         *code = tool_fail(call, EX_USAGE, "%s", err.text);
         return false;
     }
@@ -210,7 +212,9 @@ bool replaying_run(struct replaying *r, const struct call *call, int *code) {
         return false;
     }
     snprintf(r->version, sizeof r->version, "%s", bundle_version(b));
-    struct store *store = store_look(r->conf->store, &clock, &log, &err);
+    struct store *store = NULL;
+    if (access(r->conf->store, F_OK) == 0) store = store_look(r->conf->store, &clock, &log, &err);
+    else err_set(&err, "nothing was decided yet: no gateway has run with this configuration (there is no %s)", r->conf->store);
     *code = store ? EX_CONFIG : EX_UNAVAILABLE;
     bool good = store && replay_all(r, b, store, &clock, &err);
     if (!good) tool_fail(call, *code, "%s", err.text);

@@ -82,6 +82,15 @@ static void on_progress(void *arg, int64_t now_ms, uint64_t messages) {
     progress_at(&s->progress, (uint64_t)(now_ms - s->options.rehearsal.start_ms), messages, "messages");
 }
 
+// What cannot be written is said before the days are played, not behind them.
+static bool can_write(const char *path, struct err *err) {
+    if (!path) return true;
+    FILE *f = fopen(path, "a");
+    if (!f) return err_errno(err, "%s", path);
+    fclose(f);
+    return true;
+}
+
 static bool write_results(const struct call *call, const struct simulate_report *report, struct err *err) {
     const char *csv = call_text(call, "csv"), *svg = call_text(call, "svg");
     struct buf text = {0};
@@ -135,7 +144,10 @@ int verb_simulate(const struct call *call) {
     if (!conf) return code;
     s.options = (struct simulation_options){.days = (int)days, .progress = on_progress, .arg = &s};
     s.options.rehearsal = (struct rehearsal_options){.conf = conf, .seed = (uint64_t)call_number(call, "seed", 1), .log_level = LOG_WARN};
-    if (prepare(&s, conf, &err)) {
+    if (!can_write(call_text(call, "csv"), &err) || !can_write(call_text(call, "svg"), &err)) {
+        code = tool_fail(call, EX_CANTCREAT, "%s", err.text);
+        conf_free(&conf);
+    } else if (prepare(&s, conf, &err)) {
         code = play(&s);
     } else {
         code = tool_fail(call, call_text(call, "traffic") ? EX_DATAERR : EX_USAGE, "%s", err.text);

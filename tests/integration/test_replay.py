@@ -171,3 +171,21 @@ def test_wrong_words(gateway):
     done = g.cli("replay", "--scripts", "/nowhere", check=False)
     assert done.returncode == 78 and "/nowhere" in done.stderr
     assert "0 decisions of 0 messages" in g.cli("replay").stdout
+
+
+def test_slips_are_said_before_the_work(gateway):
+    g = gateway(start=False)
+
+    def said(*words):
+        done = g.cli(*words, check=False)
+        assert done.stdout == "", done.stdout
+        return done.returncode, done.stderr
+
+    code, words = said("replay")
+    assert code == 69 and "nothing was decided yet: no gateway has run with this configuration" in words
+    code, words = said("replay", "--sample", "0")
+    assert code == 64 and "--sample: a number of messages, or a share as 10%, is expected" in words, code
+    code, words = said("reload", "--test", "--canary", "200%")
+    assert code == 64 and "--canary and --margin are shares: 5%" in words
+    code, words = said("simulate", "--traffic", str(ground.REPOSITORY / "scripts/examples/simulate/traffic.lua"), "--csv", "/nonexistent/a.csv")
+    assert code == 73 and "/nonexistent/a.csv: No such file" in words
