@@ -27,6 +27,7 @@ int64_t brake_failed(struct brake *b, const struct reply *why, size_t standing, 
     b->asked = b->proven = false;
     b->because[0] = 0;
     b->rest_until_ms = now_ms + rest;
+    b->rest_ms = rest;
     return rest;
 }
 
@@ -44,7 +45,10 @@ void brake_react(struct brake *b, const struct reaction *r, const struct reply *
     b->why = *why;
     copy_words(b->because, sizeof b->because, because);
     if (r->rests) {
-        if (b->state != BRAKE_RESTING || b->rest_until_ms < until) b->rest_until_ms = until;
+        if (b->state != BRAKE_RESTING || b->rest_until_ms < until) {
+            b->rest_until_ms = until;
+            b->rest_ms = r->seconds * 1000;
+        }
         b->state = BRAKE_RESTING;
         b->asked = true;
         return;
@@ -76,6 +80,7 @@ void brake_pause(struct brake *b, bool on, int64_t until_ms, struct bytes becaus
 
 int64_t brake_closed_until(struct brake *b, int64_t now_ms) {
     if (b->paused && b->paused_until_ms && now_ms >= b->paused_until_ms) b->paused = false;
+    if (b->rest_until_ms > now_ms + b->rest_ms) b->rest_until_ms = now_ms + b->rest_ms;
     if (b->state == BRAKE_RESTING && now_ms >= b->rest_until_ms) {
         b->state = BRAKE_PROBING;
         b->asked = false;

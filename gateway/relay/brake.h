@@ -28,7 +28,7 @@ struct brake { // zeroed at first
     enum brake_state state;
     int failures;            // in a row
     bool proven;             // a session has stood since the last rest
-    int64_t rest_until_ms;
+    int64_t rest_until_ms, rest_ms; // how long it was to be: a clock that is set back makes it no longer
     bool asked;              // ... by the policy: neither a reload nor `queue retry` ends it
     size_t narrow;           // connections at most; 0: as planned
     int64_t narrow_until_ms;

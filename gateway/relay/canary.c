@@ -2,6 +2,7 @@
 #include "relay/canary.h"
 
 #include "relay/reload.h"
+#include "relay/rounds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,7 @@ static bool is_worse(const struct canary *c, char *why, size_t size) {
 static void forget_there(struct worker *w, void *arg) {
     (void)arg;
     generation_free(&w->canary);
+    rounds_policy_changed(w->rounds); // those it has parked
 }
 
 static void put_counts(const struct canary *c, struct jsonl *j) {

@@ -71,6 +71,7 @@ struct gateway {
     int64_t stop_by_us;
     struct counters counters;
     unsigned imports;          // of suppressions, under way; main thread
+    _Atomic int rerouting;     // workers that go through what is parked (relay/rounds)
     _Atomic uint64_t unwritten; // outcomes that the store could not take and that wait in memory (relay/settle)
 };
 

@@ -151,7 +151,7 @@ static bool has_place(struct lane *lane, const struct attempt *a) {
     const struct recipient *r = &a->job->recipients[a->which[0]].record;
     bool waited = r->state == RECIPIENT_PARKED, was_called = waited && bytes_equal(r->lane, a->plan->lane);
     if (turn && was_called) recall_arrived(turn, a->count);
-    return turn && order_takes(&lane->order, turn, a->count, waited && !was_called ? line_room(lane, false) : class_room(lane));
+    return turn && order_takes(&lane->order, turn, a->count, waited ? line_room(lane, false) : class_room(lane));
 }
 
 void lane_offer(struct lane *lane, struct attempt *a) {
@@ -480,13 +480,17 @@ static void stay_closed(struct lane *lane, int64_t until_ms) {
     int64_t left = until_ms - lane_now_ms(lane);
     stop_waiting(lane);
     dismiss_idle(lane);
-    timer_set(lane->timer, left < LOOK_MS ? left : LOOK_MS);
+    if (order_is_parked(&lane->order)) recall_probe(&lane->probe, lane->lanes->worker, bytes_of(lane->key), lane_now_ms(lane));
+    int64_t probe_in = lane->probe.at_ms - lane_now_ms(lane);
+    if (order_is_parked(&lane->order) && probe_in < left) left = probe_in;
+    timer_set(lane->timer, left < 1 ? 1 : left < LOOK_MS ? left : LOOK_MS);
 }
 
 void lane_step(struct lane *lane) {
     if (lane->lanes->stopped) return;
     int64_t until = lane_closed_until(lane);
     if (until) return stay_closed(lane, until);
+    lane->probe = (struct probe){0};
     if (!gateway_may_send(lane->lanes->worker->gateway)) return timer_set(lane->timer, PAUSE_MS);
     choose(lane);
     start_work(lane);

@@ -8,6 +8,7 @@
 #include "relay/lane.h"
 #include "relay/lanes.h"
 #include "relay/order.h"
+#include "relay/recall.h"
 #include "relay/pause.h"
 #include "relay/slots.h"
 
@@ -29,6 +30,7 @@ struct lane {
     size_t chosen;           // recipients in both
     struct courier **couriers;
     size_t courier_count, courier_room;
+    struct probe probe;      // while it is closed
     int64_t recalled_ms;     // when those in the store were looked at last
     uint64_t taken;          // attempts given to couriers, ever
     int64_t second_ms;       // since then

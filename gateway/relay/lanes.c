@@ -52,12 +52,16 @@ void lanes_offer(struct lanes *ls, struct attempt *a) {
     attempt_return(a);
 }
 
+void lanes_remind(struct lanes *ls, struct bytes key) {
+    if (ls->stopped) return;
+    struct lane *lane = lanes_get(ls, key);
+    if (!order_is_parked(&lane->order)) recall_all_unread(&lane->order);
+    lane_touch(lane);
+}
+
 static bool note_lane(void *arg, struct bytes key) {
     struct lanes *ls = arg;
-    if (waiters_place_is(key) || gateway_worker_of_lane(ls->worker->gateway, key) != ls->worker) return true;
-    struct lane *lane = lanes_get(ls, key);
-    recall_all_unread(&lane->order);
-    lane_touch(lane);
+    if (!waiters_place_is(key) && gateway_worker_of_lane(ls->worker->gateway, key) == ls->worker) lanes_remind(ls, key);
     return true;
 }
 
@@ -135,6 +139,7 @@ void lanes_look_again(struct lanes *ls, bool end_rests) {
     while (map_next(&ls->by_key, &at, NULL, &value)) {
         struct lane *lane = value;
         if (end_rests) brake_end_rest(&lane->brake, false);
+        if (end_rests) recall_probe_soon(&lane->probe);
         lane_touch(lane);
     }
 }

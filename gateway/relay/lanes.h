@@ -17,6 +17,7 @@ struct lanes *lanes_new(struct worker *w);
 void lanes_free(struct lanes **lanes);
 void lanes_offer(struct lanes *lanes, struct attempt *attempt);    // takes it over; it comes back by attempt_return
 void lanes_recover(struct lanes *lanes);                           // at start: finds what was parked before
+void lanes_remind(struct lanes *lanes, struct bytes key);          // some are parked there, for all that is known
 void lanes_stop(struct lanes *lanes);                              // start nothing more, give back what waits
 void lanes_look_again(struct lanes *lanes, bool end_rests);        // time has jumped; or the policy changed: rests end now
 void lanes_login_back(struct lanes *lanes, struct bytes user);     // there is an access token again: those that rest for it go on

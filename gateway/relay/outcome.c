@@ -10,10 +10,8 @@
 #include "relay/lanes.h"
 #include "relay/lane_control.h"
 #include "relay/ledger.h"
-#include "relay/rehearsal.h"
+#include "relay/parking.h"
 #include "relay/runner.h"
-#include "relay/settle.h"
-#include "relay/waiters.h"
 #include "script/json.h"
 #include "smtp/server.h"
 
@@ -22,38 +20,7 @@
 #include <stdlib.h>
 
 enum { DELAY_DEFAULT_S = 4 * 3600 };
-enum { TELLING_KEPT = 64 * 1024 }; // bytes that a worker keeps to make the next event in
 enum { NOTIFY_DELAY_SAID = 1 << 16 }; // kept in recipient.notify: the delay report has gone out
-
-// What is known of one recipient when its fate is written.
-struct story {
-    const char *type;              // event: "delivered", "deferred", ...
-    const struct client_result *result; // NULL where nothing was tried
-    const struct attempt *attempt; // NULL likewise
-    const struct verdict *verdict; // NULL likewise
-    const struct journal_retry *retry; // how it came about; NULL likewise
-    struct bytes because;
-    struct bytes where;
-    struct bytes policy;
-    int64_t due_ms;                // when it is looked at again; 0: never
-    const struct plan *plan;       // NULL: expired
-    const struct soonest *limited; // the limit that has no room; NULL: none
-    const struct verdict *keeps;   // what it wants on the shelf; NULL: nothing
-    const struct suppress *suppress; // what plan or verdict want on the suppression list; NULL: nothing
-};
-
-// A batch of one job's recipients on their way into the store.
-struct writing {
-    struct job *job;
-    struct settle *settle;
-    size_t *which;
-    size_t count;
-    struct attempt *attempt; // freed with it; NULL
-    size_t asking;           // retry questions not yet answered
-    struct buf exhaustible;  // as outcome_facts has it
-    struct asked *asked;
-    bool parking;
-};
 
 struct asked {
     struct writing *writing;
@@ -61,143 +28,6 @@ struct asked {
     struct hook_ticket *hook;
     struct outcome_facts facts;
 };
-
-// ---- telling it: event and stored texts ---------------------------------------------------------------------------
-
-static void put_reply(struct jsonl *j, const struct reply *r) {
-    jsonl_open(j, "reply", '{');
-    jsonl_int(j, "code", r->code);
-    if (r->status[0]) {
-        char status[40];
-        snprintf(status, sizeof status, "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
-        jsonl_textz(j, "status", status);
-    }
-    jsonl_textz(j, "text", r->text);
-    jsonl_close(j, '}');
-}
-
-static void put_result(struct jsonl *j, const struct story *st) {
-    put_reply(j, &st->result->reply);
-    jsonl_textz(j, "stage", client_stage_name(st->result->stage));
-    jsonl_bool(j, "local", st->result->local);
-    if (st->attempt && st->attempt->peer[0]) jsonl_textz(j, "peer", st->attempt->peer);
-}
-
-static void put_suppress(struct jsonl *j, const struct suppression *s) {
-    jsonl_open(j, "suppress", '{');
-    jsonl_text(j, "address", s->address);
-    jsonl_text(j, "scope", s->scope);
-    jsonl_text(j, "reason", s->reason);
-    if (s->until_ms) jsonl_time(j, "until", s->until_ms);
-    jsonl_close(j, '}');
-}
-
-// With the first outcome of recipient 0: as long as it has none the message is there to ask.
-static bool carries_transaction(const struct job_recipient *r) { return r->record.n == 0 && !r->record.last_ms; }
-
-static void tell(struct writing *w, const struct job_recipient *r, struct change *c, const struct story *st) {
-    struct job *job = w->job;
-    struct buf *out = &job->owner->telling;
-    int64_t now = clock_ms(&job->owner->gateway->clock);
-    if (job->owner->gateway->rehearsal) {
-        const struct plan *before = st->attempt ? st->attempt->soonest.plan : NULL;
-        rehearsal_tell(job->owner->gateway->rehearsal, &(struct rehearsed_fate){
-            .type = st->type, .id = job->message.id, .n = r->record.n, .recipient = r->record.address, .plan = st->plan,
-            .instead_of = before != st->plan ? before : NULL, .code = st->result ? st->result->reply.code : 0});
-        return; // no event file, no journal
-    }
-    buf_reset(out);
-    struct jsonl j = event_start(out, &job->owner->gateway->clock, st->type);
-    jsonl_textz(&j, "id", job->id_text);
-    jsonl_int(&j, "n", r->record.n);
-    jsonl_text(&j, "sender", job->message.sender);
-    jsonl_text(&j, "recipient", r->record.address);
-    jsonl_text(&j, "user", job->message.user);
-    if (job->message.tags.len) jsonl_raw(&j, "tags", job->message.tags);
-    if (st->plan && st->plan->kind == PLAN_SEND) {
-        jsonl_text(&j, "identity", st->plan->identity.name);
-        jsonl_text(&j, "lane", st->plan->lane);
-    }
-    if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
-    if (st->result) put_result(&j, st);
-    if (st->attempt) {
-        jsonl_textz(&j, "tls", st->attempt->tls);
-        jsonl_bool(&j, "tls_verified", st->attempt->tls_verified);
-        jsonl_int(&j, "connect_ms", st->attempt->connect_ms);
-        jsonl_int(&j, "transfer_ms", st->attempt->transfer_ms);
-    }
-    jsonl_int(&j, "attempt", r->record.attempts + (st->attempt ? 1 : 0));
-    jsonl_int(&j, "queue_ms", now - job->message.received_ms);
-    if (st->due_ms) jsonl_time(&j, "due", st->due_ms);
-    if (c->suppress.scope.len) put_suppress(&j, &c->suppress);
-    jsonl_text(&j, "policy", st->policy);
-    jsonl_text(&j, "where", st->where);
-    jsonl_text(&j, "because", st->because);
-    jsonl_end(&j);
-    size_t line = out->len;
-    if (r->routed && st->plan) {
-        const struct origin *o = &r->routed->origin;
-        bool said = bytes_equal(o->where, st->where) && bytes_equal(o->because, st->because) && bytes_equal(o->version, st->policy);
-        journal_outcome(out, &(struct journal_route){r->record.n, r->record.attempts, r->record.last_ms, r->record.outcome, r->routed, r->trace, said},
-                        st->retry, carries_transaction(r) ? &job->message : NULL, &job->owner->site->conf->journal_fields);
-    }
-    c->entry = arena_copy(settle_arena(w->settle), buf_bytes(out));
-    c->event = bytes_first(c->entry, line);
-    if (out->cap > TELLING_KEPT) buf_release(out);
-}
-
-static struct bytes outcome_json(struct writing *w, const struct story *st) {
-    if (!st->result) return BYTES("");
-    struct buf out = {0};
-    struct jsonl j = jsonl_begin(&out);
-    put_result(&j, st);
-    if (st->attempt) jsonl_text(&j, "identity", st->attempt->plan->identity.name);
-    jsonl_end(&j);
-    struct bytes text = arena_copy(settle_arena(w->settle), bytes_first(buf_bytes(&out), out.len - 1));
-    buf_release(&out);
-    return text;
-}
-
-static void put_origin(struct jsonl *j, const struct story *st) {
-    jsonl_text(j, "policy", st->policy);
-    jsonl_text(j, "where", st->where);
-    jsonl_text(j, "because", st->because);
-}
-
-static struct bytes decision_json(struct writing *w, const struct story *st) {
-    struct buf out = {0};
-    struct jsonl j = jsonl_begin(&out);
-    if (st->plan) jsonl_raw(&j, "plan", st->plan->json);
-    if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
-    put_origin(&j, st);
-    jsonl_end(&j);
-    struct bytes text = arena_copy(settle_arena(w->settle), bytes_first(buf_bytes(&out), out.len - 1));
-    buf_release(&out);
-    return text;
-}
-
-static struct bytes status_text(struct writing *w, const struct reply *r, const char *other) {
-    if (!r || !r->status[0]) return bytes_of(other);
-    return arena_format(settle_arena(w->settle), "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
-}
-
-static void name_in_report(struct writing *w, struct change *c, const struct job_recipient *r, const struct story *st,
-                           enum report_action action, const struct reply *reply) {
-    static const char *const other[] = {[REPORT_FAILED] = "5.0.0", [REPORT_DELAYED] = "4.0.0", [REPORT_RELAYED] = "2.0.0"};
-    struct buf text = {0};
-    if (reply) reply_text(reply, &text);
-    c->report = true;
-    c->reported = (struct report_recipient){
-        .address = r->record.address, .orcpt = r->record.orcpt, .action = action,
-        .status = status_text(w, reply, other[action]),
-        .diagnostic = arena_copy(settle_arena(w->settle), buf_bytes(&text)),
-        .from_peer = st->result && !st->result->local,
-        .remote = st->attempt ? bytes_of(st->attempt->peer) : BYTES(""),
-        .last_attempt_ms = st->attempt ? clock_ms(&w->job->owner->gateway->clock) : r->record.last_ms,
-        .will_retry_until_ms = action == REPORT_DELAYED ? w->job->message.expires_ms : 0,
-    };
-    buf_release(&text);
-}
 
 // ---- the fates ------------------------------------------------------------------------------------------------------
 
@@ -224,10 +54,10 @@ static struct change *add(struct writing *w, struct job_recipient *r, const stru
     c->record = r->record;
     suppress(w, c, r, st);
     if (st->keeps) c->keeping = keeping_of(settle_arena(w->settle), st->keeps->keeps, st->keeps->keep_count, w->job->message.id, st->where);
-    tell(w, r, c, st);
+    telling_event(w, r, c, st);
     if (fate == FATE_GONE) return c; // no record is left to say more in
-    c->record.decision = decision_json(w, st);
-    if (st->result) c->record.outcome = outcome_json(w, st);
+    c->record.decision = telling_decision(w, st);
+    if (st->result) c->record.outcome = telling_outcome(w, st);
     if (st->plan && st->plan->kind == PLAN_SEND) c->record.lane = st->plan->lane;
     return c;
 }
@@ -256,14 +86,14 @@ static void delivered(struct writing *w, struct job_recipient *r, struct story *
     struct change *c = add(w, r, st, FATE_GONE);
     // The peer did not take over NOTIFY=SUCCESS: say that it was relayed to where such reports are not known (RFC 3461 6.2.7.2).
     if ((r->record.notify & NOTIFY_SUCCESS) && !st->attempt->peer_has_dsn)
-        name_in_report(w, c, r, st, REPORT_RELAYED, &st->result->reply);
+        telling_report(w, c, r, st, REPORT_RELAYED, &st->result->reply);
 }
 
 static void gone_for_good(struct writing *w, struct job_recipient *r, struct story *st, const struct reply *reply) {
     count(w, st->type);
     struct change *c = add(w, r, st, FATE_GONE);
     bool wanted = r->record.notify == 0 || (r->record.notify & NOTIFY_FAILURE);
-    if (wanted) name_in_report(w, c, r, st, REPORT_FAILED, reply);
+    if (wanted) telling_report(w, c, r, st, REPORT_FAILED, reply);
 }
 
 static void maybe_report_delay(struct writing *w, struct change *c, struct job_recipient *r, struct story *st) {
@@ -276,7 +106,7 @@ static void maybe_report_delay(struct writing *w, struct change *c, struct job_r
     // notify 0 means "not given": written out as RFC 3461 4.1's default, so that the new bit can stand beside it.
     if (!c->record.notify) c->record.notify = NOTIFY_FAILURE | NOTIFY_DELAY;
     c->record.notify |= NOTIFY_DELAY_SAID;
-    name_in_report(w, c, r, st, REPORT_DELAYED, st->result ? &st->result->reply : NULL);
+    telling_report(w, c, r, st, REPORT_DELAYED, st->result ? &st->result->reply : NULL);
 }
 
 static void deferred(struct writing *w, struct job_recipient *r, struct story *st, int64_t wait_s, bool counts) {
@@ -328,13 +158,11 @@ static struct writing *start(struct job *job, const size_t *which, size_t n) {
     return w;
 }
 
-static void tell_parked(struct writing *w);
-
 static void written(void *arg, bool stored, const struct err *why) {
     struct writing *w = arg;
     struct job *job = w->job;
     struct worker *o = job->owner;
-    if (w->parking && stored) tell_parked(w);
+    if (w->parking && stored) parking_tell(w);
     // The store still has them as they were: what a peer has accepted is then sent a second time, by the next start or, where the
     // store never took it, by this one. That is the one duplicate that cannot be avoided.
     if (!stored) log_fault(&o->gateway->log, "%s: outcome could not be stored, will be tried again: %s", job->id_text, why->text);
@@ -479,77 +307,8 @@ static void settle_tried(struct writing *w) {
 
 // ---- no room ----------------------------------------------------------------------------------------------------------
 
-static struct story story_of_plan(const struct plan *p) {
-    return (struct story){.plan = p, .because = p->origin.because, .where = p->origin.where, .policy = p->origin.version};
-}
-
-// Called back when there is room (relay/recall, relay/waiters), and due by itself only at its end. Once that is past it has had the
-// attempt that it was owed (relay/runner), which a due time beyond its end says.
-static int64_t end_of(const struct writing *w) {
-    int64_t now = clock_ms(&w->job->owner->gateway->clock), end = w->job->message.expires_ms;
-    return now < end ? end : now > end ? now : end + 1;
-}
-
-static struct bytes place_of(struct writing *w) {
-    const struct soonest *s = &w->attempt->soonest;
-    char text[WAITERS_PLACE];
-    if (!s->spend) return s->plan->lane;
-    struct place_of of = waiters_place_of(s->spend);
-    return arena_copy(settle_arena(w->settle), waiters_place(&of, text));
-}
-
-// It stands there already, by the same line of the same policy and for the same reason: what a limit has used meanwhile is no news.
-static bool stands_there(const struct recipient *was, const struct recipient *now, const struct story *st) {
-    struct buf said = {0};
-    bool same = was->state == RECIPIENT_PARKED && bytes_equal(was->lane, now->lane) && was->priority == now->priority &&
-                bytes_equal(was->turn, now->turn) && was->due_ms == now->due_ms;
-    if (!same) return false;
-    struct jsonl j = jsonl_begin(&said);
-    put_origin(&j, st);
-    jsonl_end(&j);
-    struct bytes origin = bytes_skip(bytes_first(buf_bytes(&said), said.len - 1), 1);
-    size_t before = was->decision.len - origin.len;
-    same = was->decision.len > origin.len && bytes_equal(bytes_skip(was->decision, before), origin);
-    buf_release(&said);
-    return same;
-}
-
-// Where nothing changes nothing is written: who is called and finds no room costs no disk, no event and no line of the journal.
-static void park(struct writing *w, struct job_recipient *r, struct story *st, struct bytes place) {
-    struct recipient now = r->record;
-    bool rehearsed = w->job->owner->gateway->rehearsal;
-    now.state = RECIPIENT_PARKED;
-    now.due_ms = end_of(w);
-    now.lane = place;
-    now.priority = st->plan->priority;
-    now.turn = plan_turn(st->plan, &w->job->message);
-    if (stands_there(&r->record, &now, st)) return;
-    struct change *c = settle_add(w->settle);
-    c->fate = FATE_STAYS;
-    c->record = now;
-    c->record.decision = decision_json(w, st);
-    // A lane that is full or rests is no event of its recipients: there may be hundreds of thousands.
-    if (st->limited || rehearsed) tell(w, r, c, st);
-}
-
-static void tell_parked(struct writing *w) {
-    struct gateway *g = w->job->owner->gateway;
-    const struct soonest *s = &w->attempt->soonest;
-    char text[WAITERS_PLACE];
-    if (!s->spend) return lane_tell_parked(g, s->plan, plan_turn(s->plan, &w->job->message));
-    struct place_of of = waiters_place_of(s->spend);
-    ledger_tell_parked(g, waiters_place(&of, text));
-}
-
 static void settle_parked(struct writing *w) {
-    const struct soonest *s = &w->attempt->soonest;
-    struct story st = story_of_plan(s->plan);
-    struct bytes place = place_of(w);
-    st.type = s->spend ? "limit" : "parked";
-    st.limited = s->spend ? s : NULL;
-    st.due_ms = s->until_ms < w->job->message.expires_ms ? s->until_ms : w->job->message.expires_ms;
-    for (size_t i = 0; i < w->count; i++) park(w, &w->job->recipients[w->which[i]], &st, place);
-    w->parking = settle_count(w->settle) > 0;
+    w->parking = parking_write(w);
     if (w->parking) return submit(w);
     settle_forget(&w->settle);
     written(w, true, NULL);

@@ -5,6 +5,7 @@
 
 enum { CALL_MAX = 512, KEEP_MS = 2000, AGAIN_MS = 500, READ_TURNS = 32, TURN_STAYS = 16 };
 enum { HOLD_MS = 1000, HOLD_LONGEST_MS = 64 * 1000 };
+enum { PROBE_MS = 5 * 60 * 1000, PROBE_LONGEST_MS = 60 * 60 * 1000, PROBE_AGAIN_MS = 2000 };
 
 struct found {
     struct due at[CALL_MAX];
@@ -155,4 +156,35 @@ int64_t recall_some(struct order *order, struct worker *w, struct bytes lane, si
         if (c->unread) again = earlier(again, RECALL_PAUSE_MS);
     }
     return again;
+}
+
+// ---- while nothing may start
+
+void recall_probe_soon(struct probe *p) {
+    p->at_ms = 1;
+    p->wait_ms = PROBE_MS;
+}
+
+static bool is_first(const struct probe *p, const struct found *f) {
+    return f->count && f->at[0].id == p->first.id && f->at[0].n == p->first.n;
+}
+
+void recall_probe(struct probe *p, struct worker *w, struct bytes lane, int64_t now_ms) {
+    if (!p->at_ms) *p = (struct probe){.at_ms = now_ms + PROBE_MS, .wait_ms = PROBE_MS};
+    if (now_ms < p->at_ms && p->at_ms - now_ms <= PROBE_LONGEST_MS) return;
+    size_t more = p->most * 4 < CALL_MAX ? p->most * 4 : CALL_MAX;
+    struct found f = {.most = more ? more : 1};
+    reader_begin(w->reader);
+    reader_parked(w->reader, lane, collect, &f);
+    reader_end(w->reader);
+    if (f.count == 0 || is_first(p, &f)) { // those who were called are back
+        int64_t wait_ms = p->wait_ms * 2 < PROBE_LONGEST_MS ? p->wait_ms * 2 : PROBE_LONGEST_MS;
+        *p = (struct probe){.at_ms = now_ms + p->wait_ms, .wait_ms = wait_ms};
+        return;
+    }
+    if (p->first.id) p->wait_ms = PROBE_MS;
+    p->first = f.at[0];
+    p->most = f.most;
+    p->at_ms = now_ms + PROBE_AGAIN_MS;
+    runner_call(w->gateway, BYTES(""), f.at, f.count);
 }

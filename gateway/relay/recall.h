@@ -15,6 +15,16 @@
 // again only when something has gone.
 enum { RECALL_PAUSE_MS = 20 };
 int64_t recall_some(struct order *order, struct worker *w, struct bytes lane, size_t class_room, int64_t now_ms);
+
+// While the lane may start nothing: the oldest are routed again now and then, and more and more where that takes them another way (an
+// alternative of theirs goes again, a policy has changed).
+struct probe { // zeroed when the lane closes
+    int64_t at_ms, wait_ms; // the next; 0: not yet said
+    struct due first;       // the oldest of those called; id 0: none is
+    size_t most;            // so many were
+};
+void recall_probe(struct probe *p, struct worker *w, struct bytes lane, int64_t now_ms);
+void recall_probe_soon(struct probe *p);
 void recall_all_unread(struct order *order);                                            // at start: some may be there
 void recall_note(struct order *order, enum priority priority, struct bytes turn);       // one is parked there now
 void recall_arrived(struct turn *turn, size_t recipients);                            // some that were called

@@ -3,6 +3,7 @@
 
 #include "relay/lanes.h"
 #include "relay/ledger.h"
+#include "relay/rounds.h"
 #include "relay/token.h"
 #include "relay/worker.h"
 
@@ -81,6 +82,7 @@ static void switch_there(struct worker *w, void *arg) {
     tokens_look_again(w->tokens, true); // first: lanes ask for them
     lanes_look_again(w->lanes, true); // what waited for a way out may now have another
     ledger_look_again(w->ledger);     // and what waited for a limit a higher one
+    rounds_policy_changed(w->rounds); // and all the others in their turn
     answer(r);
 }
 

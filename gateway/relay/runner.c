@@ -22,6 +22,8 @@ struct runner {
     bool scheduled, stopped, freed;
     struct leap leap;
     int64_t here_since_ms; // nobody who was due before then could be picked up in time
+    // The clock was set back by lead_ms: what was written before is due by the clock as it was. Looked for up to led_ms.
+    int64_t lead_ms, led_ms, led_until_ms; // until the clock says again what it said
     bool starved;         // the last scan stopped for want of room: look again when there is some
 };
 
@@ -188,13 +190,13 @@ static size_t same_message(const struct due *due, size_t count) {
     return n;
 }
 
-static void start_batch(struct runner *r) {
+static void start_batch(struct runner *r, bool called) {
     struct job *jobs[SCAN_BATCH];
     size_t count = 0;
     reader_begin(r->worker->reader);
     for (size_t i = 0, n; i < r->batch_count; i += n) {
         n = same_message(r->batch + i, r->batch_count - i);
-        struct job *job = load(r, r->batch + i, n, false);
+        struct job *job = load(r, r->batch + i, n, called);
         if (job) jobs[count++] = job;
     }
     reader_end(r->worker->reader);
@@ -207,15 +209,54 @@ static void sleep_until_next(struct runner *r, int64_t now) {
     bool any = reader_due_next(r->worker->reader, now, &next);
     reader_end(r->worker->reader);
     // Not longer than a minute: the machine's clock may be set.
-    int64_t wait = any && next - now < LONGEST_SLEEP_MS ? next - now : LONGEST_SLEEP_MS;
+    int64_t longest = r->lead_ms ? PAUSE_MS : LONGEST_SLEEP_MS;
+    int64_t wait = any && next - now < longest ? next - now : longest;
     timer_set(r->alarm, wait > 0 ? wait : 1);
+}
+
+static void set_back(struct runner *r, int64_t by_ms, int64_t now) {
+    r->lead_ms = r->lead_ms + by_ms;
+    r->led_ms = now;
+    r->led_until_ms = now + r->lead_ms;
+    log_warn(&r->worker->gateway->log, "the clock was set back by %lld s: what waits is due by the clock as it was", (long long)by_ms / 1000);
 }
 
 // A play's clock only leaps (relay/rehearsal).
 static void look_at_clock(struct runner *r) {
     struct gateway *g = r->worker->gateway;
     int64_t now = clock_ms(&g->clock), by = g->rehearsal ? 0 : leap_look(&r->leap, now, clock_monotonic_us() / 1000);
+    if (!r->here_since_ms && !g->rehearsal) { // it may have been set while nobody was here: no message is of a later time than now
+        uint64_t last = store_last_id(g->store);
+        if (last && id_ms(last) >= now + LEAP_LEAST_MS) by = now - id_ms(last);
+    }
     if (by || !r->here_since_ms) r->here_since_ms = now;
+    if (by < 0) set_back(r, -by, now);
+    if (now >= r->led_until_ms) r->lead_ms = 0;
+}
+
+// Written before the clock was set back: it tells of a time that has not come. What was put off since then is due as it says.
+static bool note_led(void *arg, const struct due *due) {
+    struct runner *r = arg;
+    struct recipient rec;
+    int64_t now = clock_ms(&r->worker->gateway->clock);
+    if (r->batch_count == SCAN_BATCH || runner_in_memory(r) + r->batch_count >= capacity(r)) return false;
+    r->led_ms = due->due_ms - 1;
+    if (gateway_worker_of(r->worker->gateway, due->id) != r->worker || is_working(r, due->id, due->n)) return true;
+    if (!reader_recipient(r->worker->reader, due->id, due->n, &rec) || rec.state != RECIPIENT_DUE) return true;
+    if ((rec.last_ms ? rec.last_ms : id_ms(rec.id)) > now) r->batch[r->batch_count++] = *due;
+    return true;
+}
+
+// Each is looked at once, when its time comes by the clock as it was.
+static void scan_led(struct runner *r, int64_t now) {
+    r->batch_count = 0;
+    reader_begin(r->worker->reader);
+    bool complete = reader_due(r->worker->reader, &(struct due){.due_ms = r->led_ms, .id = UINT64_MAX, .n = UINT32_MAX}, now + r->lead_ms, note_led, r);
+    reader_end(r->worker->reader);
+    if (complete) r->led_ms = now + r->lead_ms;
+    else if (runner_in_memory(r) + r->batch_count < capacity(r)) runner_wake(r);
+    else r->starved = true;
+    start_batch(r, true);
 }
 
 static void scan(struct runner *r) {
@@ -232,7 +273,8 @@ static void scan(struct runner *r) {
     bool complete = reader_due(r->worker->reader, &(struct due){0}, now, note_due, r);
     reader_end(r->worker->reader);
     r->starved = !complete && runner_in_memory(r) + r->batch_count >= capacity(r);
-    start_batch(r);
+    start_batch(r, false);
+    if (complete && r->lead_ms) scan_led(r, now);
     if (complete) sleep_until_next(r, now);
     else if (!r->starved) runner_wake(r);
 }

@@ -9,6 +9,7 @@
 #include "relay/limit_look.h"
 #include "relay/login.h"
 #include "relay/rehearsal.h"
+#include "relay/rounds.h"
 #include "relay/runner.h"
 #include "relay/token.h"
 #include "store/shelf.h"
@@ -170,6 +171,7 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     w->runner = runner_new(w);
     w->lanes = lanes_new(w);
     w->ledger = ledger_new(w);
+    w->rounds = rounds_new(w);
     w->tokens = tokens_new(w);
     w->logins = logins_new(&g->clock);
     w->tick = timer_new(w->loop, on_tick, w);
@@ -182,6 +184,7 @@ failed:
 void worker_begin(struct worker *w) {
     lanes_recover(w->lanes);
     ledger_recover(w->ledger);
+    rounds_begin(w->rounds);
     runner_wake(w->runner);
 }
 
@@ -191,6 +194,7 @@ void worker_stop(struct worker *w) {
     runner_stop(w->runner);
     lanes_stop(w->lanes);
     ledger_stop(w->ledger);
+    rounds_stop(w->rounds);
 }
 
 bool worker_is_quiet(const struct worker *w) {
@@ -223,6 +227,7 @@ void worker_free(struct worker **at) {
     if (w->intake) intake_free(&w->intake);
     if (w->lanes) lanes_free(&w->lanes);
     ledger_free(&w->ledger);
+    rounds_free(&w->rounds);
     tokens_free(&w->tokens);
     logins_free(&w->logins);
     if (w->runner) runner_free(&w->runner);

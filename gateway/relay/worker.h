@@ -15,6 +15,7 @@ struct intake;
 struct runner;
 struct lanes;
 struct ledger;
+struct rounds;
 struct tokens;
 struct logins;
 
@@ -41,6 +42,7 @@ struct worker {
     struct runner *runner;
     struct lanes *lanes;
     struct ledger *ledger;
+    struct rounds *rounds;
     struct tokens *tokens;
     struct logins *logins;
     struct timer *tick;              // keeps the loop turning for the watchdog

@@ -53,7 +53,7 @@ struct recipient {
     uint32_t n;              // 0..
     enum recipient_state state;
     uint32_t attempts;       // counted ones
-    int64_t due_ms;          // key in the due index; PARKED: when it is looked at even if its lane forgot it; HELD: expiry
+    int64_t due_ms;          // key in the due index; PARKED: its end (older versions: a look before that); HELD: expiry
     int64_t last_ms;         // when last tried, 0: never
     uint32_t notify;         // RFC 3461 NOTIFY bits (smtp/server.h), 0: not given
     struct bytes address;    // forward-path

@@ -242,6 +242,45 @@ def test_a_paused_lane_is_passed_over(gateway, scripted, word):
     peers[1].wait(word)
 
 
+def test_what_waits_in_a_paused_lane_costs_nothing(gateway, scripted, word):
+    peers = [scripted()]
+    g = gateway(policy=by_domain(peers))
+    g.control("lane", action="pause", domain=peers[0].host)
+    for i in range(30):
+        g.submit(f"{word}n{i}", to=["a@p0.example"])
+    ground.until("all of them are parked", lambda: g.status()["parked"] == 30, log=g.log)
+    time.sleep(0.5)
+    asked = len(g.events("routed"))
+    for _ in range(24):
+        g.advance_clock(900)
+    time.sleep(0.5)
+    assert len(g.events("routed")) - asked <= 20, "not all of them every quarter of an hour"
+    g.cli("lane", "resume", "--domain", peers[0].host)
+    ground.until("all arrive", lambda: len(peers[0].accepted) == 30, log=g.log)
+
+
+def test_a_reload_reaches_what_waits_in_a_paused_lane(gateway, scripted, word):
+    """The policy names another way: all take it, though nothing frees the lane they wait for. Over a restart likewise."""
+    peers = [scripted() for _ in range(3)]
+
+    def way(i):
+        return policies.relay(peers[i].host, peers[i].port, tls="none")
+    g = gateway(policy=way(0), workers=2)
+    for i in (0, 1):
+        g.control("lane", action="pause", domain=peers[i].host)
+    for i in range(40):
+        g.submit(f"{word}n{i}", to=[f"a{i}@b.example"])
+    ground.until("all of them are parked", lambda: g.status()["parked"] == 40, log=g.log)
+    g.write_scripts({"policy.lua": way(1)})
+    g.reload()
+    ground.until("they wait for the other lane", lambda: all(peers[1].host in r["lane"] for r in g.queue()), log=g.log)
+    g.stop()
+    g.write_scripts({"policy.lua": way(2)})
+    g.start()
+    ground.until("all arrive", lambda: len(peers[2].accepted) == 40, log=g.log)
+    g.until_empty()
+
+
 def test_what_is_no_pause_is_refused(gateway, scripted):
     g = gateway()
     assert g.cli("lane", "pause", check=False).returncode == 64

@@ -178,6 +178,48 @@ end }}
     ground.until("all arrive", lambda: len(peer.accepted) == 13, log=g.log)
 
 
+def test_who_waits_for_a_limit_goes_by_class_and_turn(gateway, scripted, word):
+    """A backlog of newsletters waits for ten a day: resets pass it, and other senders stand between, over a kill too."""
+    peer = scripted()
+    g = gateway(policy=f'''{policies.PRELUDE}
+return {{ route = function(m, r)
+    return route.send{{ via = route.relay{{ host = "{peer.host}", port = {peer.port}, tls = "none" }}, spend = {{ limit.per_day("acme", 10) }},
+                       priority = m.sender:find("^reset") and "urgent" or "bulk" }}
+end }}
+''')
+    submit(g, word, 110, sender="news@list.example")
+    g.until_event("limit", 100)
+    for i in range(2):
+        submit(g, f"{word}s{i}", 2, sender=f"app@shop{i}.example")
+    submit(g, word + "r", 3, sender="reset@sender.example")
+    g.until_event("limit", 107)
+    ground.until("all wait", lambda: g.status()["parked"] == 107, log=g.log)
+    g.kill9()
+    g.start()
+    g.advance_clock(90000)
+    ground.until("ten more arrive", lambda: len(peer.accepted) == 20, log=g.log)
+    senders = [m.sender.strip("<>") for m in peer.accepted[10:]]
+    assert senders.count("reset@sender.example") == 3, senders
+    assert senders.count("app@shop0.example") == senders.count("app@shop1.example") == 2, senders
+    assert senders.count("news@list.example") == 3, senders
+
+
+def test_waiting_costs_nothing(gateway, scripted, word):
+    """Two days without room: nobody is asked about those who wait but a few, now and then, and nothing is written."""
+    peer = scripted()
+    g = gateway(policy=limited(peer, 'limit.rolling("acme", 60, "30d")'))
+    submit(g, word, 100)
+    ground.until("forty wait", lambda: g.status()["parked"] == 40, log=g.log)
+    time.sleep(0.5)
+    asked, told = len(g.events("routed")), len(g.events("limit"))
+    for _ in range(48):
+        g.advance_clock(3600)
+    time.sleep(0.5)
+    assert len(g.events("routed")) - asked <= 60, "one an hour, and a few more as the clock leaps"
+    assert len(g.events("limit")) - told <= 2
+    assert g.status()["parked"] == 40
+
+
 def test_first_with_room(gateway, scripted, word):
     """The identity that has room takes it; where none has, the earliest is waited for. No attempt is counted."""
     one, two = scripted(), scripted()

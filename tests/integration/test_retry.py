@@ -28,7 +28,7 @@ def test_ladder_of_attempts_until_it_expires(gateway, scripted, word):
     g.submit(word, sender="")
     attempts = 0
     for hours in range(0, 5 * 24 + 2, 2):
-        seen = ground.until("a step of the ladder", lambda: g.events("expired") or g.queue()[0]["state"] in ("due", "parked", "waiting") and [1], log=g.log)
+        seen = ground.until("a step of the ladder", lambda: g.events("expired") or (g.queue() or [{}])[0].get("state") in ("due", "parked", "waiting") and [1], log=g.log)
         if g.events("expired"):
             break
         g.advance_clock(7200)

@@ -39,6 +39,8 @@ def test_meta_page_cannot_be_written():
 def test_clock_jumps():
     import clock
     clock.leap()
+    clock.back(restart=False)
+    clock.back(restart=True)
     clock.run(jumps=ground.amount("JUMPS", 12, 0))
 
 
