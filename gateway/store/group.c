@@ -141,6 +141,7 @@ static void finish(struct group *g, struct store *s, bool done) {
             g->slots[left - 1] = *slot;
     }
     g->count = left;
+    if (left == 0) g->bytes = 0;
     if (g->open && left == 0) drop_txn(g, s);
     if (g->open) g->applied = left; // none that is out was ever in it
 }

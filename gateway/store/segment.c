@@ -174,7 +174,7 @@ struct segment *segments_thin(struct segments *s) {
     if (!s->perhaps_thin) return NULL;
     for (size_t i = 0; i < s->count; i++) {
         struct segment *seg = &s->all[i];
-        if (seg->sealed && !seg->stuck && seg->live && seg->live < seg->end / 10) return seg;
+        if (seg->sealed && !seg->stuck && seg->live && seg->live < (seg->end - seg->redo) / 10) return seg;
     }
     s->perhaps_thin = false;
     return NULL;
@@ -255,18 +255,25 @@ static bool unlink_unknown(struct segments *s, const char *name, uint32_t number
     return true;
 }
 
-static void resume_tail(struct segments *s, struct segment *seg) {
+// A tail that is there and cannot be opened must not be passed over: what was promised may stand behind its end.
+static bool resume_tail(struct segments *s, struct segment *seg, struct err *err) {
     char name[FILE_NAME];
     struct stat stat;
     file_name(seg->number, name);
     int fd = openat(s->dir, name, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &stat) != 0 || (uint64_t)stat.st_size < seg->end) {
+    bool there = fd >= 0 && fstat(fd, &stat) == 0;
+    if (!there && errno != ENOENT) {
+        err_errno(err, "segments/%s", name);
+        if (fd >= 0) close(fd);
+        return false;
+    }
+    if (!there || (uint64_t)stat.st_size < seg->end) {
         log_fault(s->log, "segments/%s: shorter than the %llu bytes that were committed: bodies are lost",
                   name, (unsigned long long)seg->end);
         if (fd >= 0) close(fd);
         seg->sealed = true;
         segments_touch(s, seg);
-        return;
+        return true;
     }
     uint64_t capacity = s->segment_bytes > seg->end ? s->segment_bytes : seg->end;
     // Where there is no room to preallocate, writing will say so.
@@ -274,6 +281,7 @@ static void resume_tail(struct segments *s, struct segment *seg) {
     segments_set_disk(s, seg, taken ? capacity : (uint64_t)stat.st_size);
     s->tail[seg->kind] =
         (struct segment_tail){.number = seg->number, .fd = fd, .capacity = capacity, .synced = seg->end};
+    return true;
 }
 
 bool segments_sweep(struct segments *s, struct err *err) {
@@ -287,7 +295,7 @@ bool segments_sweep(struct segments *s, struct err *err) {
         struct segment *seg = &s->all[i];
         if (!seg->sealed && !have[seg->kind]) {
             have[seg->kind] = true;
-            resume_tail(s, seg);
+            if (!resume_tail(s, seg, err)) return false;
         } else if (!seg->sealed || seg->live == 0) {
             seg->sealed = true; // spent ones are dropped with the first commit
             segments_touch(s, seg);

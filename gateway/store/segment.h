@@ -37,6 +37,7 @@ struct segment {
     bool stuck;           // compaction gave up on it
     bool known;           // the database has its row
     uint64_t end;         // bytes with records
+    uint64_t redo;        // of these, what stands in redo records that this process wrote
     uint64_t live, live_committed;
     uint64_t disk;        // bytes the file takes
 };
@@ -87,7 +88,7 @@ void segments_drop(struct segments *s, const struct place *place);
 bool must_use segments_save(struct segments *s, struct db_txn *txn, struct err *err);
 void segments_settle(struct segments *s);
 void segments_rewind(struct segments *s);
-// A sealed segment with less than a tenth alive, or NULL.
+// A sealed segment with less than a tenth of its bodies alive, or NULL.
 struct segment *segments_thin(struct segments *s);
 
 struct segment_row {

@@ -224,6 +224,7 @@ bool tail_append(struct segments *s, enum segment_kind kind, const struct tail_b
     }
     *place = (struct place){.segment = seg->number, .offset = seg->end, .length = size - SEGMENT_HEAD};
     seg->end += size;
+    if (body->codec == SEGMENT_CODEC_REDO) seg->redo += size;
     if (seg->end > seg->disk) segments_set_disk(s, seg, seg->end);
     segments_touch(s, seg);
     return true;

@@ -17,8 +17,9 @@
 enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
 // How often a few suppressions are looked at, and how long it rests when all have been.
 enum { SWEEP_MS = 250, SWEPT_REST_MS = 60000 };
-// So long may a transaction stay open for others to join it, where all in it are promised or patient.
-enum { OPEN_US = 3000 };
+// So long may a transaction stay open for others to join it, where all in it are promised or patient: some times what a commit
+// takes, since nothing is promised meanwhile; but never long, since until then what a peer has taken may come to it twice.
+enum { OPEN_COMMITS = 4, OPEN_LEAST_US = 3000, OPEN_MOST_US = 10000 };
 
 struct writer {
     struct store *store;
@@ -44,7 +45,9 @@ static void take_waiting(struct writer *w) {
 
 // How long the open transaction may still wait for others; 0: its time has come.
 static int64_t open_us(const struct writer *w) {
-    int64_t left = w->group.since_us + OPEN_US - clock_monotonic_us();
+    int64_t us = (int64_t)atomic_load_explicit(&w->store->told.commit_us_last, memory_order_relaxed) * OPEN_COMMITS;
+    us = us < OPEN_LEAST_US ? OPEN_LEAST_US : us > OPEN_MOST_US ? OPEN_MOST_US : us;
+    int64_t left = w->group.since_us + us - clock_monotonic_us();
     return left > 0 ? left : 0;
 }
 

@@ -50,6 +50,25 @@ def test_kill_right_after_250(gateway, word):
     assert g.cli("check", "--store").returncode == 0
 
 
+def test_what_was_acknowledged_is_seen_at_once(gateway, word):
+    """The 250 comes before the commit; whoever asks then is told of it all the same."""
+    g = gateway(policy=HOLD)
+    with smtplib.SMTP(g.host, g.RELAY, "client.example", timeout=10) as s:
+        s.ehlo()
+        for i in range(40):
+            said = s.docmd("MAIL", "FROM:<a@home.example>"), s.docmd("RCPT", f"TO:<{word}n{i}@example.net>")
+            assert [code for code, _ in said] == [250, 250]
+            code, reply = s.data(mail.message(f"{word}n{i}"))
+            assert code == 250
+            id = reply.split()[-1].decode()
+            if i % 2:
+                assert len(g.queue()) == i + 1
+                assert g.control("queue", action="show", id=id)[0]
+            else:
+                assert g.status()["messages"] == i + 1
+                assert any(row.get("id") == id for row in g.queue(limit=1000))
+
+
 def test_stopping_finishes_what_is_under_way(gateway, scripted, word):
     """SIGTERM in the middle of a delivery: it is finished, or given back; the message arrives once."""
     from lab.scripted import SlowRead

@@ -460,6 +460,20 @@ static void the_reserve_has_room_for_what_was_promised(void **state) {
     if (!mounted) skip();
 }
 
+static void without_a_reserve_nothing_is_promised_ahead(void **state) {
+    struct kit *kit = *state;
+    struct mail mail = {0};
+    kit->options.reserve_bytes = UINT64_MAX / 2; // no disk has so much free: none is set aside
+    char path[128];
+    store_close(&kit->store);
+    snprintf(path, sizeof path, "%s/reserve", kit->path);
+    unlink(path);
+    kit_open(kit);
+    assert_true(mail_run(&mail, kit, 2));
+    assert_false(mail.promised);
+    assert_true(is_queued(kit->store, 2));
+}
+
 // ---- where there is no promise ahead
 // ------------------------------------------------------------------------------
 
@@ -547,6 +561,7 @@ int main(void) {
         CASE(what_cannot_be_committed_yet_is_kept_until_it_can),
         CASE(what_is_kept_at_close_is_there_at_the_next_open),
         cmocka_unit_test(the_reserve_has_room_for_what_was_promised),
+        CASE(without_a_reserve_nothing_is_promised_ahead),
         CASE(a_new_segment_is_committed_before_it_holds_promises),
         CASE(a_message_without_a_body_and_a_fleeting_store_wait_for_the_commit),
         CASE(a_body_from_a_file_is_promised_too),
