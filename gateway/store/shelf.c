@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "store/shelf.h"
 
+#include "base/bug.h"
 #include "base/utf8.h"
 #include "store/db.h"
 #include "store/txn.h"
@@ -99,6 +100,7 @@ static bool has_room(struct txn *t, struct bytes key, int64_t now_ms, bool *room
 
 bool txn_put_shelf(struct txn *t, const struct shelf_entry *e, int64_t now_ms, bool *put, struct err *err) {
     size_t gone;
+    bug_if(t->redo);
     *put = false;
     if (!shelf_check(e, err) || !sweep(t, SWEPT_BY_A_PUT, now_ms, &gone, err) || !has_room(t, e->key, now_ms, put, err)) return false;
     if (!*put) return true;
@@ -109,6 +111,7 @@ bool txn_put_shelf(struct txn *t, const struct shelf_entry *e, int64_t now_ms, b
 
 bool txn_drop_shelf(struct txn *t, struct bytes key, bool *found, struct err *err) {
     struct bytes value;
+    bug_if(t->redo);
     *found = false;
     if (!shelf_key_is_valid(key)) return true;
     if (!db_get(t->db, TABLE_SHELF, key, &value, found, err)) return false;

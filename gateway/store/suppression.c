@@ -144,6 +144,7 @@ static bool lasts(struct txn *t, struct bytes key, const struct suppression *s, 
 bool txn_put_suppression(struct txn *t, const struct suppression *s, enum suppression_put how, int64_t now_ms,
                          struct err *err) {
     size_t gone;
+    bug_if(t->redo);
     if (!suppression_check(s, err) || !sweep(t, SWEPT_BY_A_PUT, now_ms, &gone, err)) return false;
     struct key key = key_suppression(s->address, s->scope);
     bool stays = false;
@@ -164,6 +165,7 @@ static bool drop_one(struct txn *t, struct bytes key, uint64_t *count, struct er
 
 bool txn_drop_suppression(struct txn *t, struct bytes address, struct bytes scope, uint64_t *count,
                           struct err *err) {
+    bug_if(t->redo);
     *count = 0;
     if (scope.len && !suppression_scope_is_valid(scope)) return true;
     struct key key = scope.len ? key_suppression(address, scope) : key_suppression_of(address), next;

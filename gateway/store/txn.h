@@ -15,7 +15,7 @@ struct txn {
     uint64_t journal_max;
     struct db_txn *db;        // while one is open
     struct buf value;         // encodings
-    struct buf *redo;         // where messages and recipients put are taken down too (redo.h); NULL: nowhere
+    struct buf *redo;         // where messages and recipients put are taken down too (redo.h), and all else is a mistake; NULL: nowhere
     uint64_t held, held_committed;       // recipients in that state: the one count no table's size gives
     uint64_t id_mark, id_mark_committed; // no id above it was used
     uint32_t journal_seq;
