@@ -43,6 +43,7 @@ struct courier {
     bool token_refused;          // once by the peer: another was asked for
     struct targets targets;
     bool without_tls;            // opportunistic TLS failed on this address: once more in the clear
+    bool silent;                 // nothing came of the last connection that was tried, in its time
     struct reply last_failure;   // of the addresses tried so far
     enum client_stage last_stage;
     struct conn *conn;
@@ -184,7 +185,8 @@ static void address_failed(struct courier *c, const struct reply *why, enum clie
     if (tls_trouble) c->without_tls = true;
     else {
         c->without_tls = false;
-        c->targets.next++;
+        if (stage == STAGE_CONNECT) targets_unreachable(&c->targets, c->silent);
+        else targets_pass(&c->targets);
     }
     try_next(c);
 }
@@ -352,10 +354,10 @@ static void dial(struct courier *c) {
     int family = addr_family(&t->addr);
     static const struct addr any = {.len = 0};
     const struct addr *source = family == AF_INET ? &who->source4 : family == AF_INET6 ? &who->source6 : &any;
+    int64_t patience_ms = targets_patience_ms(&c->targets, c->site->conf->connect_timeout_s * 1000);
     c->dialed_us = clock_monotonic_us();
     c->state = COURIER_DIALING;
-    c->conn = conn_dial(c->worker->loop, source, &t->addr, c->site->conf->connect_timeout_s * 1000, INPUT_MAX,
-                        &courier_events, c);
+    c->conn = conn_dial(c->worker->loop, source, &t->addr, patience_ms, INPUT_MAX, &courier_events, c);
 }
 
 static void host_is_out(struct courier *c, const char *why) {
@@ -439,6 +441,7 @@ static void on_opened(void *arg) {
     struct courier *c = arg;
     c->connect_ms = (clock_monotonic_us() - c->dialed_us) / 1000;
     c->opened = true;
+    targets_connected(&c->targets);
     if (c->plan->via.implicit_tls) {
         conn_deadline(c->conn, c->site->conf->connect_timeout_s * 1000);
         secure(c);
@@ -464,6 +467,7 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
     const char *words = why && why->text[0] ? why->text : "connection lost";
     if (!c->client) { // never got as far as a greeting
         enum client_stage stage = c->opened ? STAGE_TLS : STAGE_CONNECT;
+        c->silent = how == CONN_TIMEOUT;
         struct reply r = reply_make(451, stage == STAGE_TLS ? "4.7.5" : "4.4.1", "%s", words);
         return address_failed(c, &r, stage);
     }

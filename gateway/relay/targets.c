@@ -7,18 +7,29 @@
 
 #include <netinet/in.h>
 
+static int64_t now_ms(void) { return clock_monotonic_us() / 1000; }
+
+// Those that are in reach, as far as anybody knows, or those that are not.
+static void add_hosts(struct targets *t, const struct exchange_answer *answer, bool out) {
+    for (size_t i = 0; i < answer->count; i++) {
+        const struct exchange_host *h = &answer->hosts[i];
+        const char *name = arena_z(t->arena, bytes_of(h->name));
+        for (size_t k = 0; k < h->count; k++) {
+            if (reach_is_out(t->reach, &h->addresses[k], now_ms()) != out) continue;
+            t->at[t->count++] = (struct target){.addr = h->addresses[k], .host = name, .authentic = h->authentic};
+        }
+    }
+}
+
 static void on_exchange(void *arg, const struct exchange_answer *answer) {
     struct targets *t = arg;
     size_t total = 0;
     t->ticket = NULL;
     if (answer->count == 0) return t->found(t->arg, &answer->failure);
     for (size_t i = 0; i < answer->count; i++) total += answer->hosts[i].count;
-    t->at = arena_alloc(t->arena, total * sizeof *t->at);
-    for (size_t i = 0; i < answer->count; i++) {
-        const struct exchange_host *h = &answer->hosts[i];
-        const char *name = arena_z(t->arena, bytes_of(h->name));
-        for (size_t k = 0; k < h->count; k++) t->at[t->count++] = (struct target){h->addresses[k], name, h->authentic};
-    }
+    t->at = arena_alloc(t->arena, 2 * total * sizeof *t->at);
+    add_hosts(t, answer, false);
+    add_hosts(t, answer, true);
     t->found(t->arg, NULL);
 }
 
@@ -54,7 +65,7 @@ bool targets_find(struct targets *t, struct worker *w, const struct conf *conf, 
         .family = family_of(&plan->identity, conf), .public_only = direct && !conf->private_mx,
         .own_names = own, .own_name_count = direct ? 1 : 0,
     };
-    *t = (struct targets){.domain = direct ? where : NULL, .arena = arena, .found = found, .arg = arg};
+    *t = (struct targets){.domain = direct ? where : NULL, .reach = &w->reach, .arena = arena, .found = found, .arg = arg};
     t->ticket = exchange_find(w->dns, where, direct ? EXCHANGE_MX : EXCHANGE_HOST, &options, on_exchange, t);
     return true;
 }
@@ -66,4 +77,25 @@ void targets_model(struct targets *t, const struct plan *plan, struct bytes doma
 }
 
 const struct target *targets_current(const struct targets *t) { return t->next < t->count ? &t->at[t->next] : NULL; }
+
+int64_t targets_patience_ms(const struct targets *t, int64_t most_ms) {
+    bool others = t->next + 1 < t->count && !t->at[t->next].put_off;
+    return others && most_ms > TARGETS_PATIENCE_MS ? TARGETS_PATIENCE_MS : most_ms;
+}
+
+void targets_pass(struct targets *t) { t->next++; }
+
+void targets_connected(struct targets *t) { reach_answered(t->reach, &t->at[t->next].addr); }
+
+void targets_unreachable(struct targets *t, bool silent) {
+    struct target *now = &t->at[t->next];
+    bool others = t->next + 1 < t->count;
+    if (t->reach) reach_failed(t->reach, &now->addr, now_ms()); // not in a simulation
+    if (silent && others && !now->put_off) {
+        t->at[t->count] = *now;
+        t->at[t->count++].put_off = true;
+    }
+    targets_pass(t);
+}
+
 void targets_cancel(struct targets *t) { exchange_cancel(&t->ticket); }

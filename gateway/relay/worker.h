@@ -8,6 +8,7 @@
 #include "net/dns.h"
 #include "net/fetch.h"
 #include "relay/gateway.h"
+#include "relay/reach.h"
 
 #include <pthread.h>
 
@@ -45,6 +46,7 @@ struct worker {
     struct rounds *rounds;
     struct tokens *tokens;
     struct logins *logins;
+    struct reach reach;
     struct timer *tick;              // keeps the loop turning for the watchdog
     _Atomic uint64_t id_stamp;       // of the last id made: milliseconds and sequence in one word
     struct journal_share journal_share;

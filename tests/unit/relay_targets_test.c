@@ -135,10 +135,60 @@ static void a_model_is_one_address(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static const char *host_of(struct bench *b) { return targets_current(&b->targets)->host; }
+
+// A mail host that is away costs the next connections nothing.
+static void unreachable_comes_last(void **state) {
+    struct bench *b = *state;
+    pocket_add(&b->pocket, "two.example", 300, "MX", "10 first.example");
+    pocket_add(&b->pocket, "two.example", 300, "MX", "20 second.example");
+    pocket_add(&b->pocket, "first.example", 300, "A", "127.0.0.11");
+    pocket_add(&b->pocket, "second.example", 300, "A", "127.0.0.12");
+    b->conf.family = "4";
+    assert_true(find(b, "two.example"));
+    assert_string_equal(host_of(b), "first.example");
+    assert_int_equal(targets_patience_ms(&b->targets, 30000), TARGETS_PATIENCE_MS);
+    assert_int_equal(targets_patience_ms(&b->targets, 1000), 1000);
+    targets_unreachable(&b->targets, false); // it refused: it is not asked again
+    assert_string_equal(host_of(b), "second.example");
+    assert_int_equal(targets_patience_ms(&b->targets, 30000), 30000);
+    targets_connected(&b->targets);
+    targets_pass(&b->targets);
+    assert_null(targets_current(&b->targets));
+    assert_true(find(b, "two.example"));
+    expect(b, "second.example 127.0.0.12:2525|first.example 127.0.0.11:2525");
+    b->targets.next = 1;
+    targets_connected(&b->targets); // it is back
+    assert_true(find(b, "two.example"));
+    expect(b, "first.example 127.0.0.11:2525|second.example 127.0.0.12:2525");
+}
+
+static void silent_is_put_off_and_then_waited_for(void **state) {
+    struct bench *b = *state;
+    pocket_add(&b->pocket, "two.example", 300, "MX", "10 first.example");
+    pocket_add(&b->pocket, "two.example", 300, "MX", "20 second.example");
+    pocket_add(&b->pocket, "first.example", 300, "A", "127.0.0.11");
+    pocket_add(&b->pocket, "second.example", 300, "A", "127.0.0.12");
+    b->conf.family = "4";
+    assert_true(find(b, "two.example"));
+    targets_unreachable(&b->targets, true);
+    assert_string_equal(host_of(b), "second.example");
+    assert_int_equal(targets_patience_ms(&b->targets, 30000), TARGETS_PATIENCE_MS); // the first is behind it again
+    targets_unreachable(&b->targets, true);
+    assert_string_equal(host_of(b), "first.example");
+    assert_int_equal(targets_patience_ms(&b->targets, 30000), 30000);
+    targets_unreachable(&b->targets, true);
+    assert_string_equal(host_of(b), "second.example");
+    assert_int_equal(targets_patience_ms(&b->targets, 30000), 30000);
+    targets_unreachable(&b->targets, true);
+    assert_null(targets_current(&b->targets));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(direct_goes_to_the_mail_hosts), TEST(relay_is_one_host_whatever_the_domain), TEST(identity_leaves_from_its_own_family),
         TEST(some_need_not_be_asked_for),    TEST(cancelled_says_nothing),                TEST(a_model_is_one_address),
+        TEST(unreachable_comes_last),        TEST(silent_is_put_off_and_then_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
