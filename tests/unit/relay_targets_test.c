@@ -135,16 +135,20 @@ static void a_model_is_one_address(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-static const char *host_of(struct bench *b) { return targets_current(&b->targets)->host; }
-
-// A mail host that is away costs the next connections nothing.
-static void unreachable_comes_last(void **state) {
-    struct bench *b = *state;
+static void two_hosts(struct bench *b) {
     pocket_add(&b->pocket, "two.example", 300, "MX", "10 first.example");
     pocket_add(&b->pocket, "two.example", 300, "MX", "20 second.example");
     pocket_add(&b->pocket, "first.example", 300, "A", "127.0.0.11");
     pocket_add(&b->pocket, "second.example", 300, "A", "127.0.0.12");
     b->conf.family = "4";
+}
+
+static const char *host_of(struct bench *b) { return targets_current(&b->targets)->host; }
+
+// A mail host that is away costs the next connections nothing.
+static void unreachable_comes_last(void **state) {
+    struct bench *b = *state;
+    two_hosts(b);
     assert_true(find(b, "two.example"));
     assert_string_equal(host_of(b), "first.example");
     assert_int_equal(targets_patience_ms(&b->targets, 30000), TARGETS_PATIENCE_MS);
@@ -165,11 +169,7 @@ static void unreachable_comes_last(void **state) {
 
 static void silent_is_put_off_and_then_waited_for(void **state) {
     struct bench *b = *state;
-    pocket_add(&b->pocket, "two.example", 300, "MX", "10 first.example");
-    pocket_add(&b->pocket, "two.example", 300, "MX", "20 second.example");
-    pocket_add(&b->pocket, "first.example", 300, "A", "127.0.0.11");
-    pocket_add(&b->pocket, "second.example", 300, "A", "127.0.0.12");
-    b->conf.family = "4";
+    two_hosts(b);
     assert_true(find(b, "two.example"));
     targets_unreachable(&b->targets, true);
     assert_string_equal(host_of(b), "second.example");
