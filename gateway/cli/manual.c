@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/manual.h"
 
+#include "base/folder.h"
 #include "base/version.h"
 #include "cli/help.h"
 #include "cli/tool.h"
@@ -278,6 +279,8 @@ static bool write_page(const struct call *call, const char *folder, const char *
 int manual_write(const struct call *call, const char *folder) {
     int code = EX_OK;
     struct buf page = {0};
+    struct err err;
+    if (!folder_make(folder, &err)) return tool_fail(call, EX_CANTCREAT, "%s", err.text);
     manual_tool(&verbs_tool, &page);
     bool good = write_page(call, folder, "tidegate.1", &page, &code);
     for (const struct verb *v = verbs_tool.verbs; good && v->name; v++) {

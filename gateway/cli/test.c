@@ -149,6 +149,9 @@ static int finish(struct testing *t) {
     if (t->coverage) test_report_coverage(&t->report, t->coverage);
     if (!t->count && !t->report.json) printf("no *.story.lua in %s\n", t->conf->scripts);
     test_report_end(&t->report);
+    // Whoever names a story and tells none would take silence for a pass.
+    if (t->count && call_has(t->call, "only") && !t->report.passed && !t->report.failed)
+        return tool_fail(t->call, EX_NOINPUT, "no story has '%s' in its title", call_text(t->call, "only"));
     if (junit && !test_report_write_junit(&t->report, junit, &err))
         return tool_fail(t->call, EX_CANTCREAT, "%s", err.text);
     return t->report.failed ? FAILED : EX_OK;

@@ -71,6 +71,7 @@ def test_a_story_that_fails(site):
     assert rows[0]["trace"][-1]["decision"]["where"] == "policy.lua:7"
     assert rows[-1] == {"passed": 1, "failed": 1}
     assert tell(site, "--only", "straight").returncode == 0
+    assert tell(site, "--only", "no such story").returncode == 66
     assert tell(site, "scripts/good.story.lua").returncode == 0
 
 
