@@ -102,8 +102,9 @@ def test_it_also_comes_out_of_the_store(gateway, scripted, word):
         queue_up(g, f"{word}s{i}", 4, "class bulk", f"app@shop{i}.example")
         queue_up(g, f"{word}u{i}", 1, "class urgent", f"app@shop{i}.example")
     ground.until("all of them are parked or wait", lambda: g.status()["parked"] >= 320, log=g.log)
-    g.restart()
+    g.stop()
     peer.set(greeting="220 welcome")
+    g.start()
     g.advance_clock(1000)
     ground.until("all arrive", lambda: len(peer.accepted) == 325, 60, log=g.log)
     urgent = [i for i, m in enumerate(peer.accepted) if b"class urgent" in m.raw]
