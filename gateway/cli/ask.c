@@ -134,11 +134,20 @@ static int check_length(struct ask *ask) {
     return tool_fail(ask->call, EX_SOFTWARE, "the gateway's answer has a line without end");
 }
 
+// The gateway names the verb, for programs that ask it; a line of ours does so already.
+static struct bytes without_verb(struct bytes words, const char *path) {
+    struct bytes verb = bytes_first(bytes_of(path), strcspn(path, " "));
+    if (!bytes_starts(words, verb)) return words;
+    struct bytes rest = bytes_skip(words, verb.len);
+    return bytes_starts(rest, BYTES(": ")) ? bytes_skip(rest, 2) : words;
+}
+
 static int report_error(struct ask *ask, const struct json *answer) {
     struct bytes words;
     int64_t code = EX_SOFTWARE;
     if (!json_text(json_get(answer, "error"), &words))
         words = BYTES("the gateway's answer is not one of its protocol");
+    words = without_verb(words, ask->call->path);
     json_int(json_get(answer, "code"), &code);
     return tool_fail(ask->call, code > 0 && code < 126 ? (int)code : EX_SOFTWARE, "%.*s", BYTES_FMT(words));
 }

@@ -296,6 +296,7 @@ def test_held_and_released(gateway, word):
     assert "held until an operator releases it" in plain(g, id)
     done = g.cli("explain", "0000000000000001", check=False)
     assert done.returncode == 65 and "neither in the queue nor in the journal" in done.stderr
+    assert done.stderr.startswith("tidegate explain: 0"), done.stderr  # the verb is said once
 
 
 def test_changes_nothing(gateway, pocket_dns, tmp_path):
