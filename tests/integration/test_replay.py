@@ -107,7 +107,8 @@ def fill(g, word, count):
 def recorded(gateway, scripted, knot, word):
     """A gateway that has decided a mixed lot, and is still running."""
     sink = scripted(rcpt={"later": "450 4.2.0 later", "gone": "550 5.1.1 gone", "*": None})
-    g = gateway(policy=policy_for(sink), dns=knot, journal={"headers": ["X-Kind", "From"]}, limits={"errors": 100000})
+    # Room for all refusals: an hour takes no more than a day's share of an eighth.
+    g = gateway(policy=policy_for(sink), dns=knot, journal={"headers": ["X-Kind", "From"], "max": 200_000 + 100 * MESSAGES}, limits={"errors": 100000})
     g.cli("suppression", "add", "@gone.example", "--expires", "1h", "--scope", "stream:none")
     g.sent = fill(g, word, MESSAGES)
     for _ in range(3):  # those put off are decided again, minutes later
