@@ -18,7 +18,7 @@ class Knot:
     def __init__(self, port=5353):
         tree = ground.PEERS / "knot"
         if not (tree / ".done").exists():
-            raise ground.LabError(f"{tree} is missing: run tests/setup/peers (make deps-test)")
+            raise ground.LabError(f"build/peers/{tree.name} is missing: run tests/setup/peers (make deps-test)")
         self.folder, self.host, self.port, self.serial = ground.folder("knot"), ground.address(), port, 1
         self.records = []
         (self.folder / "run").mkdir()

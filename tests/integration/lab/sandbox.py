@@ -22,7 +22,7 @@ class Sandbox:
             pytest.skip("real mail servers need root (mount namespaces)")
         self.tree = ground.PEERS / peer
         if not (self.tree / ".done").exists():
-            raise ground.LabError(f"{self.tree} is missing: run tests/setup/peers (make deps-test)")
+            raise ground.LabError(f"build/peers/{self.tree.name} is missing: run tests/setup/peers (make deps-test)")
         self.peer, self.top = peer, ground.folder(peer)
         self.root = self.top / "root"
         for name in ("usr", "etc", "var/spool", "var/lib", "var/log", "var/mail", "var/empty", "run/lock", "proc", "dev", "tmp", "mail", "home"):
