@@ -232,7 +232,7 @@ torture: build build/.deps-test interpose $(OUT)/unit/store_full_test
 	@tests/setup/run-units $(OUT)/unit/store_full_test
 
 # Those whose rooms are used by several threads.
-THREADED := $(filter %/net_loop_test %/store_store_test %/store_patience_test %/store_compact_test %/store_full_test %/relay_ledger_test %/relay_password_test %/relay_token_test %/relay_gateway_test,$(UNIT_BINARIES))
+THREADED := $(filter %/net_loop_test %/store_store_test %/store_patience_test %/store_redo_test %/store_compact_test %/store_full_test %/relay_ledger_test %/relay_password_test %/relay_token_test %/relay_gateway_test,$(UNIT_BINARIES))
 unit-threads: $(THREADED)
 	@tests/setup/run-units $(THREADED)
 
