@@ -352,24 +352,25 @@ static const struct verb_row {
     const char *name;
     void (*run)(struct asker *a, const struct json *request);
     const char *fields; // besides "verb", separated by spaces
+    bool tells_of_queue; // what was acknowledged is expected there
 } verbs[] = {
-    {"status", do_status, ""},
-    {"lane", do_lane, "action lane identity domain for_s because"},
-    {"identity", do_identity, "name"},
-    {"warmup", identity_control_warmup, "name"},
-    {"limit", do_limit, "key count window_s"},
-    {"suppression", suppression_control, "action address scope reason source expires_s filter limit format"},
-    {"shelf", shelf_control, "action key value expires_s prefix limit"},
-    {"explain", explain_control, "from to user client helo listener head body_size at_ms as id n"},
-    {"queue", queue_control, "action id filter limit count_only"},
-    {"reload", do_reload, "version canary for_s margin least"},
-    {"canary", do_canary, "action"},
-    {"rollback", do_rollback, ""},
-    {"drain", do_drain, ""},
-    {"resume", do_resume, ""},
-    {"log", log_control, "n follow id type"},
-    {"clock", do_clock, "advance_s"},
-    {"stop", do_stop, ""},
+    {"status", do_status, "", true},
+    {"lane", do_lane, "action lane identity domain for_s because", false},
+    {"identity", do_identity, "name", false},
+    {"warmup", identity_control_warmup, "name", false},
+    {"limit", do_limit, "key count window_s", false},
+    {"suppression", suppression_control, "action address scope reason source expires_s filter limit format", false},
+    {"shelf", shelf_control, "action key value expires_s prefix limit", false},
+    {"explain", explain_control, "from to user client helo listener head body_size at_ms as id n", true},
+    {"queue", queue_control, "action id filter limit count_only", true},
+    {"reload", do_reload, "version canary for_s margin least", false},
+    {"canary", do_canary, "action", false},
+    {"rollback", do_rollback, "", false},
+    {"drain", do_drain, "", false},
+    {"resume", do_resume, "", false},
+    {"log", log_control, "n follow id type", false},
+    {"clock", do_clock, "advance_s", false},
+    {"stop", do_stop, "", false},
 };
 
 static bool is_listed(const char *list, struct bytes name) {
@@ -404,16 +405,11 @@ static void run_held_up(void *arg) {
     free(h);
 }
 
-// They tell of the queue: what was acknowledged is expected there.
-static bool looks_at_the_queue(const struct verb_row *row) {
-    return row->run == do_status || row->run == explain_control || row->run == queue_control;
-}
-
 // Takes the request.
 static void run_verb(struct asker *a, const struct verb_row *row, struct json *request) {
     struct held_up *h = must_alloc(sizeof *h);
     *h = (struct held_up){a, row, request};
-    if (looks_at_the_queue(row)) catchup_wait(asker_gateway(a), run_held_up, h);
+    if (row->tells_of_queue) catchup_wait(asker_gateway(a), run_held_up, h);
     else run_held_up(h);
 }
 

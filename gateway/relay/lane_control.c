@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/lane_control.h"
 
+#include "relay/deed.h"
 #include "relay/lanes.h"
 #include "relay/pause.h"
 #include "relay/worker.h"
@@ -12,19 +13,16 @@ enum { FOR_MOST_S = 366 * 86400 };
 
 // A pause or its end on its way: into the store, to each worker in turn, and home.
 struct change {
-    struct store_op op; // first
-    struct task task;
+    struct deed deed; // first
+    struct task task; // home
     struct asker *asker; // NULL: the policy's own
     struct gateway *gateway;
     struct arena arena;
     struct pause pause;
-    bool resume, found, stored;
+    bool resume, found;
     int next;     // worker
     size_t lanes; // whose rest ended
-    struct err why;
 };
-
-static struct change *of_task(struct task *task) { return (struct change *)((char *)task - offsetof(struct change, task)); }
 
 static void end(struct change *c) {
     arena_release(&c->arena);
@@ -41,7 +39,7 @@ static void tell(struct change *c) {
 }
 
 static void come_home(struct task *task) {
-    struct change *c = of_task(task);
+    struct change *c = (struct change *)((char *)task - offsetof(struct change, task));
     if (!c->asker && c->gateway->stopping) return end(c); // it is on disk: the next start finds it
     tell(c);
     if (!c->asker) return end(c);
@@ -63,28 +61,20 @@ static void at_worker(struct worker *w, void *arg) {
     loop_post(c->gateway->loop, &c->task);
 }
 
-static void written(struct task *task) {
-    struct change *c = of_task(task);
-    if (c->stored && !(c->gateway->stopping && !c->asker)) return worker_post(c->gateway->workers[0], at_worker, c);
+static void written(struct deed *e) {
+    struct change *c = (struct change *)e;
+    if (e->stored && !(c->gateway->stopping && !c->asker)) return worker_post(c->gateway->workers[0], at_worker, c);
     if (!c->asker) {
-        if (!c->stored) log_fault(&c->gateway->log, "a pause of %.*s could not be stored: %s", BYTES_FMT(c->pause.name), c->why.text);
+        if (!e->stored) log_fault(&c->gateway->log, "a pause of %.*s could not be stored: %s", BYTES_FMT(c->pause.name), e->why.text);
         return end(c);
     }
-    asker_error(c->asker, EX_IOERR, "lane: %s", c->why.text);
+    asker_error(c->asker, EX_IOERR, "lane: %s", e->why.text);
     end(c);
 }
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct change *c = (struct change *)op;
     return c->resume ? txn_drop_pause(txn, &c->pause, &c->found, err) : txn_put_pause(txn, &c->pause, err);
-}
-
-static void finish(struct store_op *op, bool stored, const struct err *why) {
-    struct change *c = (struct change *)op;
-    c->stored = stored;
-    if (why) c->why = *why;
-    c->task.run = written;
-    loop_post(c->gateway->loop, &c->task);
 }
 
 // ---- requests
@@ -113,7 +103,6 @@ static bool read_pause(const struct json *request, int64_t now_ms, struct arena 
 static struct change *change_new(struct gateway *g) {
     struct change *c = must_alloc(sizeof *c);
     c->gateway = g;
-    c->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
     return c;
 }
 
@@ -122,7 +111,7 @@ void lane_control_pause(struct gateway *g, const struct pause *p) {
     c->pause = *p;
     c->pause.name = arena_copy(&c->arena, p->name);
     c->pause.because = arena_copy(&c->arena, bytes_first(p->because, PAUSE_BECAUSE));
-    store_submit(g->store, &c->op);
+    deed_run(&c->deed, g, apply, written);
 }
 
 static void change(struct asker *a, const struct json *request, bool resume) {
@@ -134,7 +123,7 @@ static void change(struct asker *a, const struct json *request, bool resume) {
         end(c);
         return asker_error(a, EX_USAGE, "lane: %s", err.text);
     }
-    store_submit(c->gateway->store, &c->op);
+    deed_run(&c->deed, c->gateway, apply, written);
 }
 
 static void list_pauses(struct asker *a) {

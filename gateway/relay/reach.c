@@ -10,16 +10,17 @@ static uint64_t hash(const struct addr *a) {
 
 void reach_failed(struct reach *r, const struct addr *a, int64_t now_ms) {
     uint64_t h = hash(a);
-    r->out[h % REACH_KEPT].address = h;
-    r->out[h % REACH_KEPT].until_ms = now_ms + REACH_REST_MS;
+    r->out[h % REACH_KEPT] = (struct reach_out){h, now_ms + REACH_REST_MS};
 }
 
 void reach_answered(struct reach *r, const struct addr *a) {
     uint64_t h = hash(a);
-    if (r->out[h % REACH_KEPT].address == h) r->out[h % REACH_KEPT].address = 0;
+    struct reach_out *out = &r->out[h % REACH_KEPT];
+    if (out->address == h) out->address = 0;
 }
 
 bool reach_is_out(const struct reach *r, const struct addr *a, int64_t now_ms) {
     uint64_t h = hash(a);
-    return r->out[h % REACH_KEPT].address == h && now_ms < r->out[h % REACH_KEPT].until_ms;
+    const struct reach_out *out = &r->out[h % REACH_KEPT];
+    return out->address == h && now_ms < out->until_ms;
 }

@@ -9,11 +9,12 @@
 
 enum { REACH_KEPT = 256, REACH_REST_MS = 5 * 60 * 1000 };
 
+struct reach_out {
+    uint64_t address; // hashed, its port included; 0: none
+    int64_t until_ms;
+};
 struct reach {
-    struct {
-        uint64_t address; // hashed, its port included; 0: none
-        int64_t until_ms;
-    } out[REACH_KEPT];
+    struct reach_out out[REACH_KEPT];
 };
 
 void reach_failed(struct reach *r, const struct addr *a, int64_t now_ms);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/shelf_control.h"
 
+#include "relay/deed.h"
 #include "store/shelf.h"
 
 #include <stdlib.h>
@@ -79,14 +80,11 @@ static void get(struct asker *a, struct bytes key) {
 // ---- set, delete
 
 struct change {
-    struct store_op op; // first
-    struct task back;
+    struct deed deed; // first
     struct asker *asker;
-    struct gateway *gateway;
     struct arena arena;
     struct shelf_entry entry; // value "": take it off
-    bool found, stored;
-    struct err why;
+    bool found;
 };
 
 static void end(struct change *c) {
@@ -100,24 +98,17 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     return txn_put_shelf(txn, &c->entry, c->entry.put_ms, &c->found, err);
 }
 
-static void come_back(struct task *task) {
-    struct change *c = (struct change *)((char *)task - offsetof(struct change, back));
-    bool full = c->stored && c->entry.value.len && !c->found;
-    if (!c->stored || full) {
-        asker_error(c->asker, full ? EX_TEMPFAIL : EX_IOERR, "shelf: %s", full ? "it is full: delete something first" : c->why.text);
+static void done(struct deed *e) {
+    struct change *c = (struct change *)e;
+    bool full = e->stored && c->entry.value.len && !c->found;
+    if (!e->stored || full) {
+        asker_error(c->asker, full ? EX_TEMPFAIL : EX_IOERR, "shelf: %s", full ? "it is full: delete something first" : e->why.text);
         return end(c);
     }
     struct jsonl *j = asker_done_begin(c->asker);
     jsonl_bool(j, "found", c->found);
     asker_done_end(c->asker);
     end(c);
-}
-
-static void finish(struct store_op *op, bool stored, const struct err *why) {
-    struct change *c = (struct change *)op;
-    c->stored = stored;
-    if (why) c->why = *why;
-    loop_post(c->gateway->loop, &c->back);
 }
 
 static bool read_value(const struct json *request, int64_t now_ms, struct change *c, struct err *err) {
@@ -139,16 +130,14 @@ static bool read_value(const struct json *request, int64_t now_ms, struct change
 static void change(struct asker *a, const struct json *request, struct bytes key, bool set) {
     struct err err;
     struct change *c = must_alloc(sizeof *c);
+    struct gateway *g = asker_gateway(a);
     c->asker = a;
-    c->gateway = asker_gateway(a);
     c->entry = (struct shelf_entry){.key = arena_copy(&c->arena, key), .value = BYTES(""), .source = BYTES("")};
-    if (set && !read_value(request, clock_ms(&c->gateway->clock), c, &err)) {
+    if (set && !read_value(request, clock_ms(&g->clock), c, &err)) {
         end(c);
         return asker_error(a, EX_USAGE, "%s", err.text);
     }
-    c->back.run = come_back;
-    c->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
-    store_submit(c->gateway->store, &c->op);
+    deed_run(&c->deed, g, apply, done);
 }
 
 void shelf_control(struct asker *a, const struct json *request) {

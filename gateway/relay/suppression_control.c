@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "mail/address.h"
+#include "relay/deed.h"
 #include "relay/suppression_import.h"
 #include "relay/suppression_line.h"
 
@@ -33,16 +34,12 @@ static void show_row(struct asker *a, const struct suppression *s) {
 // ---- add, remove --------------------------------------------------------------------------------
 
 struct change {
-    struct store_op op; // first
-    struct task back;
+    struct deed deed; // first
     struct asker *asker;
-    struct gateway *gateway;
     struct arena arena;
     struct suppression entry;
     bool remove;
     uint64_t count;
-    bool stored;
-    struct err why;
 };
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
@@ -53,21 +50,14 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     return txn_put_suppression(txn, s, SUPPRESSION_REPLACE, s->added_ms, err);
 }
 
-static void come_back(struct task *task) {
-    struct change *c = (struct change *)((char *)task - offsetof(struct change, back));
-    if (c->stored)
+static void changed(struct deed *e) {
+    struct change *c = (struct change *)e;
+    if (e->stored)
         done(c->asker, c->count);
     else
-        asker_error(c->asker, EX_IOERR, "suppression: %s", c->why.text);
+        asker_error(c->asker, EX_IOERR, "suppression: %s", e->why.text);
     arena_release(&c->arena);
     free(c);
-}
-
-static void finish(struct store_op *op, bool stored, const struct err *why) {
-    struct change *c = (struct change *)op;
-    c->stored = stored;
-    if (why) c->why = *why;
-    loop_post(c->gateway->loop, &c->back);
 }
 
 static struct bytes text_of(const struct json *request, const char *name, const char *otherwise) {
@@ -97,7 +87,6 @@ static void change(struct asker *a, const struct json *request, bool remove) {
     struct err err;
     struct change *c = must_alloc(sizeof *c);
     c->asker = a;
-    c->gateway = asker_gateway(a);
     c->remove = remove;
     bool good = read_entry(request, now_of(a), &c->arena, &c->entry, &err);
     if (good && !remove) {
@@ -111,9 +100,7 @@ static void change(struct asker *a, const struct json *request, bool remove) {
         free(c);
         return asker_error(a, EX_USAGE, "suppression: %s", err.text);
     }
-    c->back.run = come_back;
-    c->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
-    store_submit(asker_gateway(a)->store, &c->op);
+    deed_run(&c->deed, asker_gateway(a), apply, changed);
 }
 
 // ---- has: all entries in force for an address and its domain ------------------------------------

@@ -74,9 +74,7 @@ void telling_event(struct writing *w, const struct job_recipient *r, struct chan
     jsonl_int(&j, "queue_ms", now - job->message.received_ms);
     if (st->due_ms) jsonl_time(&j, "due", st->due_ms);
     if (c->suppress.scope.len) put_suppress(&j, &c->suppress);
-    jsonl_text(&j, "policy", st->policy);
-    jsonl_text(&j, "where", st->where);
-    jsonl_text(&j, "because", st->because);
+    telling_origin(&j, st);
     jsonl_end(&j);
     size_t line = out->len;
     if (r->routed && st->plan) {

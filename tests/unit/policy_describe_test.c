@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "policy_kit.h"
-
-static struct kit k;
+#include "policy_one.h"
 
 struct told {
     int calls;
     char json[3000], why[300];
     bool failed;
 };
-
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    kit_release(&k);
-    return 0;
-}
 
 static void on_told(void *arg, struct bytes json, const char *why) {
     struct told *t = arg;
@@ -69,11 +55,9 @@ static void the_library_tells_what_the_policy_made(void **state) {
 // What a hook makes does not last, and is not kept to be told of.
 static void what_a_hook_makes_is_not_told(void **state) {
     (void)state;
-    struct kit_answer a = {0};
     kit_policy(&k, "local route, warmup = require 'route', require 'warmup'\n"
                    "return { route = function() warmup.new { name = 'x', ladder = { 1 }, age = 0 }; return route.hold('x') end }");
     kit_route(&k, &a);
-    plan_free(&a.plan);
     assert_string_equal(ask("warmup", "{\"accounts\":[]}").json, "[]");
 }
 

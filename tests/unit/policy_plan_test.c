@@ -1,23 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "policy_kit.h"
+#include "policy_one.h"
 
 #include "policy/plan.h"
 
 #include <pthread.h>
-
-static struct kit k;
-
-static int set_up(void **state) {
-    (void)state;
-    kit_init(&k);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    kit_release(&k);
-    return 0;
-}
 
 // The plan that the body of a route hook gives for this domain; the caller frees it.
 static const struct plan *plan_of(const char *body, const char *domain) {
@@ -31,13 +17,14 @@ static const struct plan *plan_of(const char *body, const char *domain) {
              "return { route = function(m, r) %s end }",
              body);
     kit_policy(&k, policy);
-    struct kit_answer a = {0};
     struct recipient_facts r = kit_recipient;
     r.domain = bytes_of(domain);
     hook_route(k.g, &kit_message, &r, kit_on_plan, &a);
     kit_turn(&k);
     if (a.plan->origin.fault) fail_msg("%s: %s", body, a.because);
-    return a.plan;
+    const struct plan *plan = a.plan;
+    a = (struct kit_answer){0};
+    return plan;
 }
 
 static void expect(const char *body, const char *json, const char *lane) {
