@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <termios.h>
 #include <unistd.h>
@@ -69,8 +70,15 @@ bool tool_socket(const struct call *call, struct buf *path, int *code) {
         return true;
     }
     const char *file = tool_conf_file(call, code);
-    if (file) conf_peek_control(file, path);
-    return file != NULL;
+    if (!file) return false;
+    if (access(file, R_OK) != 0) {
+        bool rights = errno == EACCES;
+        *code = tool_fail(call, rights ? EX_NOPERM : EX_CONFIG, "%s: %s (it says where the gateway's control socket is; %s)", file, strerror(errno),
+                          rights ? "be root or in its group, or say --socket PATH" : "name another with --conf, or say --socket PATH");
+        return false;
+    }
+    conf_peek_control(file, path);
+    return true;
 }
 
 // ---- the terminal -------------------------------------------------------------------------------

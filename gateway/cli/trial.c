@@ -3,11 +3,14 @@
 
 #include "base/jsonl.h"
 #include "base/map.h"
+#include "mail/address.h"
 #include "relay/explain.h"
 #include "relay/lab_ledger.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { SENDER_MAX = 330 }; // the longest address, and what a hostname of 255 makes
 
 static const struct {
     const char *name, *type, *records;
@@ -120,30 +123,56 @@ static bool teach(struct lab *lab, struct err *err) {
     return true;
 }
 
+// As whom the user may send, as users.may_send_as reads the key `from` of the line ("*@domain" and addresses, with commas between): a message that
+// is refused at MAIL would not come to the hooks behind it. `usual` where the line says nothing or allows anything.
+static void sender_of(const struct users *users, struct bytes user, const char *usual, char out[static SENDER_MAX]) {
+    struct bytes facts = {0};
+    if (user.len) users_hash(users, user, &facts);
+    struct json *map = json_parse(facts, NULL);
+    struct bytes all = text_of(map, "from"), from = bytes_trim(bytes_cut(&all, ','));
+    struct address parsed;
+    struct err err;
+    bool any_of_domain = bytes_starts(from, BYTES("*@"));
+    snprintf(out, SENDER_MAX, "%s%.*s", any_of_domain ? "trial" : "", BYTES_FMT(bytes_skip(from, any_of_domain ? 1 : 0)));
+    if (!address_parse(bytes_of(out), &parsed, &err)) snprintf(out, SENDER_MAX, "%s", usual);
+    json_free(&map);
+}
+
 static bool try_listeners(struct trial *t, const struct explain_place *place, struct err *err) {
     static const struct bytes recipients[] = {{"someone@example.net", 19}, {"someone@gmail.com", 17}, {"someone@example.com", 19}};
+    const char *usual = t->sender;
     struct buf head = {0};
-    buf_format(&head, "From: <%s>\r\nTo: <someone@example.net>\r\nSubject: trial\r\n", t->sender);
     bool good = true;
     for (size_t i = 0; good && i < place->conf->listener_count; i++) {
         const struct conf_listener *l = &place->conf->listeners[i];
         for (int login = l->auth_required; good && login <= (l->kind == LISTENER_SUBMISSION || l->kind == LISTENER_SUBMISSIONS); login++) {
-            struct explain_ask ask = {.sender = bytes_of(t->sender), .recipients = recipients, .recipient_count = sizeof recipients / sizeof *recipients,
-                                      .user = login ? trial_user(place->users) : BYTES(""), .listener = bytes_of(l->name), .head = buf_bytes(&head),
+            struct bytes user = login ? trial_user(place->users) : BYTES("");
+            char sender[SENDER_MAX];
+            if (login && !user.len) break; // nobody can log in
+            sender_of(place->users, user, usual, sender);
+            t->sender = sender;
+            buf_reset(&head);
+            buf_format(&head, "From: <%s>\r\nTo: <someone@example.net>\r\nSubject: trial\r\n", sender);
+            struct explain_ask ask = {.sender = bytes_of(sender), .recipients = recipients, .recipient_count = sizeof recipients / sizeof *recipients,
+                                      .user = user, .listener = bytes_of(l->name), .head = buf_bytes(&head),
                                       .body_size = 100};
-            if (login && !ask.user.len) break; // nobody can log in
             good = explain_message(place, &ask, on_row, t, err);
         }
     }
+    t->sender = usual;
     buf_release(&head);
     return good;
 }
 
 struct bytes trial_user(const struct users *users) {
-    struct bytes name, facts;
-    for (size_t at = 0; users_next(users, &at, &name, &facts);)
+    struct bytes name, facts, other = BYTES("");
+    for (size_t at = 0; users_next(users, &at, &name, &facts);) {
+        const char *hash = users_hash(users, name, NULL);
+        if (*hash == '!' || *hash == '*') continue; // locked: refused at AUTH, and nothing behind that is asked
         if (bytes_search(facts, BYTES("\"per_")) >= 0) return name;
-    return users_first(users);
+        other = name;
+    }
+    return other.len ? other : users_first(users);
 }
 
 bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle, const struct trial_eyes *eyes, struct buf *reached,
@@ -151,7 +180,7 @@ bool trial_run(const struct conf *conf, const struct users *users, struct bundle
     struct generation_options usual = {.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
                                        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
                                        .http_hosts = conf->http_hosts, .hostname = conf->hostname};
-    char sender[300];
+    char sender[SENDER_MAX];
     snprintf(sender, sizeof sender, "trial@%.255s", conf->hostname);
     struct lab_ledger *ledger = lab_ledger_new();
     struct lab_options options = {.usual = &usual, .limits = lab_ledger_limits(ledger)};

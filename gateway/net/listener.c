@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -53,6 +54,16 @@ static void prepare(int fd, int family) {
     if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
 }
 
+// What the operator can do about it.
+static const char *remedy(int code) {
+    switch (code) {
+        case EADDRINUSE: return " (something listens there already: `ss -ltnp` names it)";
+        case EADDRNOTAVAIL: return " (this machine has no such address: `ip address` lists those it has)";
+        case EACCES: return " (ports below 1024 want root, or CAP_NET_BIND_SERVICE)";
+        default: return "";
+    }
+}
+
 int listener_open(const struct addr *address, int backlog, struct err *err) {
     char text[ADDR_TEXT];
     addr_text(address, text);
@@ -66,7 +77,7 @@ int listener_open(const struct addr *address, int backlog, struct err *err) {
     prepare(fd, family);
     if (bind(fd, (const struct sockaddr *)&address->sa, address->len) == 0 && listen(fd, backlog) == 0)
         return fd;
-    err_errno(err, "listen on %s", text);
+    err_set(err, "listen on %s: %s%s", text, strerror(errno), family == AF_UNIX ? "" : remedy(errno));
     close(fd);
     return -1;
 }

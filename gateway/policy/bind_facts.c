@@ -189,7 +189,7 @@ static int outcome_permanent(lua_State *l) {
 // ---- message:header(name), message:headers(name)
 
 static struct bytes check_head(lua_State *l, struct bytes *name) {
-    luaL_checkudata(l, 1, "message");
+    if (!luaL_testudata(l, 1, "message")) luaL_error(l, "a header is asked for with a colon: message:header(\"Subject\")");
     name->at = luaL_checklstring(l, 2, &name->len);
     struct bytes head = look(l, 1)->message.head;
     lookup_check_header(l, *name);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 const char identity_kind[] = "identity";
@@ -153,7 +154,7 @@ static void take_key(lua_State *l, struct handle *h, int made, int n) {
     struct sign_key *key =
         load_key(generation_of(l), made_text(l, row, DKIM_DOMAIN).at, made_text(l, row, DKIM_SELECTOR).at,
                  made_text(l, row, DKIM_KEY).at, &err);
-    if (!key) made_refuse(l, made, "dkim[%d].key: %s", n, err.text);
+    if (!key) made_refuse(l, made, "dkim[%d].key: %s%s", n, err.text, strstr(err.text, strerror(ENOENT)) ? " (`tidegate key new` makes one)" : "");
     h->keys[h->id.key_count++] = key;
     lua_pop(l, 1);
 }

@@ -87,7 +87,7 @@ static void run_file(lua_State *l, const char *file, struct bytes text) {
     if (luaL_loadbufferx(l, text.at, text.len, chunk, "t") != LUA_OK) lua_error(l);
     lua_call(l, 0, 1);
     if (lua_isnil(l, -1) || lua_isboolean(l, -1))
-        luaL_error(l, "%s: the file returns nothing; end it with 'return'", file);
+        luaL_error(l, "%s: the file returns nothing; end it with 'return' and the name of its table", file);
     lua_pushvalue(l, -1);
     lua_setfield(l, -3, file);
     lua_remove(l, -2);
@@ -104,8 +104,8 @@ static int require(lua_State *l) {
     }
     luaL_getsubtable(l, LUA_REGISTRYINDEX, loaded);
     if (lua_getfield(l, -1, name) != LUA_TNIL) return 1; // in C
-    return luaL_error(l, "require: there is no module '%s' (no %s.lua in the scripts folder, none in stdlib)",
-                      name, name);
+    const char *path = luaL_gsub(l, name, ".", "/");
+    return luaL_error(l, "require: there is no module '%s' (no %s.lua in the scripts folder, none in stdlib)", name, path);
 }
 
 // ---- loading

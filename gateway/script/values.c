@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h> // qsort
+#include <string.h>
 
 enum {
     MEMORY_MAX = 16 << 20,
@@ -185,6 +186,11 @@ struct loading {
     lua_State *co;
 };
 
+// A text whose quotes were forgotten must not be taken for a key left out.
+static int on_name(lua_State *l) {
+    return luaL_error(l, "'%s' is no value here: a text wants quotes, and nothing can be called", lua_type(l, 2) == LUA_TSTRING ? lua_tostring(l, 2) : "?");
+}
+
 // On the main state, protected: the chunk onto the coroutine's stack, its environment an empty table.
 static int load_chunk(lua_State *l) {
     struct loading *load = lua_touserdata(l, 1);
@@ -193,6 +199,10 @@ static int load_chunk(lua_State *l) {
     snprintf(name, sizeof name, "@%s", load->r->name);
     if (luaL_loadbufferx(l, text.at, text.len, name, "t") != LUA_OK) return lua_error(l);
     lua_newtable(l);
+    lua_newtable(l);
+    lua_pushcfunction(l, on_name);
+    lua_setfield(l, -2, "__index");
+    lua_setmetatable(l, -2);
     lua_setupvalue(l, -2, 1);
     lua_xmove(l, load->co, 1);
     return 0;
@@ -206,9 +216,16 @@ static int take_result(lua_State *l) {
     return 0;
 }
 
+// The slip to which Lua's own words do not lead.
+static bool add_hint(struct err *err) {
+    if (!err || !strstr(err->text, "'}' expected")) return false;
+    struct err said = *err;
+    return err_set(err, "%s (is a comma missing before it?)", said.text);
+}
+
 static bool run(struct reading *r, struct vm *vm, lua_State *co) {
     struct loading load = {r, co};
-    if (!vm_protect(vm, load_chunk, &load, r->err)) return false;
+    if (!vm_protect(vm, load_chunk, &load, r->err)) return add_hint(r->err);
     struct vm_budget budget;
     struct vm_fault died = {{0}, {0}};
     vm_budget_init(&budget, STEPS_MAX);

@@ -50,6 +50,18 @@ def test_each_fault_is_named(gateway, name):
     assert code == 78 and any(words in f for f in faults), faults
 
 
+def test_a_configuration_that_is_not_there_is_named_not_guessed_at(gateway):
+    done = gateway(start=False).cli("-c", "/nowhere/tidegate.lua", "status", check=False)
+    assert done.returncode == 78 and "/nowhere/tidegate.lua: No such file or directory" in done.stderr and "--conf" in done.stderr
+
+
+def test_limits_of_a_user_whose_sender_is_prescribed_are_held(gateway):
+    g = gateway(policy=(ground.REPOSITORY / "scripts/policy.lua").read_text(), start=False)
+    g.cli("passwd", "ann", "--set", "from=*@acme.example", "--set", "per_hour=200", input="secret\n")
+    code, faults, good = check(g, "--strict")
+    assert code == 0 and faults == [] and good[0]["warnings"] == 0
+
+
 def test_files_that_nobody_requires_and_hooks_that_no_trial_reaches(gateway):
     g = gateway(policy="return {}", scripts={"lists/vip.lua": "return { 'a',\n 'b' 'c' }"}, start=False)
     code, faults, _ = check(g)

@@ -25,7 +25,7 @@ story("what an identity cannot be is refused", function()
   story.raises("source: ", identity.define, { name = "story-three", source = "out.example.org" })
   story.raises("one IPv4 and one IPv6", identity.define, { name = "story-four", source = { "192.0.2.1", "192.0.2.2" } })
   story.raises("is no address", identity.define, { name = "story-five", return_path = "nobody" })
-  story.raises("keys/none.pem", identity.define, {
+  story.raises("keys/none.pem: No such file or directory (`tidegate key new` makes one)", identity.define, {
     name = "story-six", dkim = { { domain = "example.org", selector = "s", key = "keys/none.pem" } } })
   story.expect(identity.has_key "keys/none.pem", false)
 end)

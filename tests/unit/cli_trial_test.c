@@ -16,11 +16,13 @@ static void on_decision(void *arg, const struct json *decision) {
     assert_non_null(decision);
 }
 
+static const char *users_text = "ann:$6$abcdefgh$ZZZZ\n";
+
 static const char *try_policy(const char *policy) {
     struct err err = {""};
     struct conf_listener listeners[2] = {{.name = "in", .kind = LISTENER_RELAY}, {.name = "mua", .kind = LISTENER_SUBMISSION, .auth_required = true}};
     struct network local;
-    struct users *users = users_read(BYTES("ann:!locked\n"), "users", &err);
+    struct users *users = users_read(bytes_of(users_text), "users", &err);
     assert_non_null(users);
     kit_open(&k);
     assert_true(network_parse(BYTES("127.0.0.0/8"), &local, &err));
@@ -58,6 +60,26 @@ static void retry_is_asked_what_attempts_come_to(void **state) {
     assert_non_null(strstr(said, "asked about 450 4.4.1 no answer)"));
 }
 
+static void a_user_sends_as_the_users_file_allows(void **state) {
+    (void)state;
+    static const char policy[] = "local a = require 'answer'\nreturn { sender = function(s, x)\n"
+                                 "if s.user ~= '' and x.address ~= '%s' then return a.reject('553 5.7.1 no', 'no') end return a.accept {} end,\n"
+                                 "message = function(s, m) if s.user ~= '' then error('was here') end return a.accept {} end }";
+    static const struct { const char *users, *sender; } rows[] = {
+        {"ann:$6$abcdefgh$ZZZZ:from=*@acme.example,b@example.net per_hour=2\nbob:!locked:from=x@y.example per_hour=2\n", "trial@acme.example"},
+        {"ann:$6$abcdefgh$ZZZZ:from=b@example.net\n", "b@example.net"},
+        {"ann:$6$abcdefgh$ZZZZ:from=*\n", "trial@gate.example"}, {"ann:$6$abcdefgh$ZZZZ:from=@@,\n", "trial@gate.example"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[sizeof policy + 40], words[80];
+        snprintf(text, sizeof text, policy, rows[i].sender);
+        snprintf(words, sizeof words, "was here (on a trial message from %s,", rows[i].sender);
+        users_text = rows[i].users;
+        assert_non_null(strstr(try_policy(text), words));
+    }
+    users_text = "ann:$6$abcdefgh$ZZZZ\n";
+}
+
 static int tear_down(void **state) {
     (void)state;
     buf_release(&faults);
@@ -69,6 +91,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_right_is_left_alone),
         cmocka_unit_test(a_fault_is_told_once_with_its_hook),
+        cmocka_unit_test(a_user_sends_as_the_users_file_allows),
         cmocka_unit_test(retry_is_asked_what_attempts_come_to),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);

@@ -133,8 +133,11 @@ static void cannot_listen(void **state) {
     addr_text(&at, text);
     assert_int_equal(listener_open(&at, 5, &err), -1);
     assert_non_null(strstr(err.text, text));
-    assert_non_null(strstr(err.text, "in use"));
+    assert_non_null(strstr(err.text, "in use (something listens there already"));
     assert_int_equal(listener_open(&none, 5, &err), -1);
+    assert_true(addr_parse(BYTES("192.0.2.1:2525"), &none, &err));
+    assert_int_equal(listener_open(&none, 5, &err), -1);
+    assert_non_null(strstr(err.text, "(this machine has no such address"));
     close(fd);
 }
 

@@ -185,6 +185,7 @@ static void what_does_not_load_says_why(void **state) {
     refuses("while true do end", "policy.lua:1: stopped: ");
     refuses("require 'nothing' return {}",
             "there is no module 'nothing' (no nothing.lua in the scripts folder, none in stdlib)");
+    refuses("require 'lib.customers' return {}", "there is no module 'lib.customers' (no lib/customers.lua in the scripts folder");
     refuses("require '../x' return {}", "there is no module '../x'");
     refuses("require 'a b' return {}", "'a b' is no module name");
     refuses("\033Lua", "policy.lua: a binary chunk; scripts are text");

@@ -280,6 +280,8 @@ static void files_that_are_no_values(void **state) {
     assert_fault("return {}, 1", "does not return one table");
     assert_fault("", "does not return one table");
     assert_fault("return { log = os.getenv('HOME') }", "t.lua:1: ");
+    assert_fault("return { user = tidegate }", "t.lua:1: 'tidegate' is no value here: a text wants quotes");
+    assert_fault("return { log = 'info'\nuser = 'tidegate' }", "t.lua:2: '}' expected (to close '{' at line 1) near 'user' (is a comma missing before it?)");
     assert_fault("while true do end", "steps");
     assert_fault("local t = {} t.t = t return t", "a table within itself?");
     assert_fault("local s = ('x'):rep(1 << 40) return { log = s }", "t.lua");
