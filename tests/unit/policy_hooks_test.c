@@ -417,7 +417,7 @@ static void facts_cannot_be_changed_or_kept(void **state) {
     expect_fault("m.tags.campaign = 1", "facts are read-only");
     expect_fault("return m.sise", "message has no field 'sise'");
     expect_fault("return getmetatable(m).__index", "attempt to index a boolean value");
-    expect_fault("return m.header(r, 'x')", "message expected, got recipient");
+    expect_fault("return m.header(r, 'x')", "a header is asked for with a colon");
     kit_policy(&k, "local kept\n"
                    "return { route = function(m, r)\n"
                    "  if kept then return require 'route'.hold(kept.sender) end\n"
