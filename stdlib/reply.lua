@@ -30,6 +30,7 @@
 --   permanent  asking again about this recipient with this message cannot help
 --   wait       seconds until it is worth asking again, where the rule knows
 --   free_at    quota: when the window has certainly passed (now + window)
+--   blame      is it the mailbox itself that is dead?
 --   rule       the rule's place, "stdlib/data/replies.lua:31", or "RFC 3463 x.7", "code"
 --   source, date, grade, layer    of the rule
 --
@@ -50,7 +51,8 @@ local FAULTS = { recipient = true, content = true, identity = true, quota = true
 local rules = { operator = {}, shipped = {} }
 
 local SHAPE = fact.shape { class = "string", fault = "string", codes = "?table", status = "?table", text = "?string",
-  peer = "?string", stage = "?table", permanent = "?boolean", wait = "?integer", window = "?integer", note = "?string" }
+  peer = "?string", stage = "?table", permanent = "?boolean", wait = "?integer", window = "?integer", via = "?string",
+  blame = "?boolean", note = "?string" }
 
 local function set_of(list)
   if not list then return nil end
@@ -78,7 +80,7 @@ local function define(layer, entry, level)
   local list = rules[layer]
   list[#list + 1] = { class = entry.class, fault = entry.fault, codes = set_of(entry.codes), status = set_of(entry.status),
     stage = set_of(entry.stage), pattern = pattern, peer = entry.peer, permanent = entry.permanent, wait = entry.wait,
-    window = entry.window, text = entry.text, note = entry.note, from = from }
+    via = entry.via, blame = entry.blame, window = entry.window, text = entry.text, note = entry.note, from = from }
 end
 
 function reply.define(entry) define("operator", entry, 2) end
@@ -93,18 +95,23 @@ end
 -- Status codes are compared without their class: 4.7.26 and 5.7.26 are one subject.
 local function subject_of(status) return status and status:match("^%d%.(%d+%.%d+)$") end
 
-local function fits(rule, outcome, subject)
+-- What is in an address says nothing about the mail: <nospam@blocked.example> is a name.
+local ADDRESS = re.compile [[<?[\w.+=-]+@[\w-]+(?:\.[\w-]+)*>?]]
+local function without_addresses(text) return (ADDRESS:gsub(text, "<>")) end
+
+local function fits(rule, outcome, subject, text)
   if rule.codes and not rule.codes[outcome.code] then return false end
   if rule.status and not rule.status[subject or ""] and not rule.status[outcome.status or ""] then return false end
   if rule.stage and not rule.stage[outcome.stage] then return false end
   if rule.peer and not peer_is(outcome.peer, rule.peer) then return false end
-  return not rule.pattern or rule.pattern:find(outcome.text or "") ~= nil
+  if rule.via and rule.via ~= outcome.via then return false end
+  return not rule.pattern or rule.pattern:find(text) ~= nil
 end
 
 -- RFC 3463 section 3, by subject and detail: the fault where no rule of a provider says more.
 local SUBJECT = { -- "x.1" is for all details that are not listed
   ["1"] = { "recipient", "address" }, ["1.7"] = { "content", "sender_address" }, ["1.8"] = { "configuration", "sender_domain" },
-  ["2"] = { "recipient", "mailbox" }, ["2.2"] = { "recipient", "mailbox_full" }, ["2.3"] = { "content", "too_large" },
+  ["2"] = { "recipient", "mailbox" }, ["2.1"] = { "recipient", "mailbox_closed" }, ["2.2"] = { "recipient", "mailbox_full" }, ["2.3"] = { "content", "too_large" },
   ["3"] = { "network", "mail_system" }, ["3.4"] = { "content", "too_large" },
   ["4"] = { "network", "routing" },
   ["5"] = { "unknown", "protocol" },
@@ -115,10 +122,13 @@ local BY_STAGE = { dns = "network", connect = "network", tls = "network", greeti
   auth = "configuration", rcpt = "recipient", content = "content" }
 local LOGIN = { [530] = true, [534] = true, [535] = true, [538] = true } -- RFC 4954 section 6
 
+-- Codes alone blame nobody: 550 at RCPT is said of block lists, too. But x.2.1 is a mailbox that is closed.
+local CLOSED = { mailbox_closed = true }
+
 local function verdict(outcome, fault, class, rule)
   local permanent = outcome.permanent
   if permanent == nil then permanent = outcome.code >= 500 and BY_STAGE[outcome.stage] ~= "network" end
-  return { fault = fault, class = class, rule = rule, permanent = permanent, source = rule, date = "", grade = "", layer = "rfc" }
+  return { fault = fault, class = class, rule = rule, permanent = permanent, blame = CLOSED[class] == true, source = rule, date = "", grade = "", layer = "rfc" }
 end
 
 local function by_standard(outcome, subject)
@@ -139,9 +149,11 @@ local LAYERS = { "operator", "shipped" }
 
 local function find_rule(outcome, subject)
   if outcome.from_peer == false then return nil end
+  local said = outcome.text or ""
+  local texts = { operator = said, shipped = without_addresses(said) }
   for _, layer in ipairs(LAYERS) do
     for _, rule in ipairs(rules[layer]) do
-      if fits(rule, outcome, subject) then return rule end
+      if fits(rule, outcome, subject, texts[layer]) then return rule end
     end
   end
 end
@@ -153,13 +165,14 @@ function reply.classify(outcome)
   if not rule then return by_standard(outcome, subject) end
   local permanent = rule.permanent
   if permanent == nil then permanent = (rule.fault == "recipient" or rule.fault == "content") and outcome.code >= 500 end
-  return { fault = rule.fault, class = rule.class, permanent = permanent, wait = rule.wait or rule.window, window = rule.window,
+  return { fault = rule.fault, class = rule.class, permanent = permanent, wait = rule.wait or rule.window, window = rule.window, blame = rule.blame ~= false,
     free_at = rule.window and clock.now() + rule.window or nil, rule = rule.from.where, note = rule.note,
     source = rule.from.source, date = rule.from.date, grade = rule.from.grade, layer = rule.from.layer }
 end
 
 -- May this verdict touch the recipient's record (suppression, bounce rate)? A full mailbox is emptied one day.
-function reply.blames_recipient(v) return v.fault == "recipient" and v.permanent and v.class ~= "mailbox_full" end
+-- Nor does one who takes mail from some only, a domain that is not there today, or a refusal that nobody has words for.
+function reply.blames_recipient(v) return v.fault == "recipient" and v.permanent and v.blame end
 
 -- The verdict on what came of the last attempt for this recipient (route's second argument), or nil before the first.
 function reply.last(recipient)
@@ -195,6 +208,8 @@ end
 local LOOK_AGAIN = 900
 local MEND = 1800      -- configuration: somebody has to do something first
 local ELSEWHERE_ONCE = 300
+local HOUR = 3600
+local SOON_AGAIN = 3   -- attempts that a short wait is kept up for; who still says "soon" then is asked by the ladder
 
 local function fits_lifetime(outcome, seconds)
   if not outcome.expires_at then return seconds end
@@ -275,7 +290,8 @@ local function decide(options, message, recipient, outcome)
     local tally = options.tally and reply.blames_recipient(v) and options.tally(message, recipient, outcome) or nil
     return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane, tally)
   end
-  if v.wait and not is_over(outcome) then
+  local patient = v.wait and (v.wait >= HOUR or (outcome.attempt or 1) <= SOON_AGAIN)
+  if patient and not is_over(outcome) then
     return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class, nil, nil, lane)
   end
   return options.climb(message, recipient, outcome, lane)
@@ -289,6 +305,8 @@ end
 
 reply.retry = reply.hook {}
 
-require "stdlib.data.replies" (function(entry) define("shipped", entry, 2) end)
+local function ship(entry, level) define("shipped", entry, level or 2) end
+require "stdlib.data.replies" (ship)
+require "stdlib.data.reply_words" (ship)
 
 return reply

@@ -14,6 +14,7 @@
 -- An entry has a scope: "all", "stream:NAME" (mail whose tag `stream` says NAME) or "identity:NAME" (mail sent as NAME).
 -- "@example.net" on the list stands for everybody there. Operators add, remove and import with `tidegate suppression`.
 local core = require "core.suppression"
+local reply = require "reply"
 local route = require "route"
 
 local suppression = { has = core.has }
@@ -63,6 +64,7 @@ end
 -- Enhanced codes (RFC 3463) by which the recipient's own server says that this mailbox is none: does not exist, is no
 -- address, has moved without a forwarding address, is disabled. Not among them: 5.1.2 and 5.1.10, which speak of the domain
 -- and are often a fault of its DNS; 5.2.2, a full mailbox; 5.7.x, which speak of us.
+-- Some say these codes of full mailboxes or of us, and many say "unknown user" without one: `reply` knows by the words.
 suppression.HARD = { "5.1.1", "5.1.3", "5.1.6", "5.2.1" }
 
 -- Ways on which the one who answers is the recipient's own server. A relay's refusal may be about our account there.
@@ -96,11 +98,15 @@ function suppression.bounces(options)
     if not KNOWN[name] then error("suppression.bounces: unknown field '" .. tostring(name) .. "'", 2) end
   end
   local codes = set_of(options.codes or suppression.HARD, "codes")
+  local by_words = options.codes == nil
   local ways = set_of(options.ways or suppression.WAYS, "ways")
   local scope, expires = options.scope or "all", options.expires
   return function(message, recipient, outcome)
     local theirs = outcome.permanent and outcome.from_peer and outcome.stage == "rcpt" and ways[outcome.via]
-    if not theirs or not codes[outcome.status] then return nil end
+    if not theirs then return nil end
+    local v = reply.classify(outcome)
+    if not reply.blames_recipient(v) then return nil end
+    if not (codes[outcome.status] or by_words and v.class == "mailbox_unknown") then return nil end
     return { scope = scope_for(scope, message, outcome), reason = "bounced: " .. outcome.reply, expires = expires }
   end
 end

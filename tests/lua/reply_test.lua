@@ -78,6 +78,45 @@ local CASES = {
   { "550 5.7.1 This message violates our email policy. - gcdp", "unknown", "policy" },
   { "421 closing", "network", "closing" },
   { "554 no", "recipient", "code_554" },
+  -- what looks like a dead mailbox and is none
+  { "552 5.1.1 <ann@there.example> recipient is overquota", "recipient", "mailbox_full" },
+  { "550 5.7.1 inbox full, tell them by telephone", "recipient", "mailbox_full" },
+  { "550 5.2.1 Mailbox unavailable. Your IP address 192.0.2.1 is blacklisted by us", "identity", "blocked" },
+  { "550 5.2.1 our content filter keeps this message", "content", "spam" },
+  { "550 5.2.122 this mailbox has had too many in the last hour", "recipient", "mailbox_rate" },
+  { "550 This IP has sent too many messages this hour", "identity", "rate" },
+  { "550 your host is on our blacklist", "identity", "blocked" },
+  { "521 5.7.1 client [192.0.2.1] blocked using rbl.example.net", "identity", "blocked" },
+  { "454 4.7.1 client host blocked using dnsbl.example.net", "identity", "blocked" },
+  { "550 suspected spam IP", "identity", "blocked" },
+  { "554 5.7.1 sender [a.example] blocked using multi.uribl.example: a URL in the message", "content", "spam" },
+  { "550 5.1.0 <bob@acme.example>: Sender address rejected: user unknown", "configuration", "sender_domain" },
+  { "553 there is a problem with the sender's domain", "configuration", "sender_domain" },
+  { "553 this route requires encryption", "configuration", "tls" },
+  { "550 authentication required for this", "configuration", "login" },
+  { "550 too many recipients for one mail", "network", "too_many_recipients" },
+  { "554 too many hops, 31 of 30", "network", "loop" },
+  { "550 service not available, try again later", "network", "mail_system" },
+  { "550 this server has exceeded the max emails per hour (101/100)", "quota", "quota_hour" },
+  { "550 5.7.1 Email quota exceeded.", "quota", "quota_day" },
+  { "550 message too large for us", "content", "too_large" },
+  { "550 5.7.124 not on the list of who may write here", "recipient", "restricted" },
+  { "550 you were blocked by the recipient", "recipient", "restricted" },
+  { "550 Relaying denied", "configuration", "relay_denied" },
+  { "550 5.1.2 there is no such host", "recipient", "domain_unknown" },
+  { "550 mailbox unavailable, as we do not like the message", "recipient", "mailbox_unavailable" },
+  { "550 mailbox unavailable: reject due to policy restrictions", "recipient", "restricted" },
+  -- what does not look like one and is
+  { "550 5.5.0 Requested action not taken: mailbox unavailable (S123)", "recipient", "mailbox_unknown" },
+  { "550 <nospam@blocked.example>: user unknown", "recipient", "mailbox_unknown" },
+  { "550 <bob@there.example>...user unknown", "recipient", "mailbox_unknown" },
+  { "550 5.7.1 by our policy for this address: no such user", "recipient", "mailbox_unknown" },
+  { "550 Unrouteable address", "recipient", "mailbox_unknown" },
+  { "550 #5.1.0 Address rejected.", "recipient", "code_550" },
+  { "550 5.1.0 Address rejected.", "recipient", "mailbox_unknown" },
+  { "550 destinataire inconnu", "recipient", "mailbox_unknown" },
+  { "554 5.7.1 the account has been suspended", "recipient", "mailbox_unknown" },
+  { "451 4.7.1 a temporary failure, please try again", "network", "mail_system" },
 }
 
 local function outcome_of(line, more)
@@ -114,6 +153,24 @@ function t.nothing_of_ours_blames_the_recipient()
   expect.truth(reply.blames_recipient(reply.classify(outcome_of("550 5.1.1 no such user"))))
   expect.truth(not reply.blames_recipient(reply.classify(outcome_of("552 5.2.2 full"))))
   expect.truth(not reply.blames_recipient(reply.classify(outcome_of("450 4.1.1 not now"))))
+end
+
+-- Who takes mail from some only, a domain that is gone, words that nobody knows: the mail comes back, and nobody is to blame.
+function t.a_refusal_need_not_be_the_mailbox()
+  for _, line in ipairs { "550 you were blocked by the recipient", "550 5.1.2 no such host", "550 gibberish", "554 5.2.4 the list is broken", "550 5.1.4 two of that name" } do
+    local v = reply.classify(outcome_of(line))
+    expect.truth(v.permanent and v.fault == "recipient" and not reply.blames_recipient(v), line)
+  end
+  expect.truth(reply.blames_recipient(reply.classify(outcome_of("550 5.2.1 it is closed"))))
+end
+
+-- The recipient's own host that will not relay does not know the domain; a smarthost that will not does not know us.
+function t.who_will_not_relay()
+  local v = reply.classify(outcome_of("554 5.7.1 <bob@there.example>: Relay access denied", { via = "direct" }))
+  expect.equal(v.fault .. "/" .. v.class, "recipient/domain_refused")
+  expect.truth(v.permanent and not reply.blames_recipient(v))
+  v = reply.classify(outcome_of("554 5.7.1 <bob@there.example>: Relay access denied", { via = "smarthost" }))
+  expect.equal(v.fault .. "/" .. v.class, "configuration/relay_denied")
 end
 
 function t.windows()

@@ -182,6 +182,11 @@ static void what_is_ours_never_counts(void **state) {
         if (!good) fail_msg("%d %s: kind %d, counts %d, wait %d: %s", c->code, c->text, a.verdict.kind, a.verdict.counts,
                             (int)a.verdict.wait_s, a.because);
     }
+    // A short wait that did not help three times gives way to the ladder.
+    struct outcome_facts again = said(&retry_cases[13]);
+    again.attempt = 6;
+    ask_retry(&again, "", 0);
+    assert_true(a.verdict.kind == VERDICT_WAIT && a.verdict.wait_s > 3600);
     // Never beyond the message's end; then the sender hears of it.
     struct outcome_facts o = said(&retry_cases[0]);
     o.expires_ms = k.clock.frozen_ms + 300 * 1000;
@@ -207,15 +212,26 @@ static void only_a_dead_mailbox_is_suppressed(void **state) {
         {550, "5.7.26", "unauthenticated", false},
         {550, "5.7.1", "policy", false},
         {452, "4.1.1", "not now", false},
+        {550, "", "user unknown", true},                                              // by its words alone
+        {550, "", "no", false},                                                       // which nobody knows
+        {552, "5.1.1", "recipient overquota", false},                                 // whatever the code says
+        {550, "5.2.1", "mailbox unavailable, your IP address is blacklisted", false}, // this one is about us
+        {550, "", "mailbox unavailable for this message", false},                     // said of anything
     };
     kit_init(&k);
-    kit_policy(&k, "return { retry = require 'reply'.hook { suppress = require 'suppression'.bounces {} } }");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct retry_case c = {cases[i].code, cases[i].status, cases[i].text, "rcpt", VERDICT_GIVE_UP, true, 0, 0};
+    static const char *const policies[] = {
+        "return { retry = require 'reply'.hook { suppress = require 'suppression'.bounces {} } }",
+        "return { retry = require 'retry'.ladder { 300, suppress = require 'suppression'.bounces {} } }",
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        size_t n = i / 2;
+        if (i % 2 == 0) kit_policy(&k, policies[0]);
+        else kit_policy(&k, policies[1]);
+        struct retry_case c = {cases[n].code, cases[n].status, cases[n].text, "rcpt", VERDICT_GIVE_UP, true, 0, 0};
         struct outcome_facts o = said(&c);
         o.via = BYTES("direct");
         ask_retry(&o, "", 0);
-        if ((a.verdict.suppress.scope.len > 0) != cases[i].suppressed) fail_msg("%s", cases[i].text);
+        if ((a.verdict.suppress.scope.len > 0) != cases[n].suppressed) fail_msg("%s, by policy %zu", cases[n].text, i % 2);
     }
     kit_release(&k);
 }
