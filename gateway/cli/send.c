@@ -61,11 +61,10 @@ static struct bytes queue_id(const struct reply *r) {
 static void print_json(const char *recipient, const struct client_result *r) {
     struct buf line = {0};
     struct jsonl j = jsonl_begin(&line);
-    char status[32];
-    snprintf(status, sizeof status, "%d.%d.%d", r->reply.status[0], r->reply.status[1], r->reply.status[2]);
+    char status[REPLY_STATUS];
     jsonl_textz(&j, "recipient", recipient);
     jsonl_int(&j, "code", r->reply.code);
-    jsonl_textz(&j, "status", r->reply.status[0] ? status : NULL);
+    jsonl_textz(&j, "status", r->reply.status[0] ? reply_status(&r->reply, status) : NULL);
     jsonl_textz(&j, "text", r->reply.text);
     jsonl_text(&j, "id", queue_id(&r->reply));
     jsonl_textz(&j, "stage", client_stage_name(r->stage));

@@ -11,7 +11,6 @@
 #include "script/marshal.h"
 
 #include <stddef.h>
-#include <stdio.h>
 
 #define IN(member) offsetof(struct hook_facts, member)
 
@@ -159,11 +158,8 @@ static int outcome_code(lua_State *l) {
 }
 
 static int outcome_status(lua_State *l) {
-    const int *s = look(l, 1)->outcome.reply.status;
-    if (s[0])
-        lua_pushfstring(l, "%d.%d.%d", s[0], s[1], s[2]);
-    else
-        lua_pushliteral(l, "");
+    char status[REPLY_STATUS];
+    lua_pushstring(l, reply_status(&look(l, 1)->outcome.reply, status));
     return 1;
 }
 

@@ -23,12 +23,11 @@ void decision_end(struct jsonl *j, const struct origin *o) {
 static void put_reply(struct jsonl *j, const struct reply *r) {
     if (!r->code) return;
     struct buf text = {0};
-    char status[24];
+    char status[REPLY_STATUS];
     reply_text(r, &text);
-    snprintf(status, sizeof status, "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
     jsonl_text(j, "reply", buf_bytes(&text));
     jsonl_int(j, "code", r->code);
-    jsonl_textz(j, "status", r->status[0] ? status : "");
+    jsonl_textz(j, "status", reply_status(r, status));
     buf_release(&text);
 }
 
@@ -105,7 +104,8 @@ void pace_text(const struct pace *p, char out[PACE_TEXT]) {
     snprintf(out, PACE_TEXT, "%u/%s", p->n, units[i].name);
 }
 
-void reaction_put(struct jsonl *j, const struct reaction *r) {
+// As the field `lane`; nothing where nothing is asked.
+static void reaction_put(struct jsonl *j, const struct reaction *r) {
     char rate[PACE_TEXT];
     if (!r->seconds) return;
     jsonl_open(j, "lane", '{');

@@ -4,17 +4,14 @@
 #include "relay/journal.h"
 #include "relay/rehearsal.h"
 
-#include <stdio.h>
-
 enum { TELLING_KEPT = 64 * 1024 }; // bytes that a worker keeps to make the next event in
 
 static void put_reply(struct jsonl *j, const struct reply *r) {
     jsonl_open(j, "reply", '{');
     jsonl_int(j, "code", r->code);
     if (r->status[0]) {
-        char status[40];
-        snprintf(status, sizeof status, "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
-        jsonl_textz(j, "status", status);
+        char status[REPLY_STATUS];
+        jsonl_textz(j, "status", reply_status(r, status));
     }
     jsonl_textz(j, "text", r->text);
     jsonl_close(j, '}');
@@ -119,8 +116,9 @@ struct bytes telling_decision(struct writing *w, const struct story *st) {
 }
 
 static struct bytes status_text(struct writing *w, const struct reply *r, const char *other) {
+    char status[REPLY_STATUS];
     if (!r || !r->status[0]) return bytes_of(other);
-    return arena_format(settle_arena(w->settle), "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
+    return arena_copy(settle_arena(w->settle), bytes_of(reply_status(r, status)));
 }
 
 void telling_report(struct writing *w, struct change *c, const struct job_recipient *r, const struct story *st,

@@ -138,9 +138,14 @@ void reply_write(struct buf *out, const struct reply *r, bool enhanced) {
     } while (text.len);
 }
 
+const char *reply_status(const struct reply *r, char out[REPLY_STATUS]) {
+    snprintf(out, REPLY_STATUS, r->status[0] ? "%d.%d.%d" : "", r->status[0], r->status[1], r->status[2]);
+    return out;
+}
+
 void reply_text(const struct reply *r, struct buf *out) {
-    buf_format(out, "%d", r->code);
-    if (r->status[0]) buf_format(out, " %d.%d.%d", r->status[0], r->status[1], r->status[2]);
+    char status[REPLY_STATUS];
+    buf_format(out, r->status[0] ? "%d %s" : "%d", r->code, reply_status(r, status));
     if (r->text[0]) buf_byte(out, ' ');
     for (const char *p = r->text; *p; p++)
         buf_byte(out, *p == '\n' ? ' ' : *p);

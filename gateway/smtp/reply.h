@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-enum { REPLY_TEXT = 1000, REPLY_LINE = 2048, REPLY_LINES = 128 };
+enum { REPLY_TEXT = 1000, REPLY_LINE = 2048, REPLY_LINES = 128, REPLY_STATUS = 40 };
 
 struct reply {
     int code;             // 200..599; 0: there is none
@@ -23,6 +23,7 @@ must_use bool reply_from_text(struct bytes text, struct reply *out, struct err *
 // every line; a 2xx, 4xx or 5xx without one gets that of its class, x.0.0 (RFC 2034 section 4 wants one in each).
 void reply_write(struct buf *out, const struct reply *r, bool enhanced);
 void reply_text(const struct reply *r, struct buf *out); // "550 5.7.1 not today" on one line, for people
+const char *reply_status(const struct reply *r, char out[REPLY_STATUS]); // "5.7.1"; "" where there is none
 static inline bool reply_is_positive(const struct reply *r) { return r->code >= 200 && r->code < 400; }
 static inline bool reply_is_temporary(const struct reply *r) { return r->code >= 400 && r->code < 500; }
 static inline bool reply_is_permanent(const struct reply *r) { return r->code >= 500; }
@@ -43,4 +44,4 @@ struct reply_reader { // zeroed: before a reply
 // each_line (may be NULL) sees the text behind the code of each line (EHLO keywords), unchecked bytes.
 enum reply_result reply_read(struct reply_reader *r, struct bytes *in, reply_line_fn *each_line, void *arg);
 // The same for a reply that lies in one piece: DONE: *used bytes of `in` belong to it.
-enum reply_result reply_parse(struct bytes in, size_t *used, struct reply *out, reply_line_fn *each_line, void *arg);
+enum reply_result reply_parse(struct bytes in, size_t *used, struct reply *out, reply_line_fn *each_line, void *arg); // tests, fuzzing
