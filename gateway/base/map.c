@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/map.h"
 
-#include "base/bug.h"
-
 #include <stdlib.h>
 #include <sys/random.h>
 

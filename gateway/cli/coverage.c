@@ -2,7 +2,6 @@
 #include "cli/coverage.h"
 
 #include "base/arena.h"
-#include "base/bug.h"
 #include "base/map.h"
 #include "script/lines.h"
 

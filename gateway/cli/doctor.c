@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -36,12 +35,6 @@ const char *doctor_txt(struct doctor *d, const char *name, const char *text) {
     const char *kept = arena_z(&d->arena, buf_bytes(&out));
     buf_release(&out);
     return kept;
-}
-
-const char *doctor_no_answer(const struct dns_answer *answer) {
-    return answer->why[0]                  ? answer->why
-           : answer->status == DNS_NO_NAME ? "there is no such name"
-                                           : "there is no such record";
 }
 
 // ---- whom mail comes from -----------------------------------------------------------------------

@@ -45,7 +45,6 @@ const char *doctor_words(struct doctor *d, const char *format, ...) __attribute_
 void doctor_well(struct doctor *d, const char *check, const char *about, const char *what);
 // "NAME. TXT "..."", cut into strings of 255 as zone files need it.
 const char *doctor_txt(struct doctor *d, const char *name, const char *text);
-const char *doctor_no_answer(const struct dns_answer *answer); // in words
 
 void doctor_resolver(struct doctor *d); // turns the doctor offline where there is none
 void doctor_machine(struct doctor *d);  // clock, disk, descriptors

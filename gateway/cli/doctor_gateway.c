@@ -7,7 +7,6 @@
 #include "cli/show.h"
 #include "cli/tool.h"
 
-#include <stdio.h>
 #include <sysexits.h>
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -6,7 +6,6 @@
 #include "mail/spf.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 
 enum { PARENTS_MAX = 8 };
 

@@ -4,8 +4,6 @@
 #include "base/quantity.h"
 #include "cli/show.h"
 
-#include <stdlib.h>
-
 enum { WIDTH = 100, LABEL = 14 };
 
 // ---- lines: a label, and words behind it that are folded at the page's width

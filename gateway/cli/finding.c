@@ -9,7 +9,7 @@
 
 enum { INDENT = 18, WIDTH = 110 };
 
-const char *const finding_level_name[] = {"ok", "warn", "fail"};
+static const char *const level_name[] = {"ok", "warn", "fail"};
 
 void findings_section(struct findings *f, const char *name) {
     f->section = name;
@@ -21,7 +21,7 @@ static void print_json(const struct findings *f, const struct finding *one) {
     struct jsonl j = jsonl_begin(&line);
     jsonl_textz(&j, "section", f->section);
     jsonl_textz(&j, "check", one->check);
-    jsonl_textz(&j, "level", finding_level_name[one->level]);
+    jsonl_textz(&j, "level", level_name[one->level]);
     jsonl_textz(&j, "about", one->about);
     jsonl_textz(&j, "what", one->what);
     if (one->follows) jsonl_textz(&j, "follows", one->follows);
@@ -62,7 +62,7 @@ void findings_add(struct findings *f, const struct finding *one) {
     }
     struct buf clean = {0}, line = {0};
     show_clean(&clean, bytes_of(one->what));
-    buf_format(&line, "  %-4s  %-10s ", one->level == FINDING_FAIL ? "FAIL" : finding_level_name[one->level],
+    buf_format(&line, "  %-4s  %-10s ", one->level == FINDING_FAIL ? "FAIL" : level_name[one->level],
                one->check);
     help_wrap(&line, buf_bytes(&clean), INDENT + 1, WIDTH);
     fwrite(line.at, 1, line.len, stdout);

@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 
 enum finding_level { FINDING_OK, FINDING_WARN, FINDING_FAIL };
-extern const char *const finding_level_name[]; // "ok", "warn", "fail"
 
 struct finding {
     enum finding_level level;

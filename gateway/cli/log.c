@@ -5,7 +5,6 @@
 #include "cli/verbs.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <sysexits.h>
 
 static void put_request(struct buf *out, const struct call *call) {

@@ -64,10 +64,6 @@ const struct dns_answer *lookup_ask(struct lookup *l, const char *name, enum dns
     return l->got;
 }
 
-struct arena *lookup_arena(struct lookup *l) {
-    return &l->arena;
-}
-
 void lookup_free(struct lookup **at) {
     struct lookup *l = *at;
     *at = NULL;

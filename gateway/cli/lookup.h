@@ -12,5 +12,4 @@ struct lookup;
 // servers NULL: those of /etc/resolv.conf. Believes the AD bit, for those who want to know whether it comes.
 struct lookup *lookup_new(const char *servers, int timeout_ms, struct err *err);
 const struct dns_answer *lookup_ask(struct lookup *l, const char *name, enum dns_type type);
-struct arena *lookup_arena(struct lookup *l); // whose life the answers share
 void lookup_free(struct lookup **l);

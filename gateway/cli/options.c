@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "cli/options.h"
 
-#include "base/bug.h"
 #include "base/nearest.h"
 #include "base/quantity.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 const struct verb *verb_find(const struct verb *verbs, const char *name) {
     for (const struct verb *v = verbs; v && v->name; v++)

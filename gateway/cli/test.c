@@ -6,7 +6,6 @@
 #include "relay/lab_ledger.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

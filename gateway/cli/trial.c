@@ -8,7 +8,6 @@
 #include "relay/lab_ledger.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { SENDER_MAX = 330 }; // the longest address, and what a hostname of 255 makes
 

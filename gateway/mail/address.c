@@ -185,16 +185,6 @@ bool domain_literal_ip(struct bytes domain, int *family, uint8_t ip[16]) {
     return inet_pton(*family, z, ip) == 1;
 }
 
-bool address_equal(const struct address *a, const struct address *b) {
-    return bytes_equal(a->local, b->local) && bytes_equal_nocase(a->domain, b->domain);
-}
-
-void address_normal(const struct address *a, struct buf *out) {
-    buf_add(out, a->local);
-    buf_byte(out, '@');
-    if (a->literal || !address_domain_ascii(a->domain, out, NULL)) add_lower(out, a->domain);
-}
-
 // RFC 5321 4.1.2: "a\b" and ab are one local part, and quotes are for what could not stand without them.
 static void add_unquoted(struct buf *out, struct bytes local) {
     size_t start = out->len;

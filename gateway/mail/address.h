@@ -35,14 +35,6 @@ bool domain_is_valid(struct bytes domain);
 // The address inside [..] or [IPv6:..], brackets included: AF_INET or AF_INET6 in *family, 4 or 16 bytes of ip.
 bool domain_literal_ip(struct bytes domain, int *family, uint8_t ip[16]);
 
-// Same local part to the byte, same domain without regard to (ASCII) case. U-labels do not equal their A-labels:
-// compare address_normal texts for that.
-bool address_equal(const struct address *a, const struct address *b);
-
-// Appends "local@domain" by which addresses are stored and looked up: domain in lower case and, where libidn2 can
-// make it so, in A-labels; the local part is left alone.
-void address_normal(const struct address *a, struct buf *out);
-
 // Appends the form by which lists of addresses know a mailbox, so that one and the same has one text: all in lower case, the domain in
 // A-labels, quotes left out where none are needed. "@example.net" is taken too, for a whole domain. Nothing is appended on failure.
 must_use bool address_listed(struct bytes text, struct buf *out, struct err *err);

@@ -21,12 +21,6 @@ static size_t line_length(struct bytes text) {
     return at < 0 ? text.len : (size_t)at + 2;
 }
 
-ptrdiff_t header_end(struct bytes message) {
-    if (at_break(message)) return 2;
-    ptrdiff_t at = bytes_search(message, BYTES("\r\n\r\n"));
-    return at < 0 ? -1 : at + 4;
-}
-
 static void split_field(struct header_field *field) {
     struct bytes text = field->whole;
     if (bytes_ends_nocase(text, BYTES("\r\n"))) text.len -= 2;

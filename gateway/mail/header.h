@@ -16,10 +16,6 @@ struct header_field {
     struct bytes value; // behind the colon, raw and folded, without the last CRLF
 };
 
-// Where the body starts, behind the empty line; -1 when no empty line ends the header block (a message that is
-// nothing but fields).
-ptrdiff_t header_end(struct bytes message);
-
 // The first field of *rest, which is moved behind it; false at the end of the block.
 bool header_next(struct bytes *rest, struct header_field *out);
 

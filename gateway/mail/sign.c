@@ -33,7 +33,7 @@ struct sign_key {
     int bits;
 };
 
-const char *const sign_headers_default[] = {
+static const char *const sign_headers_default[] = {
     "From",
     "To",
     "Cc",
@@ -53,7 +53,7 @@ const char *const sign_headers_default[] = {
     NULL,
 };
 
-const char *const sign_oversign_default[] = {
+static const char *const sign_oversign_default[] = {
     "From",       "To",       "Cc",           "Subject",          "Date",
     "Message-ID", "Reply-To", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post",
     NULL,

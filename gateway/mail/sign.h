@@ -13,15 +13,11 @@
 struct sign_key;
 
 struct sign_options {           // a zeroed one, or NULL, is the defaults
-    const char *const *headers; // NULL-terminated names to sign where present; NULL: the list below
-    const char *const
-        *oversign; // names listed once more than present, so that none can be added; NULL: the list below
+    const char *const *headers;  // NULL-terminated names to sign where present; NULL: the room's own
+    const char *const *oversign; // names listed once more than present, so that none can be added; NULL: the room's own
     const char *identity; // i=, "@sub.domain" or "local@sub.domain", within the key's domain; NULL: none
     int64_t expire_s;     // x= that long after t=; 0: none
 };
-
-extern const char *const sign_headers_default[];
-extern const char *const sign_oversign_default[];
 
 // An unencrypted PEM private key (PKCS#8 or PKCS#1): RSA of 1024 to 4096 bits or Ed25519. Domain and selector
 // are what d= and s= will say; a domain in UTF-8 becomes its A-labels. Checked: kind, size, that it is

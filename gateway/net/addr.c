@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "net/addr.h"
 
-#include "base/bug.h"
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>

@@ -58,7 +58,7 @@ bool conn_secure_server(struct conn *conn, struct tls_context *context);
 bool conn_secure_client(struct conn *conn, struct tls_context *context, const struct tls_peer *peer);
 const struct tls_facts *conn_tls_facts(const struct conn *conn); // NULL: not secured
 
-void conn_local(const struct conn *conn, struct addr *out);
-void conn_peer(const struct conn *conn, struct addr *out); // as the socket says
-uint64_t conn_bytes_in(const struct conn *conn);
-uint64_t conn_bytes_out(const struct conn *conn);
+void conn_local(const struct conn *conn, struct addr *out); // tests: as the socket says, so is the next
+void conn_peer(const struct conn *conn, struct addr *out);  // tests
+uint64_t conn_bytes_in(const struct conn *conn);            // tests
+uint64_t conn_bytes_out(const struct conn *conn);           // tests

@@ -2,7 +2,6 @@
 #include "net/fetch.h"
 
 #include <curl/curl.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { URL_MAX = 8192 };

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "net/listener.h"
 
-#include "base/bug.h"
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -8,12 +8,10 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct tls_context {
-    _Atomic int holders;
     SSL_CTX *ctx;
 };
 
@@ -49,7 +47,6 @@ static struct tls_context *context_new(const SSL_METHOD *method) {
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     struct tls_context *c = must_alloc(sizeof *c);
     c->ctx = ctx;
-    atomic_init(&c->holders, 1);
     return c;
 }
 
@@ -112,15 +109,10 @@ struct tls_context *tls_client_new(const char *ca_file, struct err *err) {
     return NULL;
 }
 
-struct tls_context *tls_context_ref(struct tls_context *c) {
-    atomic_fetch_add_explicit(&c->holders, 1, memory_order_relaxed);
-    return c;
-}
-
 void tls_context_free(struct tls_context **context) {
     struct tls_context *c = *context;
     *context = NULL;
-    if (!c || atomic_fetch_sub_explicit(&c->holders, 1, memory_order_acq_rel) > 1) return;
+    if (!c) return;
     SSL_CTX_free(c->ctx);
     free(c);
 }

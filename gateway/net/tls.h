@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // tls: TLS contexts for both roles, and one TLS session on a descriptor. [OpenSSL]
 //
-// Contexts are made once and shared by all workers (reference counted, so that a certificate reload swaps them
-// under live sessions). TLS 1.2 and newer. Sessions sit directly on the socket. Used by conn only; others
+// Contexts are made once and shared by all workers; a live session keeps what it needs of its own, so a certificate
+// reload may free them under it. TLS 1.2 and newer. Sessions sit directly on the socket. Used by conn only; others
 // hold contexts and read facts.
 #pragma once
 
@@ -12,19 +12,17 @@
 struct tls_context;
 struct tls_session;
 
-// Server: certificate chain and key in PEM files. client_ca: ask for client certificates signed by it (NULL: do not ask).
+// Server: certificate chain and key in PEM files. client_ca: ask for client certificates signed by it (NULL: do not ask); one
+// that does not verify neither fails the handshake nor decides anything: the facts say so.
 struct tls_server_options {
     const char *certificate, *key;
     const char *client_ca;
 };
 struct tls_context *tls_server_new(const struct tls_server_options *options, struct err *err);
 
-// Neither fails the handshake nor decides anything when a client's certificate does not verify: the facts say so.
-
 // Client: ca_file NULL = the system's store. One context serves all demands; the demand is per session.
 struct tls_context *tls_client_new(const char *ca_file, struct err *err);
-struct tls_context *tls_context_ref(struct tls_context *context); // any thread
-void tls_context_free(struct tls_context **context);              // drops one reference; any thread
+void tls_context_free(struct tls_context **context); // any thread
 
 // A TLSA record (RFC 6698 section 2.1): which certificate or key a peer shows, as its domain has published.
 struct tls_pin {

@@ -3,7 +3,6 @@
 #include "policy/made.h"
 #include "policy/spends.h"
 #include "policy/wall.h"
-#include "script/frozen.h"
 #include "script/marshal.h"
 
 #include "mail/header.h"

@@ -4,11 +4,6 @@
 #include "policy/story_inside.h"
 #include "script/marshal.h"
 
-#include "base/bug.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
 enum { STORIES_MAX = 10000 };
 
 static const char telling_key;

@@ -2,7 +2,6 @@
 #include "policy/bundle.h"
 
 #include "base/arena.h"
-#include "base/bug.h"
 #include "mail/digest.h"
 
 #include <dirent.h>

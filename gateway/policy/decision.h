@@ -30,5 +30,4 @@ void decision_verdict_members(struct jsonl *j, const struct verdict *v);
 void decision_end(struct jsonl *j, const struct origin *o);
 
 enum { PACE_TEXT = 40 };
-void pace_text(const struct pace *p, char out[PACE_TEXT]);              // "10/minute"
-void reaction_put(struct jsonl *j, const struct reaction *r);           // as the field `lane`; nothing where nothing is asked
+void pace_text(const struct pace *p, char out[PACE_TEXT]); // "10/minute"

@@ -14,7 +14,6 @@
 #include <arpa/inet.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -121,9 +120,6 @@ struct clock *lab_clock(struct lab *lab) {
 }
 struct loop *lab_loop(struct lab *lab) {
     return lab->loop;
-}
-struct dns *lab_dns(struct lab *lab) {
-    return lab->dns;
 }
 bool lab_has_policy(const struct lab *lab) {
     return lab->generation;

@@ -59,7 +59,6 @@ bool lab_has_policy(const struct lab *lab);
 
 struct clock *lab_clock(struct lab *lab);
 struct loop *lab_loop(struct lab *lab);
-struct dns *lab_dns(struct lab *lab);
 // records: of type "mx" [[10,"mx.example.net"],...], of the others a list of texts, [] for a name without
 // such a record; or a text: why the question fails for now. name and type as dns.* has them; "ptr" by IP
 // address.

@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "base/log.h"
 
-#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 
 // ---- as text: after_ms, and question and answer behind their lengths
 
-void lookup_put(struct buf *kept, const struct lookup *l) {
+static void lookup_put(struct buf *kept, const struct lookup *l) {
     char head[8];
     put_be32(head, (uint32_t)l->after_ms);
     put_be16(head + 4, (uint16_t)l->question.len);

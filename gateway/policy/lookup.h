@@ -23,7 +23,6 @@ struct lookup {
     struct bytes question, answer;
 };
 bool lookup_next(struct bytes *kept, struct lookup *out);
-void lookup_put(struct buf *kept, const struct lookup *l); // for whoever makes such texts
 
 // For this folder's bindings. `question` may be as long as it likes: LOOKUP_QUESTION bytes of it count.
 void lookup_keep(lua_State *l, struct bytes question, int i); // the value at i is the answer; nil and false are fine

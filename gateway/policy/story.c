@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "policy/story.h"
 
-#include "base/bug.h"
 #include "policy/story_inside.h"
 
 #include <stdio.h>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "relay/arrival.h"
 
-#include "base/bug.h"
 #include "policy/hooks.h"
 #include "relay/accept.h"
 #include "relay/admission.h"

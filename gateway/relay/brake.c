@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-const char *const brake_state_name[] = {"open", "resting", "probing"};
+static const char *const state_name[] = {"open", "resting", "probing"};
 
 static void copy_words(char *to, size_t size, struct bytes words) { snprintf(to, size, "%.*s", BYTES_FMT(words)); }
 
@@ -144,7 +144,7 @@ static void show_pace(const struct brake *b, struct jsonl *j) {
 
 void brake_show(struct brake *b, int64_t now_ms, struct jsonl *j) {
     brake_closed_until(b, now_ms);
-    jsonl_textz(j, "state", b->paused ? "paused" : brake_state_name[b->state]);
+    jsonl_textz(j, "state", b->paused ? "paused" : state_name[b->state]);
     if (b->paused && b->paused_until_ms) jsonl_time(j, "paused_until", b->paused_until_ms);
     if (b->paused) jsonl_textz(j, "paused_because", b->paused_because);
     if (b->state == BRAKE_RESTING) jsonl_time(j, "rests_until", b->rest_until_ms);

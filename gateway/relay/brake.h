@@ -22,7 +22,6 @@ enum {
 };
 
 enum brake_state { BRAKE_OPEN, BRAKE_RESTING, BRAKE_PROBING };
-extern const char *const brake_state_name[]; // "open", "resting", "probing"
 
 struct brake { // zeroed at first
     enum brake_state state;

@@ -25,7 +25,6 @@
 #include "relay/token.h"
 #include "relay/worker.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "relay/dane.h"
 
-#include "base/bug.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -9,7 +9,6 @@
 #include "relay/runner.h"
 #include "relay/waiters.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {

@@ -9,7 +9,6 @@
 #include "relay/sweep.h"
 #include "relay/waiters.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { PATIENCE_MS = 2000, SICK_MS = 1000, IDLE_MS = 120 * 1000, LONGEST_SLEEP_MS = 60000 };

@@ -4,7 +4,6 @@
 #include "base/map.h"
 #include "script/json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { LOGINS_MAX = 10000 };

@@ -3,8 +3,6 @@
 
 #include "script/json.h"
 
-#include <stdio.h>
-
 enum {
     LIFE_S = 3600,
     LIFE_LEAST_S = 10,

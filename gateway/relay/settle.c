@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "relay/settle.h"
 
-#include "base/bug.h"
 #include "mail/canon.h"
 #include "relay/runner.h"
 

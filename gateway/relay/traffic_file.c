@@ -6,7 +6,6 @@
 #include "relay/traffic_inside.h"
 #include "script/values.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { STREAMS_MAX = 1000, DAY_MS = 86400 * 1000, PER_DAY_MAX = 100000000, RECIPIENTS_MAX = 1000 };

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -23,7 +22,6 @@ struct user {
 };
 
 struct users {
-    _Atomic int references;
     struct arena arena;
     struct map names; // -> struct user in the arena
 };
@@ -158,7 +156,6 @@ static bool add_line(struct users *u, struct bytes text, size_t number, struct e
 
 struct users *users_read(struct bytes text, const char *path, struct err *err) {
     struct users *u = must_alloc(sizeof *u);
-    u->references = 1;
     size_t faults = 0, number = 0;
     struct err first = {{0}};
     while (text.len) {
@@ -211,15 +208,10 @@ struct users *users_load(const char *path, struct err *err) {
     return u;
 }
 
-struct users *users_ref(struct users *u) {
-    atomic_fetch_add(&u->references, 1);
-    return u;
-}
-
 void users_free(struct users **u) {
     struct users *gone = *u;
     *u = NULL;
-    if (!gone || atomic_fetch_sub(&gone->references, 1) != 1) return;
+    if (!gone) return;
     map_release(&gone->names);
     arena_release(&gone->arena);
     free(gone);
@@ -237,10 +229,6 @@ bool users_next(const struct users *u, size_t *at, struct bytes *name, struct by
     if (!map_next(&u->names, at, name, &value)) return false;
     *facts = ((const struct user *)value)->facts;
     return true;
-}
-
-size_t users_count(const struct users *u) {
-    return u->names.count;
 }
 
 const char *users_hash(const struct users *u, struct bytes name, struct bytes *facts) {

@@ -8,8 +8,8 @@
 //
 // hash is what crypt(3) makes (yescrypt $y$, bcrypt $2b$, sha512crypt $6$ ...); one that begins with '!' or
 // '*' is a locked user, whom no password fits. Keys are the operator's own; scripts see their values as
-// strings. The file is read once and re-read on reload; a users value is immutable and reference counted
-// across threads. Names are compared byte by byte. A fault names file and line, and how many more there are.
+// strings. The file is read once and re-read on reload; a users value is immutable, so any thread may read it
+// while its owner (a site) holds it. Names are compared byte by byte. A fault names file and line, and how many more there are.
 #pragma once
 
 #include "base/bytes.h"
@@ -19,12 +19,10 @@ struct users;
 struct users *users_load(const char *path, struct err *err); // path NULL: empty; NULL on failure
 struct users *users_read(struct bytes text, const char *path,
                          struct err *err); // text of a file called `path`
-struct users *users_ref(struct users *u);
 void users_free(struct users **u);
 struct bytes users_first(const struct users *u); // the name of one of them, any; "" where there is none
 // Walks, in no order: start with *at = 0; false when done. As users_hash has them.
 bool users_next(const struct users *u, size_t *at, struct bytes *name, struct bytes *facts);
-size_t users_count(const struct users *u);
 // NULL: not known. facts (may be NULL): JSON object text of the line's keys. Both live as long as `u`.
 const char *users_hash(const struct users *u, struct bytes name, struct bytes *facts);
 

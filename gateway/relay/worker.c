@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "relay/worker.h"
 
-#include "base/bug.h"
 #include "policy/hooks.h"
 #include "relay/intake.h"
 #include "relay/lanes.h"

@@ -4,8 +4,6 @@
 #include "base/bug.h"
 #include "script/lua.h"
 
-#include <stdlib.h>
-
 // Lua tells the lines of a function it holds, but not those of functions that nobody has made yet. They are
 // in the chunk's dump (lundump.c of Lua 5.4 reads it): only what this very library wrote is read here, so a
 // malformed one is a bug.

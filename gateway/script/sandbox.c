@@ -5,8 +5,6 @@
 #include "script/lua.h"
 #include "script/marshal.h"
 
-#include <stdlib.h>
-
 // ---- protected calls: never swallow the end of the run
 
 static int after_pcall(lua_State *l, int status, intptr_t context) {

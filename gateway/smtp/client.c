@@ -343,12 +343,6 @@ struct buf *client_output(struct client *c) {
 const struct client_result *client_failure(const struct client *c) {
     return c->failed ? &c->failure : NULL;
 }
-size_t client_messages(const struct client *c) {
-    return c->messages;
-}
-const struct capability *client_capability(const struct client *c) {
-    return &c->offered;
-}
 
 bool client_has_dsn(const struct client *c) {
     return c->offered.dsn;

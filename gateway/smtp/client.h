@@ -99,5 +99,3 @@ struct buf *client_output(struct client *c);
 const struct client_result *client_result(const struct client *c, size_t i); // from CLIENT_DONE to the next client_send
 const struct client_result *client_failure(const struct client *c); // why the session as such failed; NULL: it did not
 bool client_has_dsn(const struct client *c);      // the peer offers DSN: it took over NOTIFY, RET, ENVID and ORCPT
-size_t client_messages(const struct client *c); // transactions begun on this connection
-const struct capability *client_capability(const struct client *c); // of the last EHLO; all false before, and after HELO

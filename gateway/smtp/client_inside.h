@@ -45,7 +45,6 @@ struct client {
     struct credential credential;
     bool failed;
     struct client_result failure;
-    size_t messages;
 
     // The message under way.
     const struct client_message *message;

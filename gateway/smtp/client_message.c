@@ -171,7 +171,6 @@ void client_send(struct client *c, const struct client_message *m) {
     memset(c->results, 0, c->count * sizeof *c->results);
     c->at = c->accepted = 0;
     c->sender_refused = false;
-    c->messages++;
     client_enter(c, AT_ENVELOPE);
     struct reply why;
     c->step = c->dirty ? STEP_RSET : STEP_MAIL;

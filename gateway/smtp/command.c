@@ -29,7 +29,8 @@ static int hex_value(char c) {
     return c <= '9' ? c - '0' : c - 'A' + 10;
 }
 
-bool xtext_is_valid(struct bytes t) {
+// RFC 3461 section 4: xtext that decodes to printable US-ASCII.
+static bool xtext_is_valid(struct bytes t) {
     for (size_t i = 0; i < t.len; i++) {
         int c = (unsigned char)t.at[i];
         if (c < '!' || c > '~' || c == '=') return false;

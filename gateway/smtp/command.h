@@ -26,5 +26,3 @@ struct command {
 must_use bool command_parse(struct bytes line, bool smtputf8_allowed, struct command *out, struct reply *fault);
 // The verb at the front of an unfinished line, for what depends on it before the line is whole (its length).
 enum verb command_verb(struct bytes line);
-// RFC 3461 section 4: xtext that decodes to printable US-ASCII.
-bool xtext_is_valid(struct bytes text);

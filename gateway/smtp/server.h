@@ -111,19 +111,19 @@ void server_dismiss(struct server *s, const struct reply *reply);
 struct buf *server_output(struct server *s);      // the driver empties it
 
 bool server_is_between(const struct server *s);   // no transaction open: a good moment to dismiss
-bool server_is_esmtp(const struct server *s);
+bool server_is_esmtp(const struct server *s);      // tests
 struct bytes server_helo(const struct server *s); // "" before HELO
-bool server_is_secured(const struct server *s);
-struct bytes server_user(const struct server *s); // who logged in, ""
+bool server_is_secured(const struct server *s);    // tests
+struct bytes server_user(const struct server *s); // tests: who logged in, ""
 const struct server_path *server_sender(const struct server *s);
 size_t server_recipient_count(const struct server *s);
 const struct server_path *server_recipient(const struct server *s, size_t i);
 const struct gauge *server_gauge(const struct server *s); // size, header size, 8-bit: whole at ASK_MESSAGE
-bool server_spoke_early(const struct server *s);  // the client talked before the greeting could have reached it
-// Why the machine closed, for the log and the counters: SERVER_END_NONE until it did.
+bool server_spoke_early(const struct server *s);  // tests: the client talked before the greeting could have reached it
+// Why the machine closed: SERVER_END_NONE until it did.
 enum server_end { SERVER_END_NONE, SERVER_END_QUIT, SERVER_END_REFUSED, SERVER_END_DISMISSED, SERVER_END_ERRORS,
                   SERVER_END_COMMANDS, SERVER_END_MESSAGES, SERVER_END_INJECTION, SERVER_END_HTTP, SERVER_END_TLS_HELLO,
                   SERVER_END_BDAT, SERVER_END_ENDLESS_LINE };
 enum server_end server_end(const struct server *s);
-const char *server_end_name(enum server_end end); // "quit", "injection" (bytes behind STARTTLS), ...
+const char *server_end_name(enum server_end end); // tests: "quit", "injection" (bytes behind STARTTLS), ...
 const char *server_protocol_name(const struct server *s); // RFC 3848: "ESMTPSA", "LMTPS", "UTF8SMTPS" ...

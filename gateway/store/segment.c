@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "store/segment.h"
 
-#include "base/bug.h"
 #include "store/crc32c.h"
 #include "store/key.h"
 

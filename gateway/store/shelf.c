@@ -26,7 +26,7 @@ bool shelf_check(const struct shelf_entry *e, struct err *err) {
     return true;
 }
 
-void shelf_encode(const struct shelf_entry *e, struct buf *out) {
+static void shelf_encode(const struct shelf_entry *e, struct buf *out) {
     char head[HEAD] = {VERSION};
     struct bytes source = bytes_first(e->source, SHELF_SOURCE);
     put_be64(head + 1, (uint64_t)e->put_ms);
@@ -37,7 +37,7 @@ void shelf_encode(const struct shelf_entry *e, struct buf *out) {
     buf_add(out, e->value);
 }
 
-bool shelf_decode(struct bytes key, struct bytes value, struct shelf_entry *out) {
+static bool shelf_decode(struct bytes key, struct bytes value, struct shelf_entry *out) {
     if (value.len < HEAD || value.at[0] != VERSION || !shelf_key_is_valid(key)) return false;
     size_t source = get_be16(value.at + 17);
     if (value.len - HEAD <= source) return false;

@@ -42,6 +42,3 @@ bool reader_shelf(struct reader *r, struct bytes key, int64_t now_ms, struct she
 void reader_shelf_walk(struct reader *r, struct bytes prefix, int64_t now_ms,
                        bool (*each)(void *arg, const struct shelf_entry *e), void *arg);
 
-// Records; decode is false for what is none.
-void shelf_encode(const struct shelf_entry *e, struct buf *out);
-bool shelf_decode(struct bytes key, struct bytes value, struct shelf_entry *out);

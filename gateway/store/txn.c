@@ -5,8 +5,8 @@
 
 #include <sys/random.h>
 
-const char meta_version[] = "version", meta_held[] = "held", meta_id_mark[] = "id_mark",
-           meta_redo_secret[] = "redo_secret";
+const char meta_held[] = "held";
+static const char meta_version[] = "version", meta_id_mark[] = "id_mark", meta_redo_secret[] = "redo_secret";
 
 static bool put_number(struct txn *t, const char *name, uint64_t value, struct err *err) {
     char be[8];

@@ -35,6 +35,6 @@ void txn_abort(struct txn *t);
 
 // Entries of TABLE_META. The version is that of the database as a whole.
 enum { DB_VERSION = 2 /* 1: knew no redo records, so would lose what was promised in them */ };
-extern const char meta_version[], meta_held[], meta_id_mark[], meta_redo_secret[];
+extern const char meta_held[];
 // At open, within a transaction; again after an abort. An older version becomes this one.
 bool must_use txn_load(struct txn *t, bool *is_new, struct err *err);

@@ -10,17 +10,6 @@ static void assert_bytes(struct bytes b, const char *z) {
     if (b.len != strlen(z) || memcmp(b.at, z, b.len)) fail_msg("'%.*s' is not '%s'", BYTES_FMT(b), z);
 }
 
-static void finds_the_end(void **state) {
-    (void)state;
-    assert_int_equal(header_end(BYTES("A: b\r\n\r\nbody")), 8);
-    assert_int_equal(header_end(BYTES("\r\nbody")), 2);
-    assert_int_equal(header_end(BYTES("A: b\r\n\r\n")), 8);
-    assert_int_equal(header_end(BYTES("A: b\r\n")), -1);
-    assert_int_equal(header_end(BYTES("A: b\n\nbody\r\n")), -1);
-    assert_int_equal(header_end(BYTES("")), -1);
-    assert_int_equal(header_end(BYTES("\r")), -1);
-}
-
 static void walks_fields(void **state) {
     (void)state;
     struct bytes rest =
@@ -226,7 +215,6 @@ static void stays_linear(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_the_end),
         cmocka_unit_test(walks_fields),
         cmocka_unit_test(walks_odd_blocks),
         cmocka_unit_test(gets_the_nth),
