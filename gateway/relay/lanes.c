@@ -68,7 +68,7 @@ static bool note_lane(void *arg, struct bytes key) {
 void lanes_recover(struct lanes *ls) {
     lanes_read_pauses(ls);
     reader_begin(ls->worker->reader);
-    reader_parked_lanes(ls->worker->reader, note_lane, ls);
+    reader_parked_lanes(ls->worker->reader, BYTES(""), note_lane, ls);
     reader_end(ls->worker->reader);
 }
 

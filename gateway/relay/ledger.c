@@ -476,7 +476,7 @@ static bool note_place(void *arg, struct bytes place) {
 void ledger_recover(struct ledger *l) {
     struct places p = {.ledger = l};
     reader_begin(l->worker->reader);
-    reader_parked_lanes(l->worker->reader, note_place, &p);
+    reader_parked_lanes(l->worker->reader, BYTES(""), note_place, &p);
     reader_end(l->worker->reader);
     for (size_t i = 0; i < p.count; i++) hear(l, &p.at[i]);
     free(p.at);

@@ -59,8 +59,7 @@ static void go_round(struct rounds *r) {
     struct buf from = {0};
     buf_add(&from, buf_bytes(&r->place));
     reader_begin(r->worker->reader);
-    bool all = from.len ? reader_parked_lanes_after(r->worker->reader, buf_bytes(&from), remind, &p)
-                        : reader_parked_lanes(r->worker->reader, remind, &p);
+    bool all = reader_parked_lanes(r->worker->reader, buf_bytes(&from), remind, &p);
     reader_end(r->worker->reader);
     buf_release(&from);
     if (all) buf_reset(&r->place);

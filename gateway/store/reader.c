@@ -236,11 +236,13 @@ bool reader_parked_turns(struct reader *r, struct bytes lane, const struct parke
     return more;
 }
 
-static bool walk_lanes(struct reader *r, struct bytes from, bool (*each)(void *arg, struct bytes lane), void *arg) {
+bool reader_parked_lanes(struct reader *r, struct bytes after, bool (*each)(void *arg, struct bytes lane), void *arg) {
     struct db_walk walk = {.txn = r->txn, .table = TABLE_PLACE};
+    struct key start = {.len = 0};
     bool more = true;
     bug_if(!r->is_open);
-    for (bool at = db_seek(&walk, from); at && more;) {
+    if (after.len) start = key_lane(after), start = beyond(key_bytes(&start), start.len);
+    for (bool at = db_seek(&walk, key_bytes(&start)); at && more;) {
         struct recipient recipient;
         struct key_of_place place;
         if (!key_to_place(walk.key, &place)) {
@@ -255,15 +257,6 @@ static bool walk_lanes(struct reader *r, struct bytes from, bool (*each)(void *a
     }
     db_walk_end(&walk);
     return more;
-}
-
-bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes lane), void *arg) {
-    return walk_lanes(r, BYTES(""), each, arg);
-}
-
-bool reader_parked_lanes_after(struct reader *r, struct bytes lane, bool (*each)(void *arg, struct bytes lane), void *arg) {
-    struct key key = key_lane(lane), from = beyond(key_bytes(&key), key.len);
-    return walk_lanes(r, key_bytes(&from), each, arg);
 }
 
 bool reader_journal_of(struct reader *r, uint64_t id,

@@ -148,9 +148,8 @@ bool reader_parked_turns(struct reader *r, struct bytes lane, const struct parke
 // Those of one turn after (exclusive; zeroed: from the start) a recipient, oldest message first.
 bool reader_parked_of(struct reader *r, struct bytes lane, enum priority priority, uint64_t turn, const struct due *after,
                       bool (*each)(void *arg, uint64_t id, uint32_t n), void *arg);
-// Every lane that has parked recipients (skips from lane to lane: cost follows the number of lanes).
-bool reader_parked_lanes(struct reader *r, bool (*each)(void *arg, struct bytes lane), void *arg);
-bool reader_parked_lanes_after(struct reader *r, struct bytes lane, bool (*each)(void *arg, struct bytes lane), void *arg); // those behind this one
+// Every lane that has parked recipients, after (exclusive; "": from the start) a lane. Cost follows the number of lanes.
+bool reader_parked_lanes(struct reader *r, struct bytes after, bool (*each)(void *arg, struct bytes lane), void *arg);
 bool reader_journal_of(struct reader *r, uint64_t id, bool (*each)(void *arg, int64_t at_ms, struct bytes entry), void *arg);
 // All entries from the message `from_id` on, in the order of messages.
 bool reader_journal(struct reader *r, uint64_t from_id, bool (*each)(void *arg, uint64_t id, int64_t at_ms, struct bytes entry), void *arg);

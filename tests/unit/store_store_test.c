@@ -233,11 +233,18 @@ static void the_parked_are_found_by_lane(void **state) {
     seen = (struct seen){.count = 0};
     assert_true(reader_parked(reader, BYTES("acm"), see_parked, &seen));
     assert_int_equal(seen.count, 0);
-    assert_true(reader_parked_lanes(reader, see_lane, &seen));
+    assert_true(reader_parked_lanes(reader, BYTES(""), see_lane, &seen));
     assert_int_equal(seen.count, 3);
     assert_string_equal(seen.lanes[0], "acme");
     assert_string_equal(seen.lanes[1], "zeta"); // shorter names first
     assert_string_equal(seen.lanes[2], "acme2");
+    seen = (struct seen){.count = 0};
+    assert_true(reader_parked_lanes(reader, BYTES("acme"), see_lane, &seen));
+    assert_int_equal(seen.count, 2);
+    assert_string_equal(seen.lanes[0], "zeta");
+    seen = (struct seen){.count = 0};
+    assert_true(reader_parked_lanes(reader, BYTES("acme2"), see_lane, &seen));
+    assert_int_equal(seen.count, 0);
     reader_end(reader);
     assert_int_equal(kit_stats(kit).parked, 4);
     park(kit, 3, 0, BYTES("zeta"));                            // moves
@@ -313,7 +320,7 @@ static void the_parked_are_found_by_turn(void **state) {
     assert_true(reader_parked(reader, lane, see_parked, &seen));
     assert_int_equal(seen.count, 7);
     seen = (struct seen){.count = 0};
-    assert_true(reader_parked_lanes(reader, see_lane, &seen));
+    assert_true(reader_parked_lanes(reader, BYTES(""), see_lane, &seen));
     assert_int_equal(seen.count, 2);
     reader_end(reader);
     park_in_turn(kit, 6, 0, lane, PRIORITY_NORMAL, news); // called back, and parked again by this version
@@ -344,7 +351,7 @@ static void long_lanes_are_found_too(void **state) {
     assert_int_equal(count_parked(reader, bytes_range(text, 1002)), 0);
     struct seen seen = {.count = 0};
     reader_begin(reader);
-    assert_true(reader_parked_lanes(reader, see_lane, &seen));
+    assert_true(reader_parked_lanes(reader, BYTES(""), see_lane, &seen));
     reader_end(reader);
     assert_int_equal(seen.count, 2);
     assert_true(seen.lane_len[0] == 1000 && seen.lane_len[1] == 1001);
