@@ -159,14 +159,20 @@ static void answer_plainly(struct hook_ticket *t, enum answer_kind kind, struct 
 
 static const struct reply no_reply = {0};
 
+// RFC 4616 section 2: an authorization identity that is not its own needs a right, and only a policy can know of one.
+static bool acts_for_another(const struct login_facts *login) {
+    return login->authzid.len && !bytes_equal(login->authzid, login->user);
+}
+
 // design.md section 6: what a hook answers that the policy does not have.
 static void answer_default(struct hook_ticket *t) {
     const struct session_facts *s = &t->facts.session;
     switch (t->hook) {
     case HOOK_AUTHENTICATE:
-        if (!t->facts.login.password_matches) {
+        if (!t->facts.login.password_matches || acts_for_another(&t->facts.login)) {
             answer_plainly(t, ANSWER_REJECT, reply_make(535, "5.7.8", "authentication failed"),
-                           "user unknown or wrong password");
+                           t->facts.login.password_matches ? "would act as another user (authzid)"
+                                                           : "user unknown or wrong password");
             return;
         }
         answer_plainly(t, ANSWER_ACCEPT, no_reply, "in the users file");

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Receiving: foreign clients, authentication, the extensions, and each limit with its reply."""
+import base64
 import re
 import smtplib
 import time
@@ -145,6 +146,7 @@ def test_auth_misuse(box, authority):
         w.say("ZGVtbw==", "334")
         w.say("not base64!", "501")
         w.say("AUTH PLAIN " + "A" * 20000, "500", "501")
+        w.say("AUTH PLAIN " + base64.b64encode(b"admin\0demo\0demo secret").decode(), "535 5.7.8")  # to act as another (RFC 4616)
         w.say("AUTH PLAIN AGRlbW8AZGVtbyBzZWNyZXQ=", "235 2.7.0")
 
 

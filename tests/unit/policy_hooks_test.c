@@ -60,6 +60,15 @@ static void by_default_the_users_file_decides_logins(void **state) {
     turn_once();
     assert_int_equal(a.answer.kind, ANSWER_ACCEPT);
     assert_string_equal(a.facts, "{\"from\":\"*\"}");
+    l.authzid = BYTES("demo"); // as himself, said in words
+    hook_authenticate(k.g, &kit_session, &l, kit_on_answer, &a);
+    turn_once();
+    assert_int_equal(a.answer.kind, ANSWER_ACCEPT);
+    l.authzid = BYTES("root"); // the right password of one is no right to be another
+    hook_authenticate(k.g, &kit_session, &l, kit_on_answer, &a);
+    turn_once();
+    assert_int_equal(a.answer.kind, ANSWER_REJECT);
+    assert_int_equal(a.answer.reply.code, 535);
 }
 
 static struct verdict ask_retry(struct outcome_facts o, uint32_t attempts) {
