@@ -3,16 +3,30 @@
 
 #include "policy/decision.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
 static const char *const state_name[] = {"open", "resting", "probing"};
 
-static void copy_words(char *to, size_t size, struct bytes words) { snprintf(to, size, "%.*s", BYTES_FMT(words)); }
+static void keep_words(char **at, struct bytes words) {
+    free(*at);
+    *at = words.len ? bytes_dupz(words) : NULL;
+}
+
+static void keep_why(struct brake *b, const struct reply *why) {
+    b->why_code = why->code;
+    keep_words(&b->why, bytes_of(why->text));
+}
+
+void brake_release(struct brake *b) {
+    keep_words(&b->why, BYTES(""));
+    keep_words(&b->because, BYTES(""));
+    keep_words(&b->paused_because, BYTES(""));
+}
 
 // ---- what happens
 
 int64_t brake_failed(struct brake *b, const struct reply *why, size_t standing, int64_t now_ms) {
-    b->why = *why;
+    keep_why(b, why);
     if (standing) { // the way works, just not for one more
         b->narrow = standing;
         if (b->narrow_until_ms < now_ms + BRAKE_NARROW_MS) b->narrow_until_ms = now_ms + BRAKE_NARROW_MS;
@@ -25,7 +39,7 @@ int64_t brake_failed(struct brake *b, const struct reply *why, size_t standing, 
     b->failures++;
     b->state = BRAKE_RESTING;
     b->asked = b->proven = false;
-    b->because[0] = 0;
+    keep_words(&b->because, BYTES(""));
     b->rest_until_ms = now_ms + rest;
     b->rest_ms = rest;
     return rest;
@@ -42,8 +56,8 @@ bool brake_succeeded(struct brake *b) {
 
 void brake_react(struct brake *b, const struct reaction *r, const struct reply *why, struct bytes because, int64_t now_ms) {
     int64_t until = now_ms + r->seconds * 1000;
-    b->why = *why;
-    copy_words(b->because, sizeof b->because, because);
+    keep_why(b, why);
+    keep_words(&b->because, bytes_first(because, BRAKE_WORDS - 1));
     if (r->rests) {
         if (b->state != BRAKE_RESTING || b->rest_until_ms < until) {
             b->rest_until_ms = until;
@@ -73,7 +87,7 @@ void brake_end_rest(struct brake *b, bool asked_too) {
 void brake_pause(struct brake *b, bool on, int64_t until_ms, struct bytes because) {
     b->paused = on;
     b->paused_until_ms = until_ms;
-    copy_words(b->paused_because, sizeof b->paused_because, because);
+    keep_words(&b->paused_because, bytes_first(because, BRAKE_WORDS - 1));
 }
 
 // ---- what follows from it
@@ -146,7 +160,7 @@ void brake_show(struct brake *b, int64_t now_ms, struct jsonl *j) {
     brake_closed_until(b, now_ms);
     jsonl_textz(j, "state", b->paused ? "paused" : state_name[b->state]);
     if (b->paused && b->paused_until_ms) jsonl_time(j, "paused_until", b->paused_until_ms);
-    if (b->paused) jsonl_textz(j, "paused_because", b->paused_because);
+    if (b->paused) jsonl_text(j, "paused_because", bytes_of(b->paused_because));
     if (b->state == BRAKE_RESTING) jsonl_time(j, "rests_until", b->rest_until_ms);
     if (b->narrow) jsonl_int(j, "narrow", (int64_t)b->narrow);
     if (b->narrow) jsonl_time(j, "narrow_until", b->narrow_until_ms);
@@ -154,6 +168,6 @@ void brake_show(struct brake *b, int64_t now_ms, struct jsonl *j) {
     if (b->pace.n) show_pace(b, j);
     if (b->failures) jsonl_int(j, "failures", b->failures);
     bool held = b->failures || b->asked || b->narrow || b->pace.n;
-    if (held && b->why.text[0]) jsonl_textz(j, "why", b->why.text);
-    if (held && b->because[0]) jsonl_textz(j, "because", b->because);
+    if (held && b->why) jsonl_textz(j, "why", b->why);
+    if (held && b->because) jsonl_textz(j, "because", b->because);
 }

@@ -8,6 +8,9 @@
 // Beside that a lane can be narrow (a peer refused one connection more, or the policy asked for fewer) and paced (the policy asked for a
 // rate). When narrowness ends, it doubles every BRAKE_WIDEN_MS until it is as wide as planned; a pace ends at once. And an
 // operator's pause stands above all of it.
+//
+// A lane that does nothing but rest is remembered by its brake alone, and there may be very many (relay/asleep): words are kept in as
+// many bytes as they have.
 #pragma once
 
 #include "base/jsonl.h"
@@ -23,21 +26,25 @@ enum {
 
 enum brake_state { BRAKE_OPEN, BRAKE_RESTING, BRAKE_PROBING };
 
+enum { BRAKE_WORDS = 200 };  // bytes kept of the policy's and an operator's words
+
 struct brake { // zeroed at first
     enum brake_state state;
     int failures;            // in a row
     bool proven;             // a session has stood since the last rest
-    int64_t rest_until_ms, rest_ms; // how long it was to be: a clock that is set back makes it no longer
-    bool asked;              // ... by the policy: neither a reload nor `queue retry` ends it
+    bool asked;              // it rests by the policy's word: neither a reload nor `queue retry` ends it
+    bool paused;
     size_t narrow;           // connections at most; 0: as planned
+    int64_t rest_until_ms, rest_ms; // how long it was to be: a clock that is set back makes it no longer
     int64_t narrow_until_ms;
     struct pace pace;        // n 0: none
     int64_t pace_until_ms, next_ms; // next_ms: not before
-    struct reply why;        // what the peer said, or we
-    char because[200];       // the policy's words, for what it asked for; ""
-    bool paused;
     int64_t paused_until_ms; // 0: until it is resumed
-    char paused_because[200];
+    // Its own; NULL: there are none.
+    char *why;               // what the peer said, or we
+    char *because;           // the policy's words, for what it asked for
+    char *paused_because;
+    int why_code;
 };
 
 // The way out as such failed, while `standing` sessions stand. Gives the rest in ms; 0: it does not begin one.
@@ -54,4 +61,5 @@ int64_t brake_pace_left(struct brake *b, int64_t now_ms);            // ms until
 void brake_went(struct brake *b, int64_t now_ms);                    // one goes now
 size_t brake_line(struct brake *b, size_t width, int64_t now_ms);     // recipients that can go within about a minute; SIZE_MAX: not held back
 bool brake_is_loose(struct brake *b, int64_t now_ms);                // nothing to remember: the lane may be forgotten
+void brake_release(struct brake *b);
 void brake_show(struct brake *b, int64_t now_ms, struct jsonl *j);

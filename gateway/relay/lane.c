@@ -179,10 +179,13 @@ struct told {
 
 static void hear_parked(struct worker *w, void *arg) {
     struct told *told = arg;
-    if (!w->lanes) return free(told);
-    struct lane *lane = lanes_get(w->lanes, bytes_of(told->key));
-    recall_note(&lane->order, told->priority, bytes_of(told->turn));
-    lane_touch(lane);
+    struct lane *lane = w->lanes ? map_get(&w->lanes->by_key, bytes_of(told->key)) : NULL;
+    if (lane) {
+        recall_note(&lane->order, told->priority, bytes_of(told->turn));
+        lane_touch(lane);
+    } else if (w->lanes) {
+        lanes_remind(w->lanes, bytes_of(told->key));
+    }
     free(told);
 }
 
@@ -439,19 +442,13 @@ bool lane_has_work(const struct lane *lane) { return lane->ready.first || lane->
 
 static void on_timer(void *arg) { lane_touch(arg); }
 
-void lane_read_pause(struct lane *lane) {
-    const struct pause *p = pauses_find(&lane->lanes->pauses, bytes_of(lane->key));
-    if (p) brake_pause(&lane->brake, true, p->until_ms, p->because);
-    else brake_pause(&lane->brake, false, 0, BYTES(""));
-}
-
 struct lane *lane_new(struct lanes *ls, struct bytes key) {
     struct lane *lane = must_alloc(sizeof *lane);
     lane->lanes = ls;
     lane->key = bytes_dupz(key);
     lane->timer = timer_new(ls->worker->loop, on_timer, lane);
     lane->wish.owner = lane;
-    lane_read_pause(lane);
+    lanes_read_pause(ls, &lane->brake, lane->key);
     return lane;
 }
 
@@ -461,6 +458,7 @@ void lane_free(struct lane *lane) {
     slots_forget(lane->lanes->slots, &lane->wish);
     timer_free(&lane->timer);
     plan_free(&lane->plan);
+    brake_release(&lane->brake);
     order_release(&lane->order);
     free(lane->couriers);
     free(lane->key);
@@ -474,11 +472,18 @@ static void dismiss_idle(struct lane *lane) {
         if (courier_is_idle(lane->couriers[i])) courier_dismiss(lane->couriers[i]);
 }
 
+// Nothing of it is in memory. One whose login is to come back is found by its plan (lanes_login_back).
+static bool only_waits(const struct lane *lane) {
+    bool login = lane->plan && lane->plan->via.oauth.token_url.len;
+    return !lane_has_work(lane) && !lane->courier_count && !lane->wish.waits && !lane->dirty && !login;
+}
+
 // Nothing starts: it waits until it may.
 static void stay_closed(struct lane *lane, int64_t until_ms) {
     int64_t left = until_ms - lane_now_ms(lane);
     stop_waiting(lane);
     dismiss_idle(lane);
+    if (only_waits(lane)) return lanes_lull(lane, lane_now_ms(lane));
     if (order_is_parked(&lane->order)) recall_probe(&lane->probe, lane->lanes->worker, bytes_of(lane->key), lane_now_ms(lane));
     int64_t probe_in = lane->probe.at_ms - lane_now_ms(lane);
     if (order_is_parked(&lane->order) && probe_in < left) left = probe_in;
@@ -495,7 +500,8 @@ void lane_step(struct lane *lane) {
     start_work(lane);
     maybe_recall(lane);
     if (lane_has_work(lane) || lane->courier_count || order_is_parked(&lane->order)) return;
-    if (!brake_is_loose(&lane->brake, lane_now_ms(lane))) return timer_set(lane->timer, LOOK_MS);
+    if (!brake_is_loose(&lane->brake, lane_now_ms(lane)))
+        return only_waits(lane) ? lanes_lull(lane, lane_now_ms(lane) + LOOK_MS) : timer_set(lane->timer, LOOK_MS);
     map_remove(&lane->lanes->by_key, bytes_of(lane->key));
     lane_free(lane);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/map.h"
+#include "relay/asleep.h"
 #include "relay/brake.h"
 #include "relay/job.h"
 #include "relay/lane.h"
@@ -43,7 +44,9 @@ struct lanes {
     struct worker *worker;
     struct slots *slots;
     struct pauses pauses;
-    struct map by_key;
+    struct map by_key;       // those that are awake
+    struct asleep asleep;
+    struct timer *alarm;     // the next of them
     size_t waiting;          // recipients in all lines
     struct lane *dirty;
     struct task soon;
@@ -55,6 +58,8 @@ static inline int64_t lane_now_ms(const struct lane *lane) { return clock_ms(&la
 // Of lanes.c:
 struct lane *lanes_get(struct lanes *ls, struct bytes key); // made where there is none
 void lane_touch(struct lane *lane);                         // something happened to it: lane_step follows, soon and once
+void lanes_read_pause(struct lanes *ls, struct brake *brake, const char *key); // the brake as the pauses have it
+void lanes_lull(struct lane *lane, int64_t until_ms);       // it only waits, until then: frees it, and remembers what counts
 
 // Of lane.c:
 struct lane *lane_new(struct lanes *ls, struct bytes key);
@@ -62,7 +67,6 @@ void lane_free(struct lane *lane);                          // at once, with its
 void lane_step(struct lane *lane);                          // does what can be done now; may free it
 void lane_offer(struct lane *lane, struct attempt *a);
 void lane_empty(struct lane *lane, enum attempt_end end);   // its lines; those that ask for a grant go when they are answered
-void lane_read_pause(struct lane *lane);                    // the brake as the pauses have it
 bool lane_has_work(const struct lane *lane);
 size_t lane_waiting(const struct lane *lane);               // recipients
 size_t lane_connections_allowed(struct lane *lane);

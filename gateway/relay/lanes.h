@@ -2,7 +2,8 @@
 // lanes: all lanes of a worker (relay/lane): finds the one an attempt goes to, tells them what has changed, and shows them.
 //
 // The worker's thread only. A lane is made when something comes for it, and goes when it has no work and nothing that is known of it
-// counts any more.
+// counts any more. One that only waits (it rests, it is paused, recipients are parked for it) is remembered by relay/asleep, and is woken
+// when it may go on: not all at once where there are many.
 #pragma once
 
 #include "base/jsonl.h"

@@ -23,6 +23,10 @@ struct turn *order_turn(struct order *order, enum priority priority, struct byte
     uint64_t hash = bytes_hash(name);
     struct turn *turn = find(c, hash);
     if (turn || !make || c->count == ORDER_TURNS) return turn;
+    if (c->count == c->room) {
+        c->room = c->room ? c->room * 2 : 2;
+        c->turns = must_realloc(c->turns, c->room * sizeof *c->turns);
+    }
     turn = must_alloc(sizeof *turn);
     turn->hash = hash;
     turn->name = bytes_dupz(name);
@@ -39,6 +43,10 @@ void order_drop_turn(struct order *order, struct turn *turn) {
     c->turns[i] = c->turns[--c->count];
     free(turn->name);
     free(turn);
+    if (c->count) return;
+    free(c->turns);
+    c->turns = NULL;
+    c->room = 0;
 }
 
 void order_release(struct order *order) {

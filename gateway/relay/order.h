@@ -7,7 +7,8 @@
 // message weighed, less one: a recipient weighs 1, and so do each 64 KiB.
 //
 // A turn is also the lane's memory of what is parked for it in the store (relay/recall): it is there while an attempt of it
-// stands in line or recipients of it are known to be parked. Memory is bounded: ORDER_TURNS turns a class, and room for each.
+// stands in line or recipients of it are known to be parked. Memory is bounded: ORDER_TURNS turns a class, and room for each; a class
+// without turns has none, since there may be very many lanes.
 #pragma once
 
 #include "base/jsonl.h"
@@ -37,8 +38,8 @@ struct turn {
 };
 
 struct class {
-    struct turn *turns[ORDER_TURNS];
-    size_t count;
+    struct turn **turns;
+    size_t count, room;
     struct turn *ring;           // the next one in its turn
     size_t waiting, attempts;    // recipients; attempts
     bool unread;                 // turns may be parked that are not known

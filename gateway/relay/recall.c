@@ -132,6 +132,13 @@ void recall_all_unread(struct order *order) {
     old->hash = 0;
 }
 
+void recall_look(struct order *order, struct worker *w, struct bytes lane) {
+    for (enum priority p = PRIORITY_URGENT; p < PRIORITY_COUNT; p++) {
+        order_class(order, p)->unread = true;
+        read_turns(order, p, w, lane);
+    }
+}
+
 void recall_note(struct order *order, enum priority priority, struct bytes name) {
     struct turn *turn = order_turn(order, priority, name, true);
     if (!turn) order_class(order, priority)->unread = true;
@@ -146,7 +153,7 @@ int64_t recall_some(struct order *order, struct worker *w, struct bytes lane, si
         struct class *c = order_class(order, p);
         read_turns(order, p, w, lane);
         size_t room = order_room(c, class_room);
-        for (size_t i = c->count; i-- > 0;) {
+        for (size_t i = c->count; i-- > 0;) { // one that is dropped has the last one in its place
             struct turn *t = c->turns[i];
             int64_t wait = visit(c, t, w, lane, room, now_ms);
             if (wait) again = earlier(again, wait);

@@ -26,6 +26,7 @@ struct probe { // zeroed when the lane closes
 void recall_probe(struct probe *p, struct worker *w, struct bytes lane, int64_t now_ms);
 void recall_probe_soon(struct probe *p);
 void recall_all_unread(struct order *order);                                            // at start: some may be there
+void recall_look(struct order *order, struct worker *w, struct bytes lane);               // whose are there, some of each class: to be shown
 void recall_note(struct order *order, enum priority priority, struct bytes turn);       // one is parked there now
 void recall_arrived(struct turn *turn, size_t recipients);                            // some that were called
 void recall_limited(struct turn *turn, int64_t now_ms);                               // a limit had no room for one of these

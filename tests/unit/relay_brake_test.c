@@ -32,6 +32,7 @@ static void rests_double_and_end_with_a_success(void **state) {
     assert_int_equal(brake_failed(&b, &no, 0, now), 30000);
     brake_end_rest(&b, false); // a reload
     assert_int_equal(brake_closed_until(&b, now), 0);
+    brake_release(&b);
 }
 
 static void unproven_ways_begin_with_two(void **state) {
@@ -40,6 +41,7 @@ static void unproven_ways_begin_with_two(void **state) {
     assert_int_equal(brake_width(&b, 10, start), 2);
     brake_succeeded(&b);
     assert_int_equal(brake_width(&b, 10, start), 10);
+    brake_release(&b);
 }
 
 static void narrowness_recovers_step_by_step(void **state) {
@@ -57,6 +59,7 @@ static void narrowness_recovers_step_by_step(void **state) {
     assert_int_equal(brake_width(&b, 10, start + 600 * 1000), 2);
     assert_int_equal(brake_width(&b, 10, start + 24 * HOUR), 10);
     assert_true(brake_is_loose(&b, start + 24 * HOUR));
+    brake_release(&b);
 }
 
 static void a_pace_is_kept_and_nothing_is_saved_up(void **state) {
@@ -79,6 +82,7 @@ static void a_pace_is_kept_and_nothing_is_saved_up(void **state) {
     assert_false(brake_is_loose(&b, now));
     assert_int_equal(brake_pace_left(&b, end), 0);
     assert_true(brake_is_loose(&b, end));
+    brake_release(&b);
 }
 
 static void what_the_policy_asks_for_stands(void **state) {
@@ -93,6 +97,7 @@ static void what_the_policy_asks_for_stands(void **state) {
     assert_true(brake_closed_until(&b, start) == start + 2 * HOUR);
     brake_end_rest(&b, true);          // an operator
     assert_int_equal(brake_closed_until(&b, start), 0);
+    brake_release(&b);
 }
 
 static void a_pause_stands_above_all(void **state) {
@@ -114,6 +119,7 @@ static void a_pause_stands_above_all(void **state) {
     brake_pause(&b, false, 0, BYTES(""));
     assert_int_equal(brake_closed_until(&b, start + HOUR), 0);
     buf_release(&out);
+    brake_release(&b);
 }
 
 int main(void) {
