@@ -174,6 +174,40 @@ def test_what_is_no_reaction_is_a_fault(gateway, scripted, word, lane, words):
     assert words in g.said()
 
 
+# ---- lanes that only wait
+
+def many_ways(peer, count):
+    """As many lanes to one host: an identity for each domain w0.example, w1.example, ..."""
+    before = f"local names = {{}}\nfor i = 0, {count - 1} do names['w' .. i .. '.example'] = identity.define{{ name = 'w' .. i }} end"
+    return policies.routed(f'via = route.relay{{ host = "{peer.host}", port = {peer.port}, tls = "none" }}, identity = names[recipient.domain]', before=before)
+
+
+@pytest.mark.parametrize("how", ["retry", "killed", "time"])
+def test_many_that_wait_are_all_woken(gateway, scripted, word, how):
+    """150 lanes rest, with one that has been tried and one parked for each: put away, found and emptied."""
+    count = 150
+    peer = scripted(greeting="421 4.3.2 not now")
+    g = gateway(policy=many_ways(peer, count), delivery={"connections": 20})
+    g.submit(word + "first", to=[f"a@w{i}.example" for i in range(count)])
+    g.until_event("lane", count, state="resting")
+    g.submit(word + "second", to=[f"b@w{i}.example" for i in range(count)])
+    g.until_queue(count, state="parked", limit=1000)
+    rows = g.control("lane")[0]
+    assert len(rows) == count and all(r["state"] == "resting" and r["parked"] and r["why"] and r["classes"] for r in rows)
+    assert g.status()["lanes"] == count
+    peer.set(greeting="220 ready")
+    if how == "killed":
+        g.kill9()
+        g.start()
+    elif how == "time":
+        g.advance_clock(60)
+    else:
+        g.change("retry")
+    g.until_event("delivered", 2 * count if how == "retry" else count)
+    # Those that were tried are due by the clock.
+    assert not [r for r in g.queue(limit=1000) if r["recipient"].startswith("b@")]
+
+
 # ---- what an operator asks of lanes
 
 def test_pause_and_resume(gateway, scripted, word):
