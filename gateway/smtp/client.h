@@ -17,6 +17,7 @@
 // before any byte), 8BITMIME (8-bit content to a peer without it: refused here with 554 5.6.3 unless options say send
 // anyway), SMTPUTF8 (needed and missing: 553 5.6.7), DSN. Not CHUNKING: stuffing dots costs next to nothing
 // (smtp/dot.h), a chunk that fails leaves a transaction in a state nobody can tell, and DATA works everywhere.
+// A recipient that is one too many for a transaction (552, 5.5.3) is refused for now: 452 4.5.3.
 // EHLO refused -> HELO. 421 at any point ends the session: recipients without a final reply are temporary.
 // After the content is out, only the peer's reply decides; a connection lost there is temporary (the peer may have it).
 //

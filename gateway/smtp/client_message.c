@@ -105,8 +105,21 @@ static void sender_said(struct client *c, const struct reply *r) {
     client_settle_rest(c, r, STAGE_MAIL, false);
 }
 
+// RFC 5321 4.5.3.1.10: 552, of RFC 821's day, says "too many recipients" for now; so does 5.5.3 (RFC 3463 3.6). 552 is
+// said of full mailboxes as well: without another code it is the first only behind recipients that were taken.
+static bool is_one_too_many(const struct client *c, const struct reply *r) {
+    static const int too_many[3] = {5, 5, 3};
+    if (c->accepted == 0 || !reply_is_permanent(r)) return false;
+    return r->status[0] ? memcmp(r->status, too_many, sizeof too_many) == 0 : r->code == 552;
+}
+
 static void recipient_said(struct client *c, const struct reply *r) {
     if (c->sender_refused) return;
+    struct reply later;
+    if (is_one_too_many(c, r)) {
+        later = reply_make(452, "4.5.3", "%s (said with %d)", r->text, r->code);
+        r = &later;
+    }
     if (is_good(r))
         c->accepted++;
     else if (is_refusal(r))

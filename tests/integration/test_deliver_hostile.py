@@ -74,6 +74,18 @@ def test_permanent_refusals(gateway, scripted, word, stage, reply):
     g.until_empty()
 
 
+def test_one_recipient_too_many_comes_later(gateway, scripted, word):
+    """552 for "too many recipients" (RFC 5321 4.5.3.1.10): old servers take some and bounce nobody."""
+    peer = scripted(rcpt=["250 ok", "250 ok", "552 too many recipients", "250 ok"])
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), workers=1)
+    g.submit(word, to=[f"u{i}@example.net" for i in range(3)])
+    event = g.until_event("deferred")
+    assert event["recipient"] == "u2@example.net" and event["reply"]["status"] == "4.5.3", event
+    g.advance_clock(3 * 3600)
+    g.until_empty()
+    assert sorted(len(a.recipients) for a in peer.accepted) == [1, 2] and not g.events("bounced")
+
+
 def test_ehlo_refused_helo_taken(gateway, scripted, word):
     peer = scripted(ehlo="502 5.5.1 what?")
     g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"))

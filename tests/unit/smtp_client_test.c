@@ -228,6 +228,14 @@ static const struct script scripts[] = {
      "> send 0\nC: RSET\nS: 250 ok\nC: MAIL FROM:<a@a.test>\n"},
     {"no recipient, one by one", {0}, false,
      OLD_PEER "> send 0\nC: MAIL FROM:<a@a.test>\nS: 250 ok\nC: RCPT TO:<b@b.test>\nS: 550 no\nE: done 550 no @rcpt\nE: ready\n"},
+    {"one recipient too many", {0}, false,
+     PIPE_PEER PIPE_THREE "S: 250 ok\nS: 250 ok\nS: 552 too many\nS: 550 5.5.3 too many\nS: 354\n" BODY
+     "S: 250 ok\nE: done 250 ok @content | 452 4.5.3 too many (said with 552) @rcpt | 452 4.5.3 too many (said with 550) @rcpt\nE: ready\n"},
+    {"a full mailbox behind one that is not", {0}, false,
+     PIPE_PEER PIPE_THREE "S: 250 ok\nS: 250 ok\nS: 552 5.2.2 full\nS: 250 ok\nS: 354\n" BODY
+     "S: 250 ok\nE: done 250 ok @content | 552 5.2.2 full @rcpt | 250 ok @content\nE: ready\n"},
+    {"the first is not one too many", {0}, false,
+     OLD_PEER "> send 0\nC: MAIL FROM:<a@a.test>\nS: 250 ok\nC: RCPT TO:<b@b.test>\nS: 552 full\nE: done 552 full @rcpt\nE: ready\n"},
     {"DATA refused", {0}, false,
      PIPE_PEER PIPE_THREE "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 250 ok\nS: 451 4.3.0 disk\n"
      "E: done 451 4.3.0 disk @data | 550 no @rcpt | 451 4.3.0 disk @data\nE: ready\n"},
