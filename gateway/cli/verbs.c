@@ -89,6 +89,15 @@ static const struct option_row explain_rows[] = {
     {0},
 };
 
+static const struct option_row classify_rows[] = {
+    {"verify", 'v', OPTION_FLAG, NULL, "look whether DKIM vouches for its sender (asks DNS)", false},
+    {"apply", 'a', OPTION_FLAG, NULL, "add to the running gateway's suppression list what the policy would; only what is believed", false},
+    {"trust", 't', OPTION_TEXT, "DOMAIN", "believe what this domain signs about any recipient; 'any': believe what nobody signed", true},
+    {"facts", 'f', OPTION_FLAG, NULL, "only what the message says: no policy is asked and no configuration is needed", false},
+    {"scripts", 's', OPTION_FILE, "FOLDER", "the policy to ask [what the configuration says]", false},
+    {0},
+};
+
 static const struct option_row send_rows[] = {
     {"server", 's', OPTION_TEXT, "HOST:PORT", "where to [the first submission listener of the configuration]",
      false},
@@ -165,6 +174,7 @@ static const struct option_row *const simulate_options[] = {simulate_rows, NULL}
 static const struct option_row *const replay_options[] = {replay_rows, NULL};
 static const struct option_row *const reload_options[] = {reload_rows, NULL};
 static const struct option_row *const explain_options[] = {explain_rows, NULL};
+static const struct option_row *const classify_options[] = {classify_rows, NULL};
 static const struct option_row *const send_options[] = {send_rows, NULL};
 static const struct option_row *const limit_options[] = {limit_rows, NULL};
 static const struct option_row *const log_options[] = {log_rows, NULL};
@@ -182,6 +192,7 @@ static const int exits_replay[] = {1, EX_UNAVAILABLE, EX_CONFIG, 0};
 static const int exits_reload[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
+static const int exits_classify[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
 static const int exits_help[] = {EX_CANTCREAT, 0};
 static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
@@ -307,6 +318,23 @@ static const struct verb table[] = {
                  "b@example.net -v\n"
                  "  tidegate send --to b@example.net --file message.eml --count 100",
      .exits = exits_send},
+    {.name = "classify",
+     .summary = "a bounce or complaint that came back: about whom, why, whose fault, to be suppressed?",
+     .arguments = "[FILE...]",
+     .most = -1,
+     .options = classify_options,
+     .run = verb_classify,
+     .about = "Reads messages from stdin, files, mbox files and folders (a maildir is one) and says of each what it is: bounce, delayed, delivered, relayed, "
+              "complaint, auto_reply, unsubscribe, or other. Of each recipient that is named: address, status, the server's words; whose fault the policy's rules say it is; "
+              "and the entry that the policy would add to the suppression list: for a bounce what its retry hook asks for, for complaints and "
+              "unsubscriptions what stdlib/returned.lua says.\n\n"
+              "Anyone can write a bounce. With --verify it is `authentic` when a DKIM signature holds whose domain fits From; with --apply (which verifies too) an entry is "
+              "added only if such a signer speaks about a mailbox of its own domain, or is named by --trust. A recipient that the report does not name is never added.\n\n"
+              "Exit code 65: no message was any kind of report; 77: with --apply, something was not believed and not added.",
+     .examples = "  tidegate classify --json < bounce.eml | jq '.recipients[] | {address, status, verdict}'\n"
+                 "  tidegate classify --verify ~/Maildir/new\n"
+                 "  tidegate classify --apply --trust google.com --trust yahoo.com    # in a mailbox's pipe, see scripts/README.md",
+     .exits = exits_classify},
     {.name = "status",
      .summary = "how the gateway is doing",
      .arguments = "",

@@ -14,6 +14,7 @@ int verb_test(const struct call *call);
 int verb_simulate(const struct call *call);
 int verb_replay(const struct call *call);
 int verb_explain(const struct call *call);
+int verb_classify(const struct call *call);
 int verb_send(const struct call *call);
 int verb_status(const struct call *call);
 int verb_top(const struct call *call);

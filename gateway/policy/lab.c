@@ -509,3 +509,29 @@ bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *
     if (lab->abandoned) return err_set(err, "given up");
     return ok;
 }
+
+struct describing {
+    struct lab *lab;
+    struct buf *list;
+    struct err *err;
+    bool good;
+};
+
+static void on_told(void *arg, struct bytes json, const char *why) {
+    struct describing *d = arg;
+    if (why) err_set(d->err, "%s", why);
+    else buf_add(d->list, json);
+    d->good = !why;
+    done(d->lab);
+}
+
+bool lab_describe(struct lab *lab, const char *what, struct bytes question, struct buf *list, struct err *err) {
+    struct describing d = {.lab = lab, .list = list, .err = err};
+    bug_if(!lab->generation);
+    lab->answered = false;
+    struct hook_ticket *asked = hook_describe(lab->generation, bytes_of(what), question, on_told, &d);
+    while (!lab->answered && !lab->abandoned) loop_run(lab->loop);
+    if (lab->answered) return d.good;
+    hook_cancel(&asked);
+    return err_set(err, "given up");
+}

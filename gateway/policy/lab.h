@@ -89,3 +89,6 @@ must_use bool lab_fill(struct lab *lab, const struct spend *s, int64_t seconds, 
 // an unknown hook.
 must_use bool lab_ask(struct lab *lab, const char *hook, struct bytes facts, struct buf *decision,
                       struct err *err);
+
+// What the scripts know of themselves (hook_describe): appends the list as JSON. False with words: they failed.
+must_use bool lab_describe(struct lab *lab, const char *what, struct bytes question, struct buf *list, struct err *err);

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "mail/returned.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+struct kit {
+    struct arena arena;
+    struct returned r;
+};
+
+static struct returned *reading(struct kit *k, const char *text) {
+    arena_release(&k->arena);
+    returned_read(bytes_of(text), &k->arena, &k->r);
+    return &k->r;
+}
+
+#define expect_text(got, wanted)                                                                                                           \
+    do {                                                                                                                                   \
+        struct bytes g = (got);                                                                                                            \
+        if (!bytes_equal(g, bytes_of(wanted))) fail_msg("'%.*s' is not '%s'", BYTES_FMT(g), wanted);                                        \
+    } while (0)
+
+static void expect(struct returned *r, enum returned_kind kind, const char *address, const char *status, int code) {
+    if (r->kind != kind) fail_msg("it is %s: %s", returned_kind_name[r->kind], r->why);
+    assert_int_equal(r->count, 1);
+    expect_text(r->recipients[0].address, address);
+    expect_text(r->recipients[0].status, status);
+    assert_int_equal(r->recipients[0].code, code);
+}
+
+#define REPORT(fields)                                                                                                                     \
+    "From: MAILER-DAEMON@mx.example\nTo: us@example.org\nSubject: x\nContent-Type: multipart/report; boundary=\"=_b\"\n\n--=_b\n\nwords\n"    \
+    "--=_b\nContent-Type: message/delivery-status\n\n" fields "\n--=_b\nContent-Type: text/rfc822-headers\n\nMessage-ID: <1@example.org>\n"  \
+    "To: bob@example.net\n--=_b--\n"
+
+static void test_status(void **state) {
+    struct kit *k = *state;
+    struct returned *r = reading(k, REPORT("Reporting-MTA: dns; mx.example\nOriginal-Envelope-Id: e7\n\nFinal-Recipient: rfc822; bob@example.net\n"
+                                           "Original-Recipient: rfc822;bobby@example.com\nAction: failed\nStatus: 5.0.0\n"
+                                           "Remote-MTA: dns; [192.0.2.1]\nDiagnostic-Code: smtp; 550 5.2.1 disabled\n"));
+    expect(r, RETURNED_BOUNCE, "bob@example.net", "5.2.1", 550);
+    expect_text(r->recipients[0].original, "bobby@example.com");
+    expect_text(r->recipients[0].remote, "[192.0.2.1]");
+    expect_text(r->envelope_id, "e7");
+    expect_text(r->original.message_id, "<1@example.org>");
+    r = reading(k, REPORT("Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822;a@example.net\nAction: relayed\nStatus: 2.1.5\n\n"
+                          "Final-Recipient: rfc822;b@example.net\nAction: Delayed\nStatus: 4.4.1\nDiagnostic-Code: X-Postfix; connection timed out\n"));
+    assert_int_equal(r->kind, RETURNED_DELAYED);
+    assert_int_equal(r->count, 2);
+    assert_false(r->recipients[1].from_peer);
+    r = reading(k, REPORT("Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822;a@example.net\nAction: delivered\nStatus: 2.0.0\n"));
+    assert_int_equal(r->kind, RETURNED_DELIVERED);
+    r = reading(k, REPORT("Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822;a@example.net\nAction: relayed\nStatus: 2.0.0\n"));
+    assert_int_equal(r->kind, RETURNED_RELAYED);
+}
+
+static void test_words(void **state) {
+    struct kit *k = *state;
+    expect(reading(k, "From: mailer-daemon@mx.example\r\nTo: us@example.org\r\nSubject: failure notice\r\n\r\n<bob@example.net>:\r\nSorry, no mailbox here by that name.\r\n"),
+           RETURNED_BOUNCE, "bob@example.net", "5.1.1", 0);
+    expect(reading(k, "From: mailer-daemon@mx.example\nTo: us@example.org\nSubject: Returned mail\n\n   ----- Transcript of session follows -----\n"
+                      "... while talking to mx.example.net.:\n>>> RCPT To:<bob@example.net>\n<<< 552 5.2.2 Mailbox full\n554 <bob@example.net>... Service unavailable\n"),
+           RETURNED_BOUNCE, "bob@example.net", "5.2.2", 552);
+    expect(reading(k, "From: postmaster@mx.example\nTo: us@example.org\nSubject: Warning: could not send message for past 4 hours\n\n"
+                      "bob@example.net: connection timed out, will be retried\n"),
+           RETURNED_DELAYED, "bob@example.net", "4.4.1", 0);
+}
+
+static void test_to_whom_nothing_says(void **state) {
+    struct kit *k = *state;
+    struct returned *r = reading(k, "From: mailer-daemon@mx.example\nTo: us@example.org\nSubject: Undeliverable mail\n\nIt was not delivered.\n\n"
+                                    "--- Original message follows\n\nFrom: us@example.org\nTo: bob@example.net\nMessage-ID: <1@example.org>\nSubject: x\n");
+    expect(r, RETURNED_BOUNCE, "bob@example.net", "", 0);
+    assert_true(r->recipients[0].guessed);
+}
+
+static void test_complaint(void **state) {
+    struct kit *k = *state;
+    struct returned *r = reading(k, "From: fbl@example.com\nSubject: x\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n"
+                                    "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nSource-IP: 192.0.2.1\nOriginal-Rcpt-To: <bob@example.net>\n"
+                                    "--b\nContent-Type: message/rfc822\n\nReceived: from a\n\tby gate.example (Tidegate) with ESMTPS id 0065a4f81c008003\n\n--b--\n");
+    expect(r, RETURNED_COMPLAINT, "bob@example.net", "", 0);
+    expect_text(r->feedback_type, "abuse");
+    expect_text(r->source_ip, "192.0.2.1");
+    expect_text(r->original.id, "0065a4f81c008003");
+    expect_text(r->original.id_host, "gate.example");
+    r = reading(k, "From: staff@hotmail.com\nSubject: complaint about message from 192.0.2.1\nContent-Type: multipart/mixed; boundary=b\n\n--b\n"
+                   "Content-Type: message/rfc822\n\nX-HmXmrOriginalRecipient: bob@hotmail.com\nFrom: us@example.org\n\n--b--\n");
+    expect(r, RETURNED_COMPLAINT, "bob@hotmail.com", "", 0);
+}
+
+static void test_others(void **state) {
+    struct kit *k = *state;
+    assert_int_equal(reading(k, "From: bob@example.net\nTo: us@example.org\nSubject: Automatic reply: hello\n\nback on Monday\n")->kind, RETURNED_AUTO_REPLY);
+    assert_int_equal(reading(k, "From: bob@example.net\nAuto-Submitted: auto-replied (vacation)\nSubject: hello\n\nx\n")->kind, RETURNED_AUTO_REPLY);
+    assert_int_equal(reading(k, "From: bob@example.net\nTo: leave+unsubscribe@example.org\nSubject: x\n\n")->kind, RETURNED_UNSUBSCRIBE);
+    assert_int_equal(reading(k, "From: bob@example.net\nTo: us@example.org\nSubject: lunch\n\nmy mailbox is full, 550 letters\n")->kind, RETURNED_OTHER);
+    assert_int_equal(reading(k, "")->kind, RETURNED_OTHER);
+    assert_int_equal(reading(k, "\n\n\n")->kind, RETURNED_OTHER);
+}
+
+// Ten thousand recipients, and boundaries that never end.
+static void test_bounds(void **state) {
+    struct kit *k = *state;
+    struct buf many = {0};
+    for (int i = 0; i < 10000; i++) buf_format(&many, "Final-Recipient: rfc822; bob%d@example.net\nAction: failed\nStatus: 5.1.1\n\n", i);
+    struct buf report = {0};
+    buf_addz(&report, "From: mailer-daemon@x.example\nContent-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; a\n\n");
+    buf_add(&report, buf_bytes(&many));
+    struct returned *r = reading(k, buf_z(&report));
+    assert_int_equal(r->kind, RETURNED_BOUNCE);
+    assert_int_equal(r->count, RETURNED_RECIPIENTS);
+    buf_reset(&report);
+    for (int i = 0; i < 5000; i++) buf_addz(&report, "Content-Type: multipart/mixed; boundary=b\n\n--b\n");
+    assert_int_equal(reading(k, buf_z(&report))->kind, RETURNED_OTHER);
+    buf_release(&many);
+    buf_release(&report);
+}
+
+static int setup(void **state) {
+    *state = must_alloc(sizeof(struct kit));
+    return 0;
+}
+
+static int teardown(void **state) {
+    arena_release(&((struct kit *)*state)->arena);
+    free(*state);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_status, setup, teardown),    cmocka_unit_test_setup_teardown(test_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_to_whom_nothing_says, setup, teardown), cmocka_unit_test_setup_teardown(test_complaint, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_others, setup, teardown),    cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
