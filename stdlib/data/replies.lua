@@ -61,7 +61,8 @@ return function(define)
       .. "^maximum sending rate exceeded" }
   define { class = "quota_day", fault = "quota", window = DAY, source = "texts of many relays and mailbox providers",
     date = "2026-11", grade = "cited",
-    text = "(daily|monthly) (message|sending|email|mail) (limit|quota)|sending limit exceeded for your|throttling failure.*daily|"
+    text = "(daily|monthly) (message|sending|email|mail) (limit|quota)|^sending quota exceeded|"
+      .. "sending limit exceeded for your|throttling failure.*daily|"
       .. "reached your (daily|monthly|hourly) (sending|message|email)" }
 
   -- ---- configuration: ours to mend
@@ -180,8 +181,8 @@ return function(define)
     source = "learn.microsoft.com non-delivery reports in Exchange Online: directory based edge blocking", date = "2026-11",
       grade = "vendor" }
 
-  define { class = "mailbox_rate", fault = "recipient", status = { "2.1" },
-    text = "receiving mail (too quickly|at a rate)|ReceivingRate", permanent = false,
+  define { class = "mailbox_rate", fault = "recipient", text = "receiving mail (too quickly|at a rate)|ReceivingRate",
+    permanent = false,
     wait = HOUR, source = GOOGLE_SMTP, date = "2026-11", grade = "vendor" }
   define { class = "mailbox_rate", fault = "recipient", status = { "2.121", "2.122" }, permanent = false, wait = HOUR,
     source = EXCHANGE_TEAM,

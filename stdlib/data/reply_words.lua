@@ -68,7 +68,8 @@ return function(define)
       "rule imposed mailbox access", "delivery not authorized", "delivery restriction",
       "administrative prohibition", "mail address management", "valid-address-filter", "organizational settings",
       "by organization policy", "solving a captcha", "only accepting mail from", "user rules", "recipient preferences",
-      "user reject", "refuse to receive", "refuses to accept your", "by recipients?$", "account is protected" } }
+      "user reject", "refuse to receive", "refuses to accept your", "by recipients?$", "account is protected",
+      "does not want your mail", "user in blacklist" } }
 
   -- ---- what is in the message: a URL on a list is not our address on a list
   words { class = "spam", fault = "content", text = any { "\\b(uribl|surbl|urlbl)", "\\bdbl\\.",
@@ -117,7 +118,8 @@ return function(define)
       "refused - see", "(poor|bad) (reputation|ip)\\b", "\\blisted (at|in|as|by|on) (?!one)", "spam statistics", "abus detecte",
       "sending spam", "(spam|identified as spammer|suspected spam).{0,8}\\bips?\\b", "identified as spammer",
       "spam(ming)? (issues|incident|-?like)",
-      "incident de spam", "sender is (a )?spammer", "like spammer", "banned (send|ip|by country)", "geographical location|geoip",
+      "incident de spam", "sender is (a )?spammer", "like spammer", "banned (send|ip|by country)",
+      "\\bip (in prison|is (hangup|rejected))", ": invalid ip$", "geographical location|geoip",
       "\\b(ip|server|host|mta|network)( address)?\\b.{0,50}\\b(block|blocked|ban|banned|denied|forbidden|not (allowed|"
         .. "permitted|authori[sz]ed))\\b",
       "(bad|blocked|banned|reject\\w*|refused?) (sender )?ip\\b", "ip (address )?(temporarily |was )?(rejected|block|ban)",
@@ -139,7 +141,7 @@ return function(define)
   -- ---- configuration: what we do not prove, and who we say we are
   words { class = "dmarc", fault = "configuration",
     text = "\\bDMARC\\b|(pass|fails? to pass|failed) authentication checks|sender is unauthenticated|unauthenticated email|"
-      .. "anti-?spoof|sender or the message has not passed|has not passed validation" }
+      .. "spoof|sender or the message has not passed|has not passed validation|domain owner policy" }
   words { class = "spf", fault = "configuration",
     text = "\\bSPF\\b.{0,60}(fail|reject|not (allowed|permitted|authori[sz]ed)|record|settings)|(fail|reject|invalid|"
       .. "not (allowed|permitted|authori[sz]ed)).{0,40}\\bSPF\\b|openspf|sender policy framework|"
@@ -176,7 +178,7 @@ return function(define)
     "(sender'?s? domain|envelope sender domain|from: ?domain|sender domain).{0,40}(invalid|empty|must|mx|not|problem|"
       .. "resolve|exist|dead|failed|does)",
     "with the sender's domain", "valid sender domain", "sender address (rejected|invalid)", "sender.{0,60}(no A|DNS records)",
-      "emetteur invalide", "invalid (sender|from\\b|domain, see)",
+      "emetteur invalide", "fake sender", "invalid (sender|from\\b|domain, see)",
       "sender (is )?(email )?(address )?(rejected|denied|invalid|refused|unknown|blocked)",
       "(blank|empty|null) (from|sender|envelope)", "from: (address|header).{0,30}(invalid|not allowed)|allowed as a from",
       "unknown sender", "envelope sender has been denied", "bogus mail from", "valid from\\b",
@@ -201,7 +203,7 @@ return function(define)
       .. "policy|examination)|content .{0,20}reject|message (filtered|refused|content)|rejecting (mail|banned)|"
         .. "blocked by (our )?filter|temporarily blocked by our filter|message rejected as|mail rejete" }
   words { class = "form", fault = "content", codes = { 500, 501, 550, 552, 553, 554 },
-    text = any { "RFC ?(2?822|5322|2045|2047)", "malformed(?! (or unexpected )?name)",
+    text = any { "RFC ?(2?822|5322|2045|2047|compliant)", "malformed(?! (or unexpected )?name)",
     "(bare|invalid) (line ?feed|LF|CR|character)", "barelinefeeds", "MIME (header|complexity|part)", "invalid mime",
     "base64 encoding", "8-?bit data in", "NUL characters?", "missing a valid", "(multiple|duplicate).{0,20}(addresses in )?from",
     "header error",
@@ -213,11 +215,11 @@ return function(define)
   -- ---- a host that is not in charge of this domain: of its DNS, or of our login there
   words { class = "domain_refused", fault = "recipient", blame = false, permanent = true, codes = { 550, 551, 553, 554 },
     via = "direct", source = POSTFIX,
-    text = any { "relay(ing)? (access )?(denied|not permitted|is not|prohibited|mail)", "relaying (denied|to )",
+    text = any { "relay(ing)? (access )?(denied|not permitted|is not|prohibited|mail)", "relaying (denied|disallowed|to )",
     "(unable|not (allowed|permitted|configured)) to relay", "rcpthosts?", "as a relay", "not a gateway", "not an open relay",
     "not local host", "don'?t handle mail for", "non-accepted domain", "mail gate is forbidden", "to a non-local" } }
   words { class = "relay_denied", fault = "configuration", codes = { 450, 451, 454, 550, 551, 553, 554, 571 }, source = POSTFIX,
-    text = any { "relay(ing)? (access )?(denied|not permitted|is not|prohibited|mail)", "relaying (denied|to )",
+    text = any { "relay(ing)? (access )?(denied|not permitted|is not|prohibited|mail)", "relaying (denied|disallowed|to )",
     "(unable|not (allowed|permitted|configured)) to relay", "rcpthosts?", "as a relay", "not a gateway", "not an open relay",
     "not local host", "don'?t handle mail for", "non-accepted domain", "mail gate is forbidden", "to a non-local" } }
 
@@ -262,7 +264,9 @@ return function(define)
       "(utilisateur|destinataire).{0,20}(inconnu|invalide|archiv|bloqu)",
       "(benutzer|empf(ae|\\x{e4})nger|adresse).{0,20}unbekannt", "unbekannter", "usuario.{0,20}(no existe|desconocido)",
       "no existe", "gebruiker onbekend", "utente (sconosciuto|simile)", "nessun utente",
-      "(destinatario|caixa) (desconhecid|inexistent)", "not our customer|account closed",
+      "(destinatario|caixa) (desconhecid|inexistent)", "not our customer|account closed", "<> is no longer valid",
+      "not in (the )?recipient list", "no user found",
+      "user hangup", "bad destination mailbox", "addr?essee unknown", "cuda_nsu",
     } .. ")" }
 
   -- RFC 5321's own words for 550, "e.g., mailbox not found, no access, or command rejected for policy reasons": alone they are said of dead

@@ -106,8 +106,11 @@ local CASES = {
   { "550 5.1.2 there is no such host", "recipient", "domain_unknown" },
   { "550 mailbox unavailable, as we do not like the message", "recipient", "mailbox_unavailable" },
   { "550 mailbox unavailable: reject due to policy restrictions", "recipient", "restricted" },
+  { "554 5.7.1 this person does not want your mail and it goes to a blacklist", "recipient", "restricted" },
+  { "450 that user is receiving mail too quickly", "recipient", "mailbox_rate" },
   -- what does not look like one and is
   { "550 5.5.0 Requested action not taken: mailbox unavailable (S123)", "recipient", "mailbox_unknown" },
+  { "550 5.1.1 user unknown here. Protected by Barracuda Networks", "recipient", "mailbox_unknown" },
   { "550 <nospam@blocked.example>: user unknown", "recipient", "mailbox_unknown" },
   { "550 <bob@there.example>...user unknown", "recipient", "mailbox_unknown" },
   { "550 5.7.1 by our policy for this address: no such user", "recipient", "mailbox_unknown" },
