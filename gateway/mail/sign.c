@@ -54,10 +54,12 @@ static const char *const sign_headers_default[] = {
 };
 
 static const char *const sign_oversign_default[] = {
-    "From",       "To",       "Cc",           "Subject",          "Date",
-    "Message-ID", "Reply-To", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post",
+    "From", "To", "Cc", "Subject", "Reply-To", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post",
     NULL,
 };
+
+// Where the message has them: a relay that finds no Date or Message-ID adds one (RFC 6409 8), and may.
+static const char *const sign_oversign_present_default[] = {"Date", "Message-ID", NULL};
 
 // ---- keys
 
@@ -176,8 +178,10 @@ bool sign_key_make(int rsa_bits, struct buf *pem, struct err *err) {
     char *text;
     bool good = pkey && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
     size_t len = good ? (size_t)BIO_get_mem_data(bio, &text) : 0;
-    if (good) buf_add(pem, bytes_range(text, len));
-    else openssl_fault(err, "the key cannot be made");
+    if (good)
+        buf_add(pem, bytes_range(text, len));
+    else
+        openssl_fault(err, "the key cannot be made");
     BIO_free(bio);
     EVP_PKEY_free(pkey);
     return good;
@@ -234,7 +238,7 @@ void sign_public_record(const struct sign_key *key, struct buf *out) {
 
 struct name {
     struct bytes text;
-    bool over;
+    bool over, present; // once more than it is there; and only if it is there
 };
 
 struct cover {
@@ -254,7 +258,7 @@ static size_t find_name(const struct cover *cover, struct bytes text) {
     return i;
 }
 
-static bool add_name(struct cover *cover, const char *z, bool over, struct err *err) {
+static bool add_name(struct cover *cover, const char *z, bool over, bool present, struct err *err) {
     struct bytes text = bytes_of(z);
     size_t at = find_name(cover, text);
     if (at == cover->count) {
@@ -265,7 +269,7 @@ static bool add_name(struct cover *cover, const char *z, bool over, struct err *
         if (at == NAMES_MAX) return err_set(err, "more than %d header fields to sign", NAMES_MAX);
         cover->names[cover->count++] = (struct name){.text = text};
     }
-    if (over) cover->names[at].over = true;
+    if (over) cover->names[at].over = true, cover->names[at].present = present;
     return true;
 }
 
@@ -274,11 +278,14 @@ static bool name_cover(struct cover *cover, const struct sign_options *options, 
     const char *const *headers = options && options->headers ? options->headers : sign_headers_default;
     const char *const *over = options && options->oversign ? options->oversign : sign_oversign_default;
     cover->count = cover->seen = 0;
-    bool ok = add_name(cover, "From", false, err);
+    bool ok = add_name(cover, "From", false, false, err);
     for (; ok && *headers; headers++)
-        ok = add_name(cover, *headers, false, err);
+        ok = add_name(cover, *headers, false, false, err);
+    if (over == sign_oversign_default)
+        for (const char *const *name = sign_oversign_present_default; ok && *name; name++)
+            ok = add_name(cover, *name, true, true, err);
     for (; ok && *over; over++)
-        ok = add_name(cover, *over, true, err);
+        ok = add_name(cover, *over, true, false, err);
     return ok;
 }
 
@@ -302,14 +309,16 @@ static bool find_cover(struct cover *cover, struct bytes head, struct err *err) 
 static void list_cover(const struct cover *cover, struct buf *list, struct buf *canon) {
     size_t kept = cover->seen < FIELDS_MAX ? cover->seen : FIELDS_MAX;
     for (size_t name = 0; name < cover->count; name++) {
-        size_t entries = cover->names[name].over && kept == cover->seen;
+        size_t entries = 0;
         for (size_t i = 1; i <= kept; i++) {
             size_t slot = (cover->seen - i) % FIELDS_MAX;
             if (cover->fields[slot].name != name) continue;
             canon_header_relaxed(canon, cover->fields[slot].whole);
             entries++;
         }
-        for (; entries; entries--) {
+        bool spare =
+            cover->names[name].over && kept == cover->seen && (entries > 0 || !cover->names[name].present);
+        for (entries += spare; entries; entries--) {
             if (list->len) buf_byte(list, ':');
             buf_add(list, cover->names[name].text);
         }

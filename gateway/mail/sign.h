@@ -25,7 +25,8 @@ struct sign_options {           // a zeroed one, or NULL, is the defaults
 // message. NULL on failure.
 must_use struct sign_key *sign_key_load(const char *domain, const char *selector, struct bytes pem,
                                         struct err *err);
-// A new private key as PEM (PKCS#8), to be stored and loaded as above. rsa_bits 0: Ed25519. Takes a second for long RSA keys.
+// A new private key as PEM (PKCS#8), to be stored and loaded as above. rsa_bits 0: Ed25519. Takes a second
+// for long RSA keys.
 must_use bool sign_key_make(int rsa_bits, struct buf *pem, struct err *err);
 struct sign_key *sign_key_ref(struct sign_key *key);
 void sign_key_free(struct sign_key **key); // drops one reference; NULL inside is fine

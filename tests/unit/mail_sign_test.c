@@ -242,6 +242,34 @@ static void notices_changes(void **state) {
     buf_release(&fields), buf_release(&whole);
 }
 
+// A relay adds the Date and the Message-ID that are missing: that must not cost the signature. A second one
+// must.
+static void a_relay_may_add_what_is_missing(void **state) {
+    struct world *w = *state;
+    static const char bare[] = "From: a@example.org\r\nTo: b@example.net\r\nSubject: s\r\n";
+    static const char added[] = "Message-Id: <x@relay.example>\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\n";
+    struct buf head = {0}, signed_head = {0};
+    uint8_t hash[DIGEST_SIZE];
+    hash_body(BYTES("hello\r\n"), 9, hash);
+    for (int present = 0; present < 2; present++) {
+        buf_reset(&head), buf_reset(&signed_head);
+        buf_addz(&head, bare);
+        if (present) buf_addz(&head, added);
+        assert_true(
+            sign_message(&signed_head, w->keys, KEYS, buf_bytes(&head), hash, time(NULL), NULL, NULL));
+        buf_add(&signed_head, buf_bytes(&head));
+        buf_addz(&signed_head, added);
+        struct verify_result results[KEYS];
+        size_t count;
+        assert_true(verify_message(buf_bytes(&signed_head), BYTES("hello\r\n"), records, w, results, KEYS,
+                                   &count, NULL));
+        assert_int_equal(count, KEYS);
+        for (size_t k = 0; k < KEYS; k++)
+            assert_int_equal(results[k].passed, !present);
+    }
+    buf_release(&head), buf_release(&signed_head);
+}
+
 static void describes_keys(void **state) {
     struct world *w = *state;
     assert_string_equal(sign_key_domain(w->keys[RSA_2048]), "example.org");
@@ -392,6 +420,7 @@ int main(void) {
         cmocka_unit_test(obeys_options),
         cmocka_unit_test(refuses_what_cannot_be_signed),
         cmocka_unit_test(notices_changes),
+        cmocka_unit_test(a_relay_may_add_what_is_missing),
         cmocka_unit_test(describes_keys),
         cmocka_unit_test(refuses_bad_keys),
         cmocka_unit_test(signs_in_several_threads),
