@@ -115,7 +115,7 @@ const struct conf_key conf_keys[] = {
     {"limits.received", CONF_COUNT, AT(limits.received), "30", NULL, 5, 1000, NULL, false,
      "Received fields in a message; more are a loop: 554 5.4.6."},
     {"limits.idle", CONF_DURATION, AT(limits.idle_s), "5m", NULL, 1, 3600, NULL, false,
-     "How long a client may say nothing. Beyond it: 421 4.4.2."},
+     "How long a client may take for its next command, all of it, or be silent within a message. Beyond it: 421 4.4.2."},
     {"limits.session", CONF_DURATION, AT(limits.session_s), "1h", NULL, 10, 7 * DAYS, NULL, false,
      "How long a session may last in all. Beyond it: 421 4.4.2."},
     {"limits.connections", CONF_COUNT, AT(limits.connections), "10000", NULL, 1, 1000000, NULL, false,

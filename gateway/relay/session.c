@@ -106,6 +106,7 @@ void session_drive(struct session *s) {
         struct bytes input = conn_peek(s->conn);
         size_t had = input.len;
         enum server_next next = server_next(s->server, &input, &want);
+        if (input.len < had) s->heard_ms = loop_now_ms(s->worker->loop);
         // The path, login and body bytes of `want` may point into the input: take it only when they were used.
         if (next == SERVER_BODY) {
             more = obey(s, next, &want);
@@ -123,7 +124,6 @@ void session_drive(struct session *s) {
 
 static void on_readable(void *arg) {
     struct session *s = arg;
-    s->heard_ms = loop_now_ms(s->worker->loop);
     if (question_is_open(s)) return; // it waits in the buffer until the answer is there
     session_drive(s);
 }

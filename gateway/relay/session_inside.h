@@ -49,7 +49,7 @@ struct session {
     bool driving, ended;
 
     struct timer *patience;         // looks from time to time whether a limit of time has passed
-    int64_t heard_ms, began_ms;     // loop time
+    int64_t heard_ms, began_ms;     // loop time; heard: what the machine could use, no piece of a line (RFC 5321 4.5.3.2.7)
     int64_t leave_by_ms;            // session_dismiss: 0 while nobody asked
     struct reply farewell;
 };

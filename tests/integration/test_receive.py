@@ -419,6 +419,16 @@ def test_limit_of_idleness(tight):
     assert time.monotonic() - began > 1.5
 
 
+def test_a_command_that_never_ends_is_idleness(tight):
+    """A byte now and then is no reason to keep a connection: the next command as a whole has limits.idle (RFC 5321 4.5.3.2.7)."""
+    with Wire(tight.host, tight.RELAY) as w:
+        w.say("EHLO client.example", "250")
+        began = time.monotonic()
+        while w.is_quiet(0.25) and time.monotonic() - began < 7 * ground.PATIENCE:
+            w.send("N")
+        assert w.input.startswith(b"421 4.4.2 Idle"), w.input
+
+
 def test_limit_of_connections_from_one_address(tight):
     wires = [Wire(tight.host, tight.RELAY) for _ in range(8)]
     with Wire(tight.host, tight.RELAY, banner=False) as w:
@@ -464,6 +474,9 @@ def test_slow_sender_is_bounded(tight, word):
     began = time.monotonic()
     with Wire(tight.host, tight.RELAY, source="127.0.0.81") as w:
         w.say("EHLO client.example", "250")
+        w.say("MAIL FROM:<a@sender.example>", "250")
+        w.say("RCPT TO:<b@example.net>", "250")
+        w.say("DATA", "354")
         try:
             while time.monotonic() - began < 20 * ground.PATIENCE:
                 w.socket.sendall(b"N")
@@ -472,7 +485,7 @@ def test_slow_sender_is_bounded(tight, word):
         except OSError:
             pass
         assert time.monotonic() - began < 14 * ground.PATIENCE
-        assert "421 4.4.2" in w.input.decode() + w.until_closed()
+        assert "421 4.4.2 The session" in w.input.decode() + w.until_closed()
 
 
 # ---- certificates
