@@ -46,8 +46,8 @@ size_t returned_cut(struct bytes text) {
     struct bytes rest = text;
     for (int i = 0; i < LINES_MAX && rest.len; i++) {
         size_t at = (size_t)(rest.at - text.at);
-        struct bytes line = bytes_trim(part_line(&rest));
-        if (line.len && (is_marker(line) || is_header(line, rest))) return at;
+        struct bytes raw = part_line(&rest), line = bytes_trim(raw);
+        if (line.len && (is_marker(line) || is_header(raw, rest))) return at; // indented fields are a summary for people
     }
     return text.len;
 }
@@ -204,7 +204,7 @@ static void explain(struct reading *r, struct returned_recipient *to, struct byt
     else if (returned_status_of(first_words(around))) words = first_words(around), reason = (struct reason){.status = BYTES("")};
     else if (returned_reply(all, &reason)) words = words_at(all, reason.at);
     else reason = (struct reason){.status = BYTES("")}, words = first_words(around);
-    if (!to->text.len) to->text = returned_line(r->arena, words);
+    if (!to->text.len) to->text = returned_line(r->arena, words.len ? words : first_words(all));
     if (!to->code) to->code = reason.code;
     if (!to->status.len) to->status = returned_line(r->arena, reason.status);
     const char *known = to->status.len ? NULL : returned_status_of(to->text.len ? to->text : all);

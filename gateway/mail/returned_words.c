@@ -79,16 +79,16 @@ bool returned_has_any(struct bytes text, const char *const *phrases, const char 
 
 static const struct meaning {
     const char *status;
-    const char *const phrases[28];
+    const char *const phrases[30];
 } meanings[] = {
     {"5.2.2", {"mailbox is full", "mailbox full", "over quota", "overquota", "quota exceeded", "exceeded storage", "exceeds quota", "quota violation",
                "exceed the quota", "exceeds allowed quota", "mailbox has exceeded", "out of space", "full mailbox", "disk quota", "insufficient space", "exceeded the space", "inbox is full",
                "user is over", "storage allocation", "not enough storage", "size limit is exceeded for this user", "too many mails"}},
     {"5.2.1", {"account is disabled", "account disabled", "mailbox disabled", "mailbox is disabled", "account has been disabled", "user is inactive", "account is inactive", "inactive user",
-               "mailbox is inactive", "account inactive", "account is not active", "been suspended", "account suspended", "mailbox unavailable or access denied", "is not accepting mail", "not accepting any mail",
+               "mailbox is inactive", "account inactive", "account is not active", "been suspended", "account suspended", "mailbox unavailable or access denied", "not accepting mail", "not accepting any mail",
                "no longer accepts", "account is locked", "mailbox for this recipient is disabled", "has been deactivated", "discontinued", "not accepting messages"}},
     {"5.1.6", {"has moved", "moved to another", "no longer working here", "no longer works", "no longer employed", "left the company", "changed address"}},
-    {"5.1.1", {"user unknown", "unknown user", "no such user", "no such mailbox", "no such recipient", "no such address", "user not found", "recipient not found", "address not found", "mailbox not found",
+    {"5.1.1", {"user unknown", "unknown user", "no such user", "no such mailbox", "no such recipient", "no such address", "user not found", "invalid receiver", "recipient not found", "address not found", "mailbox not found",
                "does not exist", "doesn't exist", "doesn't have", "no mailbox here", "recipient unknown", "unknown recipient", "invalid recipient", "invalid mailbox", "not our customer", "unknown address",
                "not listed in", "unknown local", "no such local", "couldn't be found", "wasn't found", "recipnotfound", "not exist"}},
     {"5.1.1", {"address unknown", "user doesn't", "no account by that name", "unable to validate recipient", "mailbox unavailable", "unrouteable mail address", "recipient address rejected", "not a valid user",
@@ -98,7 +98,7 @@ static const struct meaning {
                "domain does not", "dns error", "no mx record", "non-existent domain", "could not resolve", "all relevant mx records point", "domain name system", "hostname lookup"}},
     {"5.3.4", {"message too large", "message size exceeds", "too large", "size limit", "message length exceeds", "message is larger", "exceeds maximum", "exceeds the maximum", "message too big", "too big"}},
     {"5.4.6", {"mail loop", "too many hops", "routing loop", "hop count", "loop detected", "loops back", "mail forwarding loop"}},
-    {"4.4.7", {"retry timeout exceeded", "retry time not reached for any", "been in the queue too long", "in queue too long", "delivery time expired", "message expired", "could not be delivered for", "delivery timed out",
+    {"4.4.7", {"retry timeout exceeded", "retry time not reached for any", "been in the queue too long", "in queue too long", "delivery time expired", "message expired", "could not be delivered for more than", "delivery timed out",
                "unable to deliver message after", "undeliverable for", "not been collected", "queue too long", "too long in", "for too long"}},
     {"4.4.1", {"connection timed out", "connection refused", "no route to host", "network is unreachable", "could not connect", "couldn't connect", "connection reset", "timed out", "could not establish", "unable to connect",
                "no answer from host", "not able to connect", "lost connection", "did not respond", "not responding", "operation timed out", "connect to "}},

@@ -2,10 +2,13 @@
 """tidegate classify: what comes back by mail is read as what it is, whoever wrote it; it suppresses nobody unless it is believed."""
 import json
 import mailbox
+import smtplib
 
 import dkim
 import pytest
-from lab import policies
+from lab import ground, mail, policies
+from lab.mta import PostfixRelay
+from lab.scripted import Scripted
 
 core = pytest.mark.core
 
@@ -162,3 +165,39 @@ def test_many_at_once_and_bytes_of_every_kind(gateway, tmp_path):
     assert sorted(v["kind"] for v in all) == ["bounce", "bounce", "other", "other", "other"]
     assert [v["recipients"][0]["address"] for v in all if v["kind"] == "bounce"] == ["ann@example.net"] * 2, "behind 20 MB too"
     assert g.cli("classify", "/nowhere", check=False).returncode == 66
+
+
+def test_what_postfix_makes_of_a_refusal(gateway, authority):
+    g = gateway(policy=POLICY, start=False)
+    home, away = Scripted(), Scripted(name="mx.away.example", rcpt="550 5.2.1 this account is disabled")
+    postfix = PostfixRelay(authority, {"away.example": [(away.host, away.port)], "home.example": [(home.host, home.port)]})
+    try:
+        with smtplib.SMTP(postfix.at["calm"], postfix.port, timeout=60 * ground.PATIENCE) as client:
+            client.sendmail("news@home.example", ["ann@away.example"], mail.message("classify", sender="news@home.example", to="ann@away.example"))
+        (report,) = ground.until("Postfix reports", lambda: list(home.accepted), 60, log=postfix.log_path())
+        (v,) = verdicts(g, given=report.raw.decode())
+    finally:
+        for server in (postfix, home, away):
+            server.stop()
+    (to,) = v["recipients"]
+    assert v["kind"] == "bounce" and v["form"] == "dsn" and v["original"]["from"]
+    assert (to["address"], to["status"], to["code"], to["action"]) == ("ann@away.example", "5.2.1", 550, "failed")
+    assert to["verdict"]["fault"] == "recipient" and to["suppress"]["scope"] == "all"
+
+
+@core
+def test_our_own_report(gateway, scripted, word):
+    peer = scripted(rcpt="550 5.1.1 no such user")
+    way = f'route.relay {{ host = "{peer.host}", port = {peer.port}, tls = "none" }}'
+    g = gateway(policy=policies.PRELUDE + f'''
+return {{ route = function(m, r)
+    if r.domain == "sender.example" then return route.send {{ via = route.capture {{ dir = "in" }} }} end
+    return route.send {{ via = {way} }}
+end }}''')
+    g.submit(word, to=["bob@example.net"])
+    g.until_event("bounced")
+    (report,) = ground.until("a report is captured", lambda: [p for p in g.folder.rglob("in/**/new/*") if p.is_file()], 20)
+    (v,) = verdicts(g, report, given=None)
+    (to,) = v["recipients"]
+    assert v["kind"] == "bounce" and (to["address"], to["status"], to["code"]) == ("bob@example.net", "5.1.1", 550)
+    assert v["original"]["id"] == g.events("bounced")[0]["id"]

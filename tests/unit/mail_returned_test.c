@@ -69,6 +69,29 @@ static void test_words(void **state) {
            RETURNED_DELAYED, "bob@example.net", "4.4.1", 0);
 }
 
+// The reason before the address, a summary of fields before both, a sentence that names the address, a reply in brackets.
+static void test_words_of_other_shapes(void **state) {
+    struct kit *k = *state;
+    static const struct {
+        const char *words, *status;
+        int code;
+    } said[] = {
+        {"Your message\n   Subject: hello\ncould not be delivered because of\n\n550 5.1.1 User unknown\n\nThe following recipients were affected:\n    bob@example.net\n", "5.1.1", 550},
+        {"This is about a message with these fields:\n\n  Message-id: <1@example.org>\n  Date: today\n  From: us@example.org\n  To: bob@example.net\n\n"
+         "  Recipient address: bob@example.net\n  Diagnostic code: smtp;552 5.2.2 full\n", "5.2.2", 552},
+        {"Message was not delivered to 'bob@example.net'\n   for this reason:\n   unknown user\n", "5.1.1", 0},
+        {"Server <mx.example.net> rejected recipient <bob@example.net>\n  (after RCPT). It responded: [550 5.7.1 blocked]\n", "5.7.1", 550},
+        {"The user's account is over quota.\n\n<bob@example.net>\n\nPlease reply to postmaster@mx.example\n", "5.2.2", 0},
+        {"  bob@example.net\n    retry timeout exceeded\n", "4.4.7", 0},
+    };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        struct buf mail = {0};
+        buf_format(&mail, "From: mailer-daemon@mx.example\nTo: us@example.org\nSubject: Undeliverable\n\n%s", said[i].words);
+        expect(reading(k, buf_z(&mail)), RETURNED_BOUNCE, "bob@example.net", said[i].status, said[i].code);
+        buf_release(&mail);
+    }
+}
+
 static void test_to_whom_nothing_says(void **state) {
     struct kit *k = *state;
     struct returned *r = reading(k, "From: mailer-daemon@mx.example\nTo: us@example.org\nSubject: Undeliverable mail\n\nIt was not delivered.\n\n"
@@ -134,6 +157,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_status, setup, teardown),    cmocka_unit_test_setup_teardown(test_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_words_of_other_shapes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_to_whom_nothing_says, setup, teardown), cmocka_unit_test_setup_teardown(test_complaint, setup, teardown),
         cmocka_unit_test_setup_teardown(test_others, setup, teardown),    cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
     };
