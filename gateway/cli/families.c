@@ -71,7 +71,7 @@ const struct verb queue_verbs[] = {
     CHANGE("hold", "stop delivering them until they are released",
            "Held recipients stay in the queue and are not tried; their time of expiry goes on.",
            "  tidegate queue hold --sender @news.example.org\n  tidegate queue hold 0065a4f81c008003 --yes"),
-    CHANGE("release", "end a hold: try them now", "",
+    CHANGE("release", "end a hold: try them now", "The `route` hook is asked again at once: what it holds itself it holds again.",
            "  tidegate queue release --state held --domain example.net"),
     CHANGE("retry", "try them now, whatever time they were given",
            "The `route` hook is asked again at once. Held ones stay held.",
@@ -79,7 +79,7 @@ const struct verb queue_verbs[] = {
     CHANGE("bounce", "give up on them: report to the sender",
            "Each sender gets one report (RFC 3464); a null sender never does.",
            "  tidegate queue bounce --recipient nobody@example.net --yes"),
-    CHANGE("delete", "drop them without a word to anyone", "",
+    CHANGE("delete", "drop them without a word to anyone", "What a person waits for is better given back: `queue bounce` tells its sender.",
            "  tidegate queue delete --sender '*@spam.example' --older-than 1d"),
     {0},
 };
@@ -290,8 +290,8 @@ const struct verb suppression_verbs[] = {
      .options = import_options,
      .run = verb_suppression_import,
      .about = "FILE (- is stdin) has an entry a line: CSV of address, scope, reason, until, source, added, of which all but the address may be "
-              "missing, or whose first line names the columns; or JSON objects with these members. Options stand in for what a line does "
-              "not say.\n\nMalformed lines are listed with their number and left out; the import goes on, and ends with exit code 65.",
+              "missing, or whose first line names the columns (of another service's list: call those \"-\" that are to be left out; email is address); or JSON "
+              "objects with these members. Options stand in for what a line does not say.\n\nMalformed lines are listed with their number and left out; the import goes on, and ends with exit code 65.",
      .examples = "  tidegate suppression import bounces.csv --reason 'bounced at the old system'\n"
                  "  tidegate suppression import unsubscribed.jsonl --scope stream:news\n"
                  "  tidegate suppression export | ssh other tidegate suppression import -",

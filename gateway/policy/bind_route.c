@@ -278,7 +278,6 @@ static enum tls_level read_via(lua_State *l, struct via *v, int i) {
 static void check_tls(lua_State *l, int i, const struct plan *p, enum tls_level natural) {
     const struct via *v = &p->via;
     bool relay_without = v->kind == VIA_RELAY && natural == LEVEL_NONE;
-    if (v->kind == VIA_CAPTURE && p->tls != LEVEL_NONE) made_refuse(l, i, "tls: a capture has none");
     // A host that the operator names has a certificate that the operator can have verified; and no login may hang on what DNS says.
     if (v->kind != VIA_DIRECT && p->tls == LEVEL_DANE) made_refuse(l, i, "tls: \"dane\" is for route.direct; \"verify\" for a host by name");
     if (relay_without && p->tls != LEVEL_NONE)
@@ -300,6 +299,8 @@ static void read_way(lua_State *l, struct plan *p, int i) {
     enum tls_level natural = read_via(l, &p->via, lua_gettop(l));
     lua_pop(l, 1);
     p->tls = (enum tls_level)made_int(l, i, SEND_TLS, natural);
+    // A capture stands in for another way while a policy is tried: the tls of that one may stay written, and means nothing.
+    if (p->via.kind == VIA_CAPTURE) p->tls = LEVEL_NONE;
     check_tls(l, i, p, natural);
 }
 

@@ -41,7 +41,7 @@ const struct conf_key conf_keys[] = {
     {"capture", CONF_PATH, AT(capture), "var/capture", NULL, 0, 0, NULL, false,
      "The Maildir into which `route.capture` delivers when the policy names none."},
     {"events", CONF_PATH, AT(events), "var/events.jsonl", NULL, 0, 0, NULL, true,
-     "The file of events: one JSON line for each fate of a message. Opened anew on reload, so that it can be rotated."},
+     "The file of events: one JSON line for each fate of a message. Opened anew on SIGUSR1 (and on reload), so that it can be rotated."},
     {"log", CONF_LEVEL, AT(log_level), "info", NULL, 0, 0, "error|warning|notice|info|trace", false,
      "How much is said on stderr. What happens to mail is in the events, not here."},
 

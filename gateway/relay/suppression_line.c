@@ -109,24 +109,45 @@ static bool cut_field(char **rest, size_t *left, struct bytes *field, bool *last
     return true;
 }
 
-// A first line that begins with the name of a column names them all: no address is "address".
+// Other services' names of the column that matters.
+static bool is_address_column(struct bytes name) {
+    static const char *const names[] = {"address", "email", "e-mail", "emailaddress", "email address", "email_address", "recipient"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (bytes_equal_nocase(name, bytes_of(names[i]))) return true;
+    return false;
+}
+
+// A first line names the columns if one of its fields is such a name, and none an address.
 static bool is_head(struct bytes line) {
-    struct bytes first = bytes_trim(bytes_cut(&line, ','));
-    if (first.len > 1 && first.at[0] == '"') first = bytes_range(first.at + 1, first.len - 2);
-    int column;
-    return known_column(first, &column, NULL);
+    if (bytes_find(line, '@') >= 0) return false;
+    while (line.len) {
+        struct bytes name = bytes_trim(bytes_cut(&line, ','));
+        if (name.len > 1 && name.at[0] == '"') name = bytes_range(name.at + 1, name.len - 2);
+        int column;
+        if (is_address_column(name) || known_column(name, &column, NULL)) return true;
+    }
+    return false;
+}
+
+static bool read_column(struct bytes name, int *column, struct err *err) {
+    *column = bytes_equal(name, BYTES("-")) ? COLUMNS : COLUMN_ADDRESS;
+    if (*column == COLUMNS || is_address_column(name) || known_column(name, column, err)) return true;
+    if (!err) return false;
+    struct err said = *err;
+    return err_set(err, "%s; call a column that is to be left out \"-\"", said.text);
 }
 
 static enum suppression_said read_head(struct suppression_reader *r, struct err *err) {
     char *rest = r->text.at;
     size_t left = r->text.len;
-    bool last = false, seen[COLUMNS] = {false};
+    bool last = false, seen[COLUMNS + 1] = {false};
     for (r->column_count = 0; !last;) {
         struct bytes name;
         int column;
-        if (!cut_field(&rest, &left, &name, &last, err) || !known_column(name, &column, err))
+        if (!cut_field(&rest, &left, &name, &last, err) || !read_column(name, &column, err))
             return LINE_UNUSABLE;
-        if (seen[column]) return err_set(err, "two columns '%s'", column_name[column]), LINE_UNUSABLE;
+        if (r->column_count == SUPPRESSION_FIELDS) return err_set(err, "more than %d columns", SUPPRESSION_FIELDS), LINE_UNUSABLE;
+        if (column != COLUMNS && seen[column]) return err_set(err, "two columns '%s'", column_name[column]), LINE_UNUSABLE;
         seen[column] = true;
         r->columns[r->column_count++] = column;
     }

@@ -2,7 +2,8 @@
 // suppression_line: one line of a list of addresses, as CSV or JSON, to an entry and back.
 //
 // CSV (RFC 4180, an entry a line): address,scope,reason,until,source,added, of which all but the address may
-// be missing; or a first line names the columns. JSON:
+// be missing; or a first line (the one without an @) names the columns: these, "email" and its like for the address, "-" for one that is
+// left out. JSON:
 // {"address":"bob@example.net","scope":"all","reason":"...","until":"2026-12-31","source":"...","added":"..."}.
 // What a line does not say is the reader's default. Columns and fields that are not known are refused: of
 // `untill` nobody would notice that it did not work. A bare list of addresses is CSV.
@@ -10,7 +11,7 @@
 
 #include "store/suppression.h"
 
-enum { SUPPRESSION_LINE = 4096 }; // bytes of a line at most
+enum { SUPPRESSION_LINE = 4096, SUPPRESSION_FIELDS = 32 }; // bytes and CSV fields of a line at most
 
 enum suppression_format { SUPPRESSION_CSV, SUPPRESSION_JSON };
 
@@ -29,7 +30,7 @@ struct suppression_reader {
     struct suppression
         defaults; // scope, reason, source, added, until of lines that do not say; texts are the caller's
     bool begun;   // the first line has been seen
-    int columns[COLUMNS]; // of the CSV's fields in their order
+    int columns[SUPPRESSION_FIELDS]; // of the CSV's fields in their order; COLUMNS: left out
     size_t column_count;
     struct buf text; // of the line at hand
     struct buf address;

@@ -26,6 +26,7 @@ story("each way out has its usual port and TLS", function(t)
   plan_of(t, "route.send { via = route.relay { host = 'h.example', tls = 'implicit' } }"):expect { via = { port = 465 }, tls = "verify" }
   plan_of(t, "route.send { via = route.relay { host = 'h.example', tls = 'none' } }"):expect { tls = "none" }
   plan_of(t, "route.send { via = route.lmtp { host = 'unix:/run/lmtp' } }"):expect { via = "lmtp", tls = "none" }
+  plan_of(t, "route.send { via = route.capture {}, tls = 'verify' }"):expect { via = "capture", tls = "none" }
   plan_of(t, "route.send { via = route.capture { dir = 'test' } }"):expect { via = { kind = "capture", dir = "test" }, tls = "none" }
 end)
 

@@ -121,7 +121,16 @@ static void a_head_names_the_columns(void **state) {
     check("until,address", "-");
     check(",bob@example.net", "bob@example.net|all|none given||import|2025-11-22");
     init(SUPPRESSION_CSV);
-    check("address,untill", "!!unknown field 'untill' (did you mean 'until'?)");
+    check("-,Email,\"-\",reason", "-"); // another service's, with what is left out renamed
+    check("550,bob@example.net,2020,no such user", "bob@example.net|all|no such user||import|2025-11-22");
+    init(SUPPRESSION_CSV);
+    check("status,reason,email,created", "!!unknown field 'status' (known: address, scope");
+    init(SUPPRESSION_CSV);
+    check("email,address", "!!two columns 'address'");
+    init(SUPPRESSION_CSV);
+    check("gone,wrong", "!there is no @ and domain");
+    init(SUPPRESSION_CSV);
+    check("address,untill", "!!unknown field 'untill' (did you mean 'until'?) (known: address, scope, reason, until, source, added); call a column that is to be left out \"-\"");
     init(SUPPRESSION_CSV);
     check("address,reason,address", "!!two columns 'address'");
     init(SUPPRESSION_CSV);
