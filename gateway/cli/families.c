@@ -17,7 +17,7 @@ static const struct option_row filter_rows[] = {
     {"domain", 'd', OPTION_TEXT, "DOMAIN", "domain of the recipient", false},
     {"identity", 0, OPTION_TEXT, "NAME", "identity chosen by the last decision", false},
     {"lane", 'l', OPTION_TEXT, "LANE", "lane in which it waits, or was tried last: its whole key", false},
-    {"state", 's', OPTION_CHOICE, "due|parked|held", "state of the recipient", false},
+    {"state", 's', OPTION_CHOICE, "due|parked|held", "due: waits for its time; parked: for a limit or its way out; held: for you", false},
     {"older-than", 'o', OPTION_DURATION, "TIME", "received longer ago than this: 90s, 30m, 2h, 5d", false},
     {"tag", 0, OPTION_PAIR, "KEY=VALUE", "tag the policy gave the message", true},
     {0},

@@ -213,6 +213,9 @@ int verb_lane_change(const struct call *call) {
     json_bool(json_get(done, "was_paused"), &was);
     json_int(json_get(done, "lanes"), &lanes);
     if (code == EX_OK && resume && !was && !lanes) printf("nothing of that name was paused, and none of its lanes rests\n");
+    if (code == EX_OK && !resume && !call_has(call, "json"))
+        printf("paused%s: `tidegate lane list` shows it, `tidegate %sresume` ends it%s\n", whole ? ", all its mail" : "", whole ? "identity " : "lane ",
+               call_has(call, "for") ? " before its time" : "");
     json_free(&done);
     buf_release(&request);
     ask_close(&ask);

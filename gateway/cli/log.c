@@ -13,6 +13,8 @@ static void put_request(struct buf *out, const struct call *call) {
     jsonl_int(&j, "n", call_number(call, "lines", 20));
     if (call_has(call, "follow")) jsonl_bool(&j, "follow", true);
     if (call_has(call, "id")) jsonl_textz(&j, "id", call_text(call, "id"));
+    if (call_has(call, "address")) jsonl_textz(&j, "address", call_text(call, "address"));
+    if (call_has(call, "identity")) jsonl_textz(&j, "identity", call_text(call, "identity"));
     if (call_has(call, "type")) jsonl_textz(&j, "type", call_text(call, "type"));
     jsonl_end(&j);
 }

@@ -152,7 +152,10 @@ static bool try_listeners(struct trial *t, const struct explain_place *place, st
             t->sender = sender;
             buf_reset(&head);
             buf_format(&head, "From: <%s>\r\nTo: <someone@example.net>\r\nSubject: trial\r\n", sender);
-            struct explain_ask ask = {.sender = bytes_of(sender), .recipients = recipients, .recipient_count = sizeof recipients / sizeof *recipients,
+            // Machines that log in nowhere are known by their network: the trial comes from the first that the listener allows.
+            char client[ADDR_TEXT] = "";
+            if (!login && l->allow_count) addr_ip_text(&l->allow[0].base, client);
+            struct explain_ask ask = {.client = bytes_of(client), .sender = bytes_of(sender), .recipients = recipients, .recipient_count = sizeof recipients / sizeof *recipients,
                                       .user = user, .listener = bytes_of(l->name), .head = buf_bytes(&head),
                                       .body_size = 100};
             good = explain_message(place, &ask, on_row, t, err);

@@ -133,6 +133,8 @@ static const struct option_row log_rows[] = {
     {"id", 'i', OPTION_TEXT, "ID", "only of this message", false},
     {"type", 't', OPTION_TEXT, "TYPE",
      "only of this type: received, delivered, deferred, bounced, held, fault, reloaded, ...", false},
+    {"address", 'a', OPTION_TEXT, "ADDRESS", "only what is from or to this address, or @domain", false},
+    {"identity", 0, OPTION_TEXT, "NAME", "only what was decided to go as this identity", false},
     {0},
 };
 
@@ -448,7 +450,7 @@ static const struct verb table[] = {
      .arguments = "",
      .run = verb_rollback,
      .about = "The scripts of the version before take over again, from the store; the files in the scripts folder are left alone, and "
-              "the next reload or start reads them again.",
+              "the next reload or start reads them again. A trial (`reload --canary`) ends with it: to end that alone, `tidegate reload --withdraw`.",
      .examples = "  tidegate rollback",
      .exits = exits_control},
     {.name = "drain",
@@ -474,7 +476,7 @@ static const struct verb table[] = {
      .about = "Prints events, oldest first: one for each fate of a message. With --json the lines are those "
               "of the events file.",
      .examples = "  tidegate log --follow\n  tidegate log -n 100 --type deferred\n  tidegate "
-                 "log --id 0065a4f81c008003 --json",
+                 "log --id 0065a4f81c008003 --json\n  tidegate log --follow --address @example.net",
      .exits = exits_control},
     {.name = "passwd",
      .summary = "add a user, or change a password",

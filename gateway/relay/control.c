@@ -367,7 +367,7 @@ static const struct verb_row {
     {"rollback", do_rollback, "", false},
     {"drain", do_drain, "", false},
     {"resume", do_resume, "", false},
-    {"log", log_control, "n follow id type", false},
+    {"log", log_control, "n follow id type address identity", false},
     {"clock", do_clock, "advance_s", false},
     {"stop", do_stop, "", false},
 };

@@ -13,7 +13,8 @@ struct viewing {
     struct asker *asker;
     int fd;
     off_t at;                // read up to here
-    char *id, *type;         // "" = any
+    char *id, *type, *identity; // "" = any
+    char *address;           // "" = any; "@domain" is all of a domain
     struct buf rest;         // the start of a line whose end has not come yet
     struct timer *timer;     // while following
     uint64_t shown;
@@ -27,6 +28,8 @@ static void end(struct viewing *v) {
     buf_release(&v->rest);
     free(v->id);
     free(v->type);
+    free(v->identity);
+    free(v->address);
     free(v);
     struct jsonl *j = asker_done_begin(a);
     jsonl_int(j, "count", (int64_t)shown);
@@ -43,8 +46,19 @@ static bool has_member(struct bytes line, const char *name, const char *value) {
     return has;
 }
 
+// As sender, as recipient, or in a list of them: a text of the line that is the address, or ends in the domain.
+static bool names_address(struct bytes line, const char *address) {
+    if (!*address) return true;
+    struct buf wanted = {0};
+    jsonl_escape(&wanted, bytes_of(address));
+    bool has = bytes_search(line, bytes_skip(buf_bytes(&wanted), *address == '@')) >= 0; // jsonl_escape has put it in quotes
+    buf_release(&wanted);
+    return has;
+}
+
 static bool is_wanted(const struct viewing *v, struct bytes line) {
-    return line.len > 1 && line.at[0] == '{' && has_member(line, "id", v->id) && has_member(line, "type", v->type);
+    return line.len > 1 && line.at[0] == '{' && has_member(line, "id", v->id) && has_member(line, "type", v->type) &&
+           has_member(line, "identity", v->identity) && names_address(line, v->address);
 }
 
 static void show(struct viewing *v, struct bytes line) {
@@ -150,6 +164,8 @@ void log_control(struct asker *a, const struct json *request) {
     v->fd = fd;
     v->id = text_of(request, "id");
     v->type = text_of(request, "type");
+    v->identity = text_of(request, "identity");
+    v->address = text_of(request, "address");
     struct stat st;
     off_t size = fstat(fd, &st) == 0 ? st.st_size : 0;
     v->at = find_start(v, size, (uint64_t)n);

@@ -214,6 +214,14 @@ def test_cli_show_and_log(filled, word):
     lines = filled.cli("log", "--lines", "2", "--json").stdout.splitlines()
     assert [json.loads(line)["type"] for line in lines] == [e["type"] for e in filled.events()[-2:]]
 
+    def told(*filters):
+        return [json.loads(line) for line in filled.cli("log", "-n", 1000, "--json", *filters).stdout.splitlines()]
+    of_one = told("--address", "a1@wait.example")
+    assert of_one == [e for e in filled.events() if "a1@wait.example" in (e.get("recipient"), *e.get("recipients", []))]
+    of_domain = told("--address", "@wait.example", "--type", "routed")
+    assert of_domain and of_domain == [e for e in filled.events("routed") if e["recipient"].endswith("@wait.example")]
+    assert told("--address", "1@wait.example") == told("--address", "@ait.example") == told("--identity", "nobody") == []
+
 
 def test_cli_reload_rollback_drain(gateway):
     g = gateway(policy=POLICY)

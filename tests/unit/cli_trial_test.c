@@ -16,7 +16,7 @@ static void on_decision(void *arg, const struct json *decision) {
     assert_non_null(decision);
 }
 
-static const char *users_text = "ann:$6$abcdefgh$ZZZZ\n";
+static const char *network_text = "127.0.0.0/8", *users_text = "ann:$6$abcdefgh$ZZZZ\n";
 
 static const char *try_policy(const char *policy) {
     struct err err = {""};
@@ -25,7 +25,7 @@ static const char *try_policy(const char *policy) {
     struct users *users = users_read(bytes_of(users_text), "users", &err);
     assert_non_null(users);
     kit_open(&k);
-    assert_true(network_parse(BYTES("127.0.0.0/8"), &local, &err));
+    assert_true(network_parse(bytes_of(network_text), &local, &err));
     listeners[0].allow = &local;
     listeners[0].allow_count = 1;
     for (int i = 0; i < 2; i++) assert_true(addr_parse(BYTES("192.0.2.1:25"), &listeners[i].address, &err));
@@ -80,6 +80,14 @@ static void a_user_sends_as_the_users_file_allows(void **state) {
     users_text = "ann:$6$abcdefgh$ZZZZ\n";
 }
 
+static void a_relay_is_tried_from_its_network(void **state) {
+    (void)state;
+    network_text = "10.1.0.0/16";
+    const char *said = try_policy("return { message = function(s, m) if s.trusted_network then error(s.client_ip) end return require('answer').accept {} end }");
+    assert_non_null(strstr(said, "10.1.0.0 (on a trial message from"));
+    network_text = "127.0.0.0/8";
+}
+
 static int tear_down(void **state) {
     (void)state;
     buf_release(&faults);
@@ -92,6 +100,7 @@ int main(void) {
         cmocka_unit_test(what_is_right_is_left_alone),
         cmocka_unit_test(a_fault_is_told_once_with_its_hook),
         cmocka_unit_test(a_user_sends_as_the_users_file_allows),
+        cmocka_unit_test(a_relay_is_tried_from_its_network),
         cmocka_unit_test(retry_is_asked_what_attempts_come_to),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
