@@ -132,10 +132,15 @@ static int os_date(lua_State *l) {
         lua_pushliteral(l, "%c");
     else
         lua_pushvalue(l, 1);
-    if (lua_isnil(l, 2))
+    if (lua_isnil(l, 2)) {
         lua_pushinteger(l, vm_now(vm_of(l)) / 1000);
-    else
+    } else {
         lua_pushvalue(l, 2);
+        if (lua_type(l, 2) == LUA_TNUMBER) { // times have a fraction here (clock.now), which Lua's own would not take
+            lua_pushinteger(l, 1);
+            lua_arith(l, LUA_OPIDIV);
+        }
+    }
     lua_call(l, 2, 1);
     return 1;
 }

@@ -247,6 +247,7 @@ static void time_is_the_gateways(void **state) {
     gives("return os.time()", "1763821804");
     gives("return os.date('!%Y-%m-%d %H:%M:%S')", "2025-11-22 14:30:04");
     gives("return os.date('!%Y', 0)", "1970");
+    gives("return os.date('!%S', 3.9) .. os.date('!%S', -0.5)", "0359");
     gives("return os.time{ year = 2000, month = 1, day = 1, hour = 12 } - os.time{ year = 2000, month = 1, "
           "day = 1, hour = 11 }",
           "3600");
