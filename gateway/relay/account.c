@@ -150,7 +150,7 @@ static bool open_encoded(struct bytes from, struct encoded *e) {
     if (from.len < HEAD_LEN || from.at[0] != ENCODING) return false;
     *e = (struct encoded){.width_ms = get_be32(from.at + 1), .newest = (int64_t)get_be64(from.at + 5),
                           .full_until_ms = (int64_t)get_be64(from.at + 13), .count = get_be16(from.at + 21), .entries = bytes_skip(from, HEAD_LEN)};
-    return e->width_ms > 0 && e->full_until_ms >= 0 && e->newest >= ACCOUNT_SLOTS && e->newest < INT64_MAX / e->width_ms - 1 &&
+    return e->width_ms > 0 && e->full_until_ms >= 0 && e->newest >= ACCOUNT_SLOTS && e->newest < INT64_MAX / 2 / e->width_ms &&
            e->entries.len == e->count * ENTRY_LEN;
 }
 

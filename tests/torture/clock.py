@@ -179,7 +179,7 @@ def run(jumps=12, seed=None, quiet=False):
         g.stop()
         g.start()
         days = 0
-        for days in range(60):
+        for days in range(2 * (2 * jumps // CAP + 20)):  # half ones: the limit lets CAP through in each, and may be closed for days before
             left = g.status()["recipients"]
             if not left:
                 break
