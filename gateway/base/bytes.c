@@ -119,10 +119,14 @@ void buf_decimal(struct buf *b, int64_t value) {
 void buf_formatv(struct buf *b, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    buf_reserve(b, 1);
+    size_t room = b->cap - b->len;
+    int n = vsnprintf(b->at + b->len, room, format, args);
     bug_if(n < 0);
-    buf_reserve(b, (size_t)n + 1);
-    vsnprintf(b->at + b->len, (size_t)n + 1, format, again);
+    if ((size_t)n >= room) { // told how long it is
+        buf_reserve(b, (size_t)n + 1);
+        vsnprintf(b->at + b->len, (size_t)n + 1, format, again);
+    }
     va_end(again);
     b->len += (size_t)n;
 }

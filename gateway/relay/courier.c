@@ -121,13 +121,16 @@ static void hand_back(struct courier *c, enum attempt_end how) {
 
 static void note_peer(struct courier *c) {
     struct attempt *a = c->attempt;
-    char text[ADDR_TEXT], ip[ADDR_TEXT];
+    char text[ADDR_TEXT];
     const struct target *t = targets_current(&c->targets);
     if (!a || !t) return;
-    addr_ip_text(&t->addr, ip);
-    addr_text(&t->addr, text);
-    if (addr_family(&t->addr) == AF_UNIX) snprintf(a->peer, sizeof a->peer, "%s", text);
-    else snprintf(a->peer, sizeof a->peer, "%s [%s]:%d", t->host, ip, addr_port(&t->addr));
+    if (addr_family(&t->addr) == AF_UNIX) {
+        addr_text(&t->addr, text);
+        snprintf(a->peer, sizeof a->peer, "%s", text);
+    } else {
+        addr_ip_text(&t->addr, text);
+        snprintf(a->peer, sizeof a->peer, "%s [%s]:%d", t->host, text, addr_port(&t->addr));
+    }
     a->connect_ms = c->connect_ms;
     a->transfer_ms = c->started_us ? (clock_monotonic_us() - c->started_us) / 1000 : 0;
     const struct tls_facts *tls = c->conn ? conn_tls_facts(c->conn) : NULL;

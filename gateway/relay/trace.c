@@ -19,6 +19,10 @@ static void add_literal(struct buf *out, struct bytes ip) {
     buf_byte(out, ']');
 }
 
+static void add_all(struct buf *out, const struct bytes *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) buf_add(out, parts[i]);
+}
+
 void trace_received(struct buf *out, const struct session_facts *s, const char *protocol, const char *hostname,
                     struct bytes id, struct bytes recipient, int64_t now_ms) {
     char date[32];
@@ -28,9 +32,9 @@ void trace_received(struct buf *out, const struct session_facts *s, const char *
     else buf_addz(out, "unknown");
     buf_addz(out, " (");
     add_literal(out, s->client_ip);
-    buf_format(out, ")\r\n\tby %s (Tidegate) with %s id %.*s", hostname, protocol, BYTES_FMT(id));
+    add_all(out, (struct bytes[]){BYTES(")\r\n\tby "), bytes_of(hostname), BYTES(" (Tidegate) with "), bytes_of(protocol), BYTES(" id "), id}, 6);
     if (s->tls_version.len)
-        buf_format(out, "\r\n\ttls %.*s (%.*s)", BYTES_FMT(s->tls_cipher), BYTES_FMT(s->tls_version));
-    if (recipient.len && recipient.len < 256) buf_format(out, "\r\n\tfor <%.*s>", BYTES_FMT(recipient));
-    buf_format(out, ";\r\n\t%s\r\n", date);
+        add_all(out, (struct bytes[]){BYTES("\r\n\ttls "), s->tls_cipher, BYTES(" ("), s->tls_version, BYTES(")")}, 5);
+    if (recipient.len && recipient.len < 256) add_all(out, (struct bytes[]){BYTES("\r\n\tfor <"), recipient, BYTES(">")}, 3);
+    add_all(out, (struct bytes[]){BYTES(";\r\n\t"), bytes_of(date), BYTES("\r\n")}, 3);
 }

@@ -47,7 +47,10 @@ void envelope_mail(struct buf *out, const struct client_message *m, const struct
     buf_add(out, BYTES("MAIL FROM:<"));
     buf_add(out, m->sender);
     buf_byte(out, '>');
-    if (peer->size) buf_format(out, " SIZE=%" PRIu64, m->size);
+    if (peer->size) {
+        buf_add(out, BYTES(" SIZE="));
+        buf_decimal(out, (int64_t)m->size);
+    }
     if (m->has_8bit && peer->eightbitmime) buf_add(out, BYTES(" BODY=8BITMIME"));
     if (peer->smtputf8 && needs_smtputf8(m)) buf_add(out, BYTES(" SMTPUTF8"));
     if (peer->dsn && m->ret) buf_addz(out, m->ret == 1 ? " RET=FULL" : " RET=HDRS");

@@ -223,6 +223,8 @@ static void a_clock_can_be_shifted(void **state) {
     assert_string_equal(iso, "2026-02-02T02:40:01.123Z");
     clock_rfc5322(clock_ms(&c), rfc);
     assert_string_equal(rfc, "Mon, 2 Feb 2026 02:40:01 +0000");
+    clock_rfc5322(clock_ms(&c) + 20 * INT64_C(86400000), rfc);
+    assert_string_equal(rfc, "Sun, 22 Feb 2026 02:40:01 +0000");
 }
 
 static void json_is_valid_whatever_comes_in(void **state) {
