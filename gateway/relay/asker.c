@@ -38,6 +38,18 @@ static void next_request(struct asker *a);
 // ---- what verbs use ---------------------------------------------------------------------------------------------------------
 
 struct gateway *asker_gateway(struct asker *a) { return a->all->gateway; }
+
+bool asker_until(const struct json *request, int64_t now_ms, int64_t *until_ms, struct err *err) {
+    static const int64_t most_s = INT64_C(100) * 366 * 86400;
+    const struct json *said = json_get(request, "expires_s");
+    int64_t s;
+    *until_ms = 0;
+    if (!said) return true;
+    if (!json_int(said, &s) || s < 1 || s > most_s) return err_set(err, "expires_s is a number of seconds, a hundred years at the most");
+    *until_ms = now_ms + s * 1000;
+    return true;
+}
+
 bool asker_is_gone(const struct asker *a) { return !a->conn; }
 bool asker_is_full(const struct asker *a) { return a->conn && conn_unsent(a->conn) > UNSENT_MAX; }
 

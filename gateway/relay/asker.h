@@ -12,6 +12,8 @@
 struct asker;
 
 struct gateway *asker_gateway(struct asker *a);
+// The end that a request names as "expires_s" from now; 0: it names none. False with words: no number, or above a hundred years.
+bool must_use asker_until(const struct json *request, int64_t now_ms, int64_t *until_ms, struct err *err);
 bool asker_is_gone(const struct asker *a);        // nobody listens any more: a long walk may stop
 bool asker_is_full(const struct asker *a);        // the other side reads slowly: go on when `ready` is called
 void asker_when_ready(struct asker *a, void (*ready)(void *arg), void *arg); // once; also called when it is gone

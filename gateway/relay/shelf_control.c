@@ -8,7 +8,6 @@
 #include <sysexits.h>
 
 enum { LIST_DEFAULT = 100 };
-static const int64_t expires_most_s = INT64_C(100) * 366 * 86400;
 
 static void show(struct asker *a, const struct shelf_entry *e) {
     struct buf row = {0};
@@ -113,16 +112,13 @@ static void done(struct deed *e) {
 
 static bool read_value(const struct json *request, int64_t now_ms, struct change *c, struct err *err) {
     struct buf text = {0};
-    int64_t expires_s = 0;
-    const struct json *value = json_get(request, "value"), *expires = json_get(request, "expires_s");
-    if (expires && (!json_int(expires, &expires_s) || expires_s < 1 || expires_s > expires_most_s))
-        return err_set(err, "shelf: expires_s is a number of seconds, a hundred years at the most");
+    const struct json *value = json_get(request, "value");
+    if (!asker_until(request, now_ms, &c->entry.until_ms, err)) return err_within(err, "shelf");
     if (json_kind(value) == JSON_NOTHING) return err_set(err, "shelf: a value is missing, JSON and not null");
     json_write(value, &text);
     c->entry.value = arena_copy(&c->arena, buf_bytes(&text));
     c->entry.source = BYTES("operator");
     c->entry.put_ms = now_ms;
-    c->entry.until_ms = expires_s ? now_ms + expires_s * 1000 : 0;
     buf_release(&text);
     return shelf_check(&c->entry, err);
 }

@@ -12,7 +12,6 @@
 #include <sysexits.h>
 
 enum { PIECE = 4000, LIST_DEFAULT = 100 };
-static const int64_t expires_most_s = INT64_C(100) * 366 * 86400;
 
 static int64_t now_of(struct asker *a) {
     return clock_ms(&asker_gateway(a)->clock);
@@ -68,19 +67,17 @@ static struct bytes text_of(const struct json *request, const char *name, const 
 static bool read_entry(const struct json *request, int64_t now, struct arena *arena, struct suppression *out,
                        struct err *err) {
     struct buf address = {0};
-    int64_t expires_s = 0;
+    int64_t until_ms = 0;
     if (!address_listed(text_of(request, "address", ""), &address, err)) return err_within(err, "address");
-    const struct json *expires = json_get(request, "expires_s");
-    bool timed = !expires || (json_int(expires, &expires_s) && expires_s > 0 && expires_s <= expires_most_s);
-    if (!timed) expires_s = 0;
+    bool timed = asker_until(request, now, &until_ms, err);
     *out = (struct suppression){.address = arena_copy(arena, buf_bytes(&address)),
                                 .scope = arena_copy(arena, text_of(request, "scope", "")),
                                 .reason = arena_copy(arena, text_of(request, "reason", "")),
                                 .source = arena_copy(arena, text_of(request, "source", "operator")),
                                 .added_ms = now,
-                                .until_ms = expires_s ? now + expires_s * 1000 : 0};
+                                .until_ms = until_ms};
     buf_release(&address);
-    return timed || err_set(err, "expires_s is a number of seconds, a hundred years at the most");
+    return timed;
 }
 
 static void change(struct asker *a, const struct json *request, bool remove) {
@@ -123,7 +120,8 @@ static void has(struct asker *a, const struct json *request) {
     struct buf address = {0};
     bool good = address_listed(text_of(request, "address", ""), &address, &err);
     struct reader *r = good ? reader_new(asker_gateway(a)->store, &err) : NULL;
-    if (r) {
+    bool looked = r;
+    if (looked) {
         ptrdiff_t at = bytes_find_last(buf_bytes(&address), '@');
         reader_begin(r);
         reader_suppressions_of(r, buf_bytes(&address), now_of(a), show_one, &h);
@@ -131,15 +129,12 @@ static void has(struct asker *a, const struct json *request) {
             reader_suppressions_of(r, bytes_skip(buf_bytes(&address), (size_t)at), now_of(a), show_one, &h);
         reader_end(r);
         reader_free(&r);
-        good = true;
-    } else {
-        good = false;
     }
     buf_release(&address);
-    if (good)
+    if (looked)
         done(a, h.count);
     else
-        asker_error(a, EX_USAGE, "suppression: address: %s", err.text);
+        asker_error(a, good ? EX_OSERR : EX_USAGE, "suppression: %s%s", good ? "" : "address: ", err.text);
 }
 
 // ---- list, export, count ------------------------------------------------------------------------

@@ -250,20 +250,17 @@ static struct bytes text_of(struct import *m, const struct json *request, const 
 }
 
 static bool read_request(struct import *m, const struct json *request, struct err *err) {
-    int64_t expires_s = 0;
-    const struct json *expires = json_get(request, "expires_s");
+    int64_t until_ms;
     struct bytes format = text_of(m, request, "format", "csv");
     bool json = bytes_equal(format, BYTES("jsonl"));
     if (!json && !bytes_equal(format, BYTES("csv"))) return err_set(err, "format is csv or jsonl");
-    if (expires &&
-        (!json_int(expires, &expires_s) || expires_s < 1 || expires_s > INT64_C(100) * 366 * 86400))
-        return err_set(err, "expires_s is a number of seconds, a hundred years at the most");
+    if (!asker_until(request, m->now, &until_ms, err)) return false;
     struct suppression defaults = {.address = BYTES("@example"),
                                    .scope = text_of(m, request, "scope", "all"),
                                    .reason = text_of(m, request, "reason", ""),
                                    .source = text_of(m, request, "source", "import"),
                                    .added_ms = m->now,
-                                   .until_ms = expires_s ? m->now + expires_s * 1000 : 0};
+                                   .until_ms = until_ms};
     suppression_reader_init(&m->reader, json ? SUPPRESSION_JSON : SUPPRESSION_CSV, &defaults);
     return suppression_check(&defaults, err);
 }

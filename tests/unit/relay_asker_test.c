@@ -161,8 +161,32 @@ static void no_more_than_64(void **state) {
 
 #define staged(test) cmocka_unit_test_setup_teardown(test, open_stage, close_stage)
 
+static void an_end_is_named_in_seconds(void **state) {
+    (void)state;
+    static const struct {
+        const char *request;
+        bool good;
+        int64_t until_ms;
+    } rows[] = {{"{}", true, 0},
+                {"{\"expires_s\":1}", true, 6000},
+                {"{\"expires_s\":3162240000}", true, 3162240005000},
+                {"{\"expires_s\":3162240001}", false, 0},
+                {"{\"expires_s\":0}", false, 0},
+                {"{\"expires_s\":\"1d\"}", false, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct json *request = json_parse(bytes_of(rows[i].request), NULL);
+        struct err err;
+        int64_t until_ms = 7;
+        assert_non_null(request);
+        assert_int_equal(asker_until(request, 5000, &until_ms, &err), rows[i].good);
+        assert_int_equal(until_ms, rows[i].until_ms);
+        json_free(&request);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_end_is_named_in_seconds),
         staged(requests_are_answered_in_turn),
         staged(next_one_waits_for_the_end_of_the_last),
         staged(endless_request_is_refused),
