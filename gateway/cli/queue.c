@@ -2,13 +2,13 @@
 // queue: the verbs that list what waits and change it.
 
 #include "cli/ask.h"
+#include "cli/progress.h"
 #include "cli/show.h"
 #include "cli/table.h"
 #include "cli/tool.h"
 #include "cli/verbs.h"
 
 #include "base/jsonl.h"
-#include "base/quantity.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,12 +60,35 @@ struct request {
     const char *action;
     bool count_only;
     int64_t limit; // of a list; 0: any
+    const char *doing; // a long walk: what its progress is called; NULL: it says nothing until its end
+    uint64_t total;    // recipients that it is about; 0: not known
 };
+
+struct answers {
+    struct progress progress;
+    int64_t before; // counted by earlier requests
+    ask_row_fn row;
+    void *arg;
+};
+
+static bool take_row(void *arg, const struct json *row, struct bytes text) {
+    struct answers *a = arg;
+    const struct json *progress = json_get(row, "progress");
+    int64_t looked = 0, count = 0;
+    if (!progress) return !a->row || a->row(a->arg, row, text);
+    json_int(json_get(progress, "looked"), &looked);
+    json_int(json_get(progress, "count"), &count);
+    uint64_t at = (uint64_t)(a->progress.total ? a->before + count : looked);
+    progress_at(&a->progress, at, at, "recipients");
+    return true;
+}
 
 // Runs the request once, or once for each id. What `done` says of a count is added to *count.
 static int run_for_ids(struct ask *ask, const struct call *call, const struct request *r, ask_row_fn row,
                        void *arg, int64_t *count) {
     int code = EX_OK;
+    struct answers answers = {.row = row, .arg = arg};
+    answers.progress = progress_begin(r->doing ? r->doing : "", r->total);
     for (int i = 0; code == EX_OK && (i == 0 || nth_id(call, i)); i++) {
         struct buf text = {0};
         struct jsonl j = jsonl_begin(&text);
@@ -76,16 +99,19 @@ static int run_for_ids(struct ask *ask, const struct call *call, const struct re
             jsonl_bool(&j, "count_only", true);
         else
             jsonl_int(&j, "limit", r->limit);
+        if (r->doing) jsonl_bool(&j, "progress", true);
         jsonl_end(&j);
         struct json *done = NULL;
         int64_t n = 0;
-        // A change of a million recipients takes minutes and says nothing before its end; to give up would stop it half-way.
+        // A change of a million recipients takes minutes; to give up would stop it half-way.
         // A gateway that ends closes the connection.
-        code = ask_run(ask, buf_bytes(&text), 0, row, arg, &done);
+        answers.before = *count;
+        code = ask_run(ask, buf_bytes(&text), 0, take_row, &answers, &done);
         if (json_int(json_get(done, "count"), &n)) *count += n;
         json_free(&done);
         buf_release(&text);
     }
+    progress_end(&answers.progress);
     return code;
 }
 
@@ -117,18 +143,14 @@ static bool is_state(const struct json *row, const char *name) {
     return json_text(json_get(row, "state"), &state) && bytes_equal(state, bytes_of(name));
 }
 
-// A recipient that is parked is called as soon as there is room; the time it has is that of the latest look.
+// A recipient that is parked is called as soon as there is room; the time it has is that of its end.
 static void next_cell(struct listing *l, const struct json *row) {
     int64_t ms;
     const struct json *due = json_get(row, "due");
     if (is_state(row, "held")) due = NULL; // the time of its expiry, which is not what comes next
-    if (!is_state(row, "parked") || !due || !show_when(due, &ms) || ms <= l->now) return time_cell(l, due);
-    struct buf text = {0};
-    char wait[QUANTITY_TEXT];
-    quantity_duration_human((ms - l->now + 999) / 1000, wait);
-    buf_format(&text, "within %s", wait);
-    table_cell(l->table, buf_bytes(&text));
-    buf_release(&text);
+    bool waits = is_state(row, "parked") && due && show_when(due, &ms) && ms > l->now;
+    if (waits) table_cell(l->table, BYTES("when there is room"));
+    else time_cell(l, due);
 }
 
 // A place is "limit:KEY/SECONDS/CAP" (gateway/relay/README.md), or a lane's key.
@@ -177,7 +199,7 @@ static bool print_recipient(void *arg, const struct json *row, struct bytes text
 
 static int print_count(const struct call *call, struct ask *ask) {
     int64_t count = 0;
-    struct request request = {.action = "list", .count_only = true};
+    struct request request = {.action = "list", .count_only = true, .doing = "counting"};
     int code = run_for_ids(ask, call, &request, NULL, NULL, &count);
     if (code == EX_OK) printf(call_has(call, "json") ? "{\"count\":%" PRId64 "}\n" : "%" PRId64 "\n", count);
     return code;
@@ -328,11 +350,11 @@ static int may_change(const struct call *call, const char *action, int64_t count
 static int change(const struct call *call, struct ask *ask) {
     const char *action = call->verb->name;
     int64_t count = 0, changed = 0;
-    struct request look = {.action = action, .count_only = true};
+    struct request look = {.action = action, .count_only = true, .doing = "counting"};
     int code = run_for_ids(ask, call, &look, NULL, NULL, &count);
     if (code == EX_OK && count > 0) code = may_change(call, action, count);
     if (code != EX_OK) return code;
-    struct request act = {.action = action};
+    struct request act = {.action = action, .doing = action, .total = (uint64_t)count};
     if (count > 0) code = run_for_ids(ask, call, &act, NULL, NULL, &changed);
     if (code == EX_OK)
         printf(call_has(call, "json") ? "{\"action\":\"%s\",\"count\":%" PRId64 "}\n" : "%s: %" PRId64 "\n",

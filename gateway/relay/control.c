@@ -361,7 +361,7 @@ static const struct verb_row {
     {"suppression", suppression_control, "action address scope reason source expires_s filter limit format", false},
     {"shelf", shelf_control, "action key value expires_s prefix limit", false},
     {"explain", explain_control, "from to user client helo listener head body_size at_ms as id n", true},
-    {"queue", queue_control, "action id filter limit count_only", true},
+    {"queue", queue_control, "action id filter limit count_only progress", true},
     {"reload", do_reload, "version canary for_s margin least", false},
     {"canary", do_canary, "action", false},
     {"rollback", do_rollback, "", false},

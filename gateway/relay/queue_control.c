@@ -15,6 +15,7 @@
 #include <sysexits.h>
 
 enum { PIECE = 500, LIST_DEFAULT = 100 };
+enum { LOOK_MOST = 4000, SLICE_US = 5000, SLICE_EACH = 32, TELL_US = 200000 }; // a look at the time comes with every SLICE_EACHth recipient
 
 enum action { ACTION_LIST, ACTION_SHOW, ACTION_HOLD, ACTION_RELEASE, ACTION_RETRY, ACTION_BOUNCE, ACTION_DELETE, ACTION_COUNT };
 static const char *const action_name[] = {"list", "show", "hold", "release", "retry", "bounce", "delete"};
@@ -38,7 +39,9 @@ struct walk {
     struct reader *reader;
     enum action action;
     struct filter filter;
-    bool count_only;
+    bool count_only, tells;   // tells: rows of how far it is, now and then
+    uint64_t looked;          // at so many, so far
+    int64_t began_us, told_us; // this piece; the last of these rows
     uint64_t limit, count;    // 0: no limit; how many matched (and were changed)
     uint64_t next_id;         // where the next piece begins
     uint32_t next_n;
@@ -427,7 +430,8 @@ static void bounce_picked(struct walk *w) {
 static bool visit(void *arg, const struct recipient *r) {
     struct walk *w = arg;
     if (r->id == w->next_id && r->n < w->next_n) return true;
-    if (w->seen++ == PIECE * 8 || w->picked_count == PIECE || (w->action == ACTION_LIST && asker_is_full(w->asker))) {
+    bool late = ++w->seen % SLICE_EACH == 0 && clock_monotonic_us() - w->began_us > SLICE_US;
+    if (late || w->seen > LOOK_MOST || w->picked_count == PIECE || (w->action == ACTION_LIST && asker_is_full(w->asker))) {
         w->next_id = r->id;
         w->next_n = r->n;
         return false;
@@ -436,6 +440,7 @@ static bool visit(void *arg, const struct recipient *r) {
         w->complete = true;
         return false;
     }
+    w->looked++;
     if (!matches(w, r)) return true;
     if (w->action == ACTION_LIST || w->count_only) {
         if (!w->count_only) show_row(w, r);
@@ -456,11 +461,29 @@ static void carry_out(struct walk *w) {
     store_submit(asker_gateway(w->asker)->store, &w->op);
 }
 
-// One piece of the queue, then back to the loop.
+// A million recipients take their time: who asked sees that it goes on.
+static void tell_progress(struct walk *w) {
+    int64_t now = clock_monotonic_us();
+    if (!w->tells || now - w->told_us < TELL_US || asker_is_full(w->asker)) return;
+    struct buf out = {0};
+    struct jsonl j = jsonl_begin(&out);
+    w->told_us = now;
+    jsonl_open(&j, "progress", '{');
+    jsonl_int(&j, "looked", (int64_t)w->looked);
+    jsonl_int(&j, "count", (int64_t)w->count);
+    jsonl_close(&j, '}');
+    jsonl_end(&j);
+    asker_row(w->asker, buf_bytes(&out));
+    buf_release(&out);
+}
+
+// One piece of the queue, some milliseconds at the most, then back to the loop.
 static void step(struct walk *w) {
     if (asker_is_gone(w->asker) || w->complete) return finish(w);
     w->seen = w->picked_count = 0;
     w->message_id = 0;
+    w->began_us = clock_monotonic_us();
+    tell_progress(w);
     if (!open_reader(w)) return finish(w);
     reader_begin(w->reader);
     bool all = reader_recipients(w->reader, w->next_id, visit, w);
@@ -556,6 +579,7 @@ void queue_control(struct asker *a, const struct json *request) {
         return asker_error(a, EX_USAGE, "queue: %s", err.text);
     }
     json_bool(json_get(request, "count_only"), &w->count_only);
+    json_bool(json_get(request, "progress"), &w->tells);
     json_int(json_get(request, "limit"), &limit);
     w->limit = limit >= 0 ? (uint64_t)limit : w->action == ACTION_LIST && !w->count_only ? LIST_DEFAULT : 0;
     if (w->filter.by_id) w->next_id = w->filter.id;

@@ -286,3 +286,15 @@ def test_cli_check_store(gateway, word):
     g.stop()
     done = g.cli("check", "--store")
     assert done.returncode == 0, done
+
+
+def test_how_far_a_long_walk_is(gateway, word):
+    """Who asks for it is told now and then, at once for the first time; the verbs ask, and show it where there is a terminal."""
+    g = gateway(policy=policies.policy('--\nroute = function() return route.hold("by rule") end'))
+    g.submit(word, to=[f"r{i}@example.net" for i in range(40)])
+    g.until_queue(40, limit=100)
+    rows, done = g.control("queue", action="list", count_only=True, progress=True)
+    assert rows == [{"progress": {"looked": 0, "count": 0}}] and done["count"] == 40
+    rows, done = g.control("queue", action="delete", filter={}, progress=True)
+    assert rows[0]["progress"] == {"looked": 0, "count": 0} and done["count"] == 40
+    assert g.cli("queue", "list", "--count").stdout == "0\n"
