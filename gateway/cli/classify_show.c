@@ -59,6 +59,7 @@ static void put_recipient(struct jsonl *j, const struct verdict_page *p, size_t 
     jsonl_open(j, NULL, '{');
     jsonl_text(j, "address", to->address);
     put(j, "original_recipient", to->original);
+    if (!bytes_equal(to->final, to->address)) put(j, "final_recipient", to->final);
     if (to->guessed) jsonl_bool(j, "guessed", true);
     put(j, "action", to->action);
     put(j, "status", to->status);

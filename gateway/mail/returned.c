@@ -26,7 +26,7 @@ struct returned_recipient *returned_add(struct reading *r) {
     struct returned *out = r->out;
     if (out->count == RETURNED_RECIPIENTS) return NULL;
     struct returned_recipient *to = &out->recipients[out->count++];
-    *to = (struct returned_recipient){.stage = "rcpt", .address = BYTES(""), .original = BYTES(""), .action = BYTES(""),
+    *to = (struct returned_recipient){.stage = "rcpt", .address = BYTES(""), .original = BYTES(""), .final = BYTES(""), .action = BYTES(""),
                                       .status = BYTES(""), .text = BYTES(""), .remote = BYTES("")};
     return to;
 }
@@ -192,15 +192,21 @@ static bool is_unsubscription(const struct returned *out, struct bytes text) {
     return addressed || (subject.len < 120 && starts_unsubscribe(subject));
 }
 
+static bool has_null_path(struct reading *r) {
+    return bytes_equal(bytes_trim(part_field(r->parts.head, "Return-Path", r->arena)), BYTES("<>"));
+}
+
 // Signs of a report that has no fields; three points are enough.
 static int signs_of(struct reading *r, struct bytes text) {
     struct returned *out = r->out;
-    struct bytes path = part_field(r->parts.head, "Return-Path", r->arena), look = bytes_first(text, LOOK);
+    struct bytes look = bytes_first(text, LOOK);
+    static const char *const daemon[] = {"mailer-daemon@", NULL};
     struct reason reason;
     int signs = 0;
     signs += r->failed.len ? 3 : 0;
     signs += is_daemon(out->from) ? 2 : 0;
-    signs += bytes_equal(bytes_trim(path), BYTES("<>")) ? 1 : 0;
+    signs += returned_has_any(bytes_first(out->from, 300), daemon, NULL) ? 1 : 0; // nobody else is called that
+    signs += has_null_path(r) ? 1 : 0;
     signs += returned_is_failure(out->subject) || returned_is_delay(out->subject) ? 2 : 0;
     signs += returned_is_failure(look) || returned_is_delay(look) ? 1 : 0;
     signs += returned_reply(look, &reason) && reason.status.len ? 1 : 0;
@@ -225,11 +231,17 @@ static void settle_sender(struct reading *r, enum returned_kind kind, const char
     if (to) to->address = returned_line(r->arena, address);
 }
 
+static bool is_rejection(struct reading *r) {
+    static const char *const words[] = {"rejected", NULL};
+    return returned_has_any(part_field(r->parts.head, "Auto-Submitted", r->arena), words, NULL);
+}
+
 static void decide(struct reading *r, struct bytes text) {
     struct returned *out = r->out;
     bool report = r->failed.len || is_daemon(out->from);
     if (strcmp(out->form, "feedback") == 0) settle_complaint(r, "a feedback report (RFC 5965)");
     else if (strcmp(out->form, "dsn") == 0) settle_status(r, text);
+    else if (strcmp(out->form, "disposition") == 0 && is_rejection(r)) settle_text(r, text); // a mailbox's own refusal: Dovecot's sieve and quota
     else if (strcmp(out->form, "disposition") == 0) settle_sender(r, RETURNED_AUTO_REPLY, "a disposition notification (RFC 8098)");
     else if (is_complaint(r)) settle_complaint(r, "a complaint in the provider's own form");
     else if (!report && returned_is_away(out->subject)) settle_sender(r, RETURNED_AUTO_REPLY, "its subject: somebody is away");
@@ -238,15 +250,25 @@ static void decide(struct reading *r, struct bytes text) {
     else if (is_auto_submitted(r)) {
         bool challenge = returned_is_challenge(out->subject) || returned_is_challenge(bytes_first(text, LOOK));
         settle_sender(r, RETURNED_AUTO_REPLY, challenge ? "a challenge: somebody is to prove that he sent the mail" : "Auto-Submitted or the like (RFC 3834)");
-    } else settle(out, RETURNED_OTHER, "", "nothing in it says that it is a report");
+    } else if (!report && has_null_path(r)) settle_sender(r, RETURNED_AUTO_REPLY, "a null return path, and no report (RFC 3834 3.3)");
+    else settle(out, RETURNED_OTHER, "", "nothing in it says that it is a report");
 }
 
-void returned_read(struct bytes message, struct arena *arena, struct returned *out) {
-    memset(out, 0, sizeof *out);
-    out->form = "";
-    struct reading r = {.out = out, .arena = arena};
-    parts_of(bytes_first(message, RETURNED_SCAN), &r.parts);
-    struct bytes head = r.parts.head;
+// A filter on the way, or a person, has sent the report on as an attachment. Empty: nothing like it.
+static struct bytes attached_report(struct reading *r) {
+    static const char *const report[] = {"multipart/report", NULL};
+    for (size_t i = 0; i < r->parts.count && !r->out->form[0]; i++) {
+        if (!is_type(&r->parts.list[i], "message/rfc822")) continue;
+        struct bytes message = decoded(r, &r->parts.list[i], FIELDS_MAX), rest = message;
+        if (returned_has_any(part_field(part_cut_head(&rest), "Content-Type", r->arena), report, NULL)) return message;
+    }
+    return BYTES("");
+}
+
+static void read_head(struct reading *r) {
+    struct returned *out = r->out;
+    struct arena *arena = r->arena;
+    struct bytes head = r->parts.head;
     struct buf words = {0};
     words_decode(&words, part_field(head, "Subject", arena));
     out->subject = returned_line(arena, buf_bytes(&words));
@@ -255,8 +277,21 @@ void returned_read(struct bytes message, struct arena *arena, struct returned *o
     out->to = returned_line(arena, part_field(head, "To", arena));
     out->date = returned_line(arena, part_field(head, "Date", arena));
     out->message_id = returned_line(arena, part_field(head, "Message-ID", arena));
-    r.failed = part_field(head, "X-Failed-Recipients", arena);
+    r->failed = part_field(head, "X-Failed-Recipients", arena);
+}
+
+void returned_read(struct bytes message, struct arena *arena, struct returned *out) {
+    memset(out, 0, sizeof *out);
+    out->form = "";
+    struct reading r = {.out = out, .arena = arena}, inner = {.out = out, .arena = arena};
+    parts_of(bytes_first(message, RETURNED_SCAN), &r.parts);
+    read_head(&r);
     for (size_t i = 0; i < r.parts.count; i++) take_part(&r, &r.parts.list[i]);
+    struct bytes attached = attached_report(&r);
+    if (attached.len) parts_of(attached, &inner.parts);
+    for (size_t i = 0; i < inner.parts.count; i++) take_part(&inner, &inner.parts.list[i]);
+    if (inner.text.len) buf_add(&r.text, buf_bytes(&inner.text));
+    buf_release(&inner.text);
     struct bytes text = buf_bytes(&r.text);
     size_t cut = returned_cut(text);
     if (cut < text.len && !out->original.head.len) {

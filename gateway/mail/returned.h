@@ -27,8 +27,9 @@ enum returned_kind {
 extern const char *const returned_kind_name[];
 
 struct returned_recipient {
-    struct bytes address;  // the mailbox that the report speaks of; empty: it does not say
-    struct bytes original; // as we addressed it (ORCPT, Original-Recipient), without its type; empty: it does not say
+    struct bytes address;  // the mailbox that we wrote to: `original` where that is told, else `final`, else out of words; empty: it does not say
+    struct bytes original; // ORCPT, Original-Recipient, without its type; empty: it does not say
+    struct bytes final;    // where that led, by aliases and forwards; empty: it does not say
     struct bytes action;   // "failed", "delayed", ...
     struct bytes status;   // "5.1.1"; of several that are told, the one that says most. Empty: none
     int code;              // 550; 0: no SMTP reply was told

@@ -83,9 +83,9 @@ static void read_recipient(struct reading *r, struct bytes group) {
     struct returned_recipient *to = returned_add(r);
     if (!to) return;
     to->original = mailbox(untyped(original), r->arena);
-    to->address = mailbox(untyped(final), r->arena);
-    if (bytes_find(to->address, '@') < 0 && to->original.len) to->address = to->original;
-    if (bytes_find(to->address, '@') < 0 && actual.len) to->address = mailbox(untyped(actual), r->arena);
+    to->final = mailbox(untyped(final), r->arena);
+    if (bytes_find(to->final, '@') < 0 && actual.len) to->final = mailbox(untyped(actual), r->arena);
+    to->address = bytes_find(to->original, '@') > 0 || !to->final.len ? to->original : to->final;
     struct reason reason;
     to->status = returned_reply(status, &reason) && reason.status.len ? reason.status : returned_is_status(status) ? status : BYTES("");
     if (!to->status.len && status.len >= 5 && returned_is_status(bytes_first(status, 5))) to->status = bytes_first(status, 5);
@@ -103,7 +103,8 @@ void returned_status(struct reading *r, struct bytes fields) {
         if (!out->reporting_mta.len) out->reporting_mta = returned_line(r->arena, untyped(field(r, group, "Reporting-MTA")));
         if (!out->envelope_id.len) out->envelope_id = field(r, group, "Original-Envelope-Id");
         if (!out->arrival_date.len) out->arrival_date = field(r, group, "Arrival-Date");
-        if (part_has_field(group, "Final-Recipient") || part_has_field(group, "Original-Recipient") || part_has_field(group, "Action"))
+        bool of_message = part_has_field(group, "Reporting-MTA"); // some put the action there, too
+        if (part_has_field(group, "Final-Recipient") || part_has_field(group, "Original-Recipient") || (part_has_field(group, "Action") && !of_message))
             read_recipient(r, group);
     }
 }

@@ -84,7 +84,11 @@ static int worth_of(struct bytes line, struct bytes address) {
                                         "intended recipient", "the following recipient", "failed for", "message to", "envelope-to", "your mail to", "could not deliver", "unknown address", "undeliverable", "undelivered", NULL};
     static const char *const ids[] = {"message-id", "message id", "in-reply-to", "queue-id", "envelope-from", "sender:", "from:", "mail from", "contact", "please ", "reply-to", "subject:", "return-path", "help", NULL};
     ptrdiff_t at = bytes_search(line, address);
-    if (at < 0 || returned_has_any(bytes_first(line, (size_t)at), ids, NULL)) return 0;
+    static const char *const alias[] = {"expanded from", NULL}; // as it was addressed, sendmail and Postfix say
+    if (at < 0) return 0;
+    struct bytes ahead = bytes_first(line, (size_t)at);
+    if (returned_has_any(ahead, alias, NULL)) return 4;
+    if (returned_has_any(ahead, ids, NULL)) return 0;
     size_t before = 0, behind = line.len - (size_t)at - address.len;
     for (ptrdiff_t i = 0; i < at; i++) before += !strchr("<>[](){}'\"*-:;., \t", line.at[i]) || !line.at[i];
     if (before == 0 && behind <= 3) return 4;
@@ -106,15 +110,12 @@ static void note(struct search *s, struct bytes address, int worth, size_t at) {
     if (s->count < NAMES_MAX) s->names[s->count++] = (struct name){address, worth, at};
 }
 
-static void search(struct search *s, struct bytes text, int bonus) {
+static void search(struct search *s, struct bytes text) {
     struct bytes rest = text;
     for (int i = 0; i < LINES_MAX && rest.len; i++) {
         size_t at = (size_t)(rest.at - text.at);
         struct bytes line = bytes_trim(bytes_first(part_line(&rest), 2000)), in = line, address;
-        for (int n = 0; n < 4 && returned_address(&in, &address); n++) {
-            int worth = worth_of(line, address);
-            note(s, address, worth ? worth + bonus : 0, at);
-        }
+        for (int n = 0; n < 4 && returned_address(&in, &address); n++) note(s, address, worth_of(line, address), at);
     }
 }
 
@@ -138,6 +139,19 @@ static void add_name(struct reading *r, struct bytes address, bool guessed) {
     to->guessed = guessed;
 }
 
+// What stands behind the line that announces who failed; a summary of the message, with its To, may stand before. Empty: no such line.
+static struct bytes announced(struct bytes text) {
+    static const char *const phrases[] = {"following recipient", "following address", "following user", "intended recipient", NULL};
+    static const char *const not[] = {"contact", "write to", "reply to", "send ", NULL};
+    struct bytes rest = text;
+    for (int i = 0; i < LINES_MAX && rest.len; i++) {
+        struct bytes here = rest, line = part_line(&rest), address;
+        if (!returned_has_any(line, phrases, NULL) || returned_has_any(line, not, NULL)) continue;
+        return returned_address(&line, &address) ? here : rest;
+    }
+    return BYTES("");
+}
+
 void returned_names(struct reading *r, struct bytes text) {
     struct search s = {.r = r};
     struct bytes failed = r->failed, address;
@@ -146,14 +160,15 @@ void returned_names(struct reading *r, struct bytes text) {
     own_of(&s, r->out->from, 0);
     own_of(&s, r->out->to, 1);
     own_of(&s, r->out->original.from, 2);
-    search(&s, text, 0);
+    search(&s, announced(text));
+    if (!s.count) search(&s, text);
     favour_original(&s);
     int best = 0;
     for (size_t i = 0; i < s.count; i++)
         if (s.names[i].worth > best) best = s.names[i].worth;
     for (size_t i = 0; best > 0 && i < s.count; i++) {
         bool taken = best >= 3 ? s.names[i].worth >= best - (best > 4) && s.names[i].worth >= 3 : s.names[i].worth == best;
-        if (taken) add_name(r, s.names[i].address, false);
+        if (taken) add_name(r, s.names[i].address, best == 1); // named in passing
         if (taken && best < 3) break;
     }
     struct bytes to = r->out->original.to, one, more;
@@ -191,7 +206,9 @@ static struct bytes first_words(struct bytes text) {
     while (text.len) {
         struct bytes line = bytes_trim(part_line(&text));
         while (line.len && strchr("<>:;,.)]", line.at[0])) line = bytes_skip(line, 1);
-        if (line.len > 8) return line;
+        if (line.len <= 8) continue;
+        struct bytes next = line.at[line.len - 1] == ':' ? bytes_trim(part_line(&text)) : BYTES(""); // "was rejected:", and then why
+        return next.len ? (struct bytes){line.at, (size_t)(next.at - line.at) + next.len} : line;
     }
     return BYTES("");
 }
@@ -222,7 +239,8 @@ void returned_reasons(struct reading *r, struct bytes text) {
         if (to->text.len && !vague) continue;
         struct bytes status = to->status;
         if (vague) to->status = BYTES("");
-        explain(r, to, near(text, to->address), text);
+        struct bytes around = near(text, to->address);
+        explain(r, to, around.len || !to->final.len ? around : near(text, to->final), text);
         bool worse = !to->status.len || (status.len && status.at[0] != to->status.at[0]);
         if (vague && status.len && worse) to->status = status;
     }

@@ -151,7 +151,7 @@ bool returned_is_away(struct bytes subject) {
     static const char *const phrases[] = {
         "out of office", "out of the office", "out-of-office", "outofoffice", "automatic reply", "autoreply", "auto reply", "auto-reply", "auto response", "autoresponse", "auto-response", "automated reply", "automated response", "vacation",
         "away from", "on holiday", "on leave", "abwesenheit", "automatische antwort", "réponse automatique", "absence du bureau", "absent", "respuesta automática", "fuera de la oficina", "fuera de oficina", "risposta automatica", "fuori sede",
-        "automatisch antwoord", "afwezig", "resposta automática", "autosvar", "automatiskt svar", "poissaolo", "automaattinen vastaus", "автоответ", "自動応答", "自动回复", "不在", "i am away", "annual leave", "maternity leave", NULL};
+        "automatisch antwoord", "afwezig", "resposta automática", "autosvar", "automatyczna odpowied", "automatiskt svar", "poissaolo", "automaattinen vastaus", "автоответ", "自動応答", "自动回复", "不在", "i am away", "annual leave", "maternity leave", NULL};
     if (bytes_starts_nocase(subject, BYTES("auto:"))) return true;
     return returned_has_any(subject, phrases, NULL);
 }
@@ -190,7 +190,7 @@ bool returned_address(struct bytes *rest, struct bytes *address) {
         }
         while (to > at + 1 && (rest->at[to - 1] == '.' || rest->at[to - 1] == '-' || rest->at[to - 1] == '_')) to--;
         if (from == at || to < at + 3) continue;
-        static const struct bytes marks[] = {{"mailto:", 7}, {"smtp:", 5}, {"rfc822;", 7}, {"To=", 3}, {"to=", 3}};
+        static const struct bytes marks[] = {{"mailto:", 7}, {"smtp:", 5}, {"SMTP=", 5}, {"rfc822;", 7}, {"To=", 3}, {"to=", 3}};
         struct bytes found = {rest->at + from, to - from};
         for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
             if (bytes_starts_nocase(found, marks[i])) found = bytes_skip(found, marks[i].len);

@@ -138,16 +138,17 @@ class Run:
         deadline = time.monotonic() + 25 * ground.PATIENCE
 
         def step():
-            last = rows = None
+            last, rows, pause = None, None, 0.02
             while time.monotonic() < deadline:
                 self.advance(2)
                 rows = [r for r in self.gateway.queue() if r["state"] != "held"]
                 if not rows:
                     return
-                if last == rows:
+                if last == rows:  # time passes faster than a busy machine answers, which is not what is tried here: let it
                     self.advance(300)
+                    pause = min(2 * pause, 0.5)
                 last = rows
-                time.sleep(0.02)
+                time.sleep(pause)
             raise Stuck(f"left in the queue: {[(r['recipient'], r['state'], r.get('because'), r.get('last')) for r in rows or []][:4]}\n{self.gateway.said()[-1500:]}")
         self.do(step)
 
