@@ -85,12 +85,13 @@ end
 
 function reply.define(entry) define("operator", entry, 2) end
 
--- The host of "smtp.example.net [192.0.2.1]:587" or of its plain name ends in `suffix`.
-local function peer_is(peer, suffix)
+-- The host of "smtp.example.net [192.0.2.1]:587" or of its plain name.
+local function host_of(peer)
   local host = (peer or ""):match("^[^%s%[]+") or ""
-  host = host:gsub(":%d+$", ""):gsub("%.$", ""):lower()
-  return host == suffix or host:sub(-#suffix - 1) == "." .. suffix
+  return (host:gsub(":%d+$", ""):gsub("%.$", ""):lower())
 end
+
+local function is_below(host, suffix) return host == suffix or host:sub(-#suffix - 1) == "." .. suffix end
 
 -- Status codes are compared without their class: 4.7.26 and 5.7.26 are one subject.
 local function subject_of(status) return status and status:match("^%d%.(%d+%.%d+)$") end
@@ -99,11 +100,11 @@ local function subject_of(status) return status and status:match("^%d%.(%d+%.%d+
 local ADDRESS = re.compile [[<?[\w.+=-]+@[\w-]+(?:\.[\w-]+)*>?]]
 local function without_addresses(text) return (ADDRESS:gsub(text, "<>")) end
 
-local function fits(rule, outcome, subject, text)
+local function fits(rule, outcome, subject, host, text)
   if rule.codes and not rule.codes[outcome.code] then return false end
   if rule.status and not rule.status[subject or ""] and not rule.status[outcome.status or ""] then return false end
   if rule.stage and not rule.stage[outcome.stage] then return false end
-  if rule.peer and not peer_is(outcome.peer, rule.peer) then return false end
+  if rule.peer and not is_below(host, rule.peer) then return false end
   if rule.via and rule.via ~= outcome.via then return false end
   return not rule.pattern or rule.pattern:find(text) ~= nil
 end
@@ -151,9 +152,10 @@ local function find_rule(outcome, subject)
   if outcome.from_peer == false then return nil end
   local said = outcome.text or ""
   local texts = { operator = said, shipped = without_addresses(said) }
+  local host = host_of(outcome.peer)
   for _, layer in ipairs(LAYERS) do
     for _, rule in ipairs(rules[layer]) do
-      if fits(rule, outcome, subject, texts[layer]) then return rule end
+      if fits(rule, outcome, subject, host, texts[layer]) then return rule end
     end
   end
 end
