@@ -248,6 +248,7 @@ static void output_fails(struct conn *c, bool ended, const struct err *err) {
         return;
     }
     c->output_broken = true;
+    shutdown(c->fd, SHUT_WR); // and one that is still there, after all, is not to wait for the rest
     c->why = must_alloc(sizeof *c->why);
     *c->why = *err;
     buf_release(&c->out);
