@@ -134,6 +134,10 @@ return policy
     def status(self):
         return json.loads(self.tool("--json", "status").splitlines()[0])
 
+    def store(self):
+        """What it says of its store, without where that lies: figures are kept in the repository."""
+        return {key: value for key, value in self.status()["store"].items() if key != "path"}
+
     def disk(self):
         """MiB on disk: the database and the bodies."""
         sizes = {"database": 0, "bodies": 0}
