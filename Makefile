@@ -303,7 +303,7 @@ scale: build build/.deps-test $(BENCHES)
 	@tests/setup/peers
 	@tests/bench/scale $(SCALE)
 
-## measure      all figures of this version: bench, micro and scale, one after the other; about an hour and a half, on an idle machine
+## measure      all figures of this version: bench, micro and scale, one after the other; about half an hour, on an idle machine
 measure:
 	@failed=; for what in micro scale bench; do $(MAKE) --no-print-directory $$what || failed="$$failed $$what"; done; \
 	    [ -z "$$failed" ] || { echo "not as it should be:$$failed" >&2; exit 1; }
