@@ -139,7 +139,8 @@ void reply_write(struct buf *out, const struct reply *r, bool enhanced) {
 }
 
 const char *reply_status(const struct reply *r, char out[REPLY_STATUS]) {
-    snprintf(out, REPLY_STATUS, r->status[0] ? "%d.%d.%d" : "", r->status[0], r->status[1], r->status[2]);
+    out[0] = '\0';
+    if (r->status[0]) snprintf(out, REPLY_STATUS, "%d.%d.%d", r->status[0], r->status[1], r->status[2]);
     return out;
 }
 
