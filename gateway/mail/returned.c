@@ -133,6 +133,8 @@ static bool is_auto_submitted(struct reading *r) {
 static void settle(struct returned *out, enum returned_kind kind, const char *form, const char *why) {
     out->kind = kind;
     out->why = why;
+    bool of_delivery = kind >= RETURNED_BOUNCE && kind <= RETURNED_RELAYED;
+    for (size_t i = 0; !of_delivery && i < out->count; i++) out->recipients[i].action = BYTES(""); // a status part beside it is not what it is about
     if (form) out->form = form;
 }
 

@@ -179,6 +179,7 @@ void returned_names(struct reading *r, struct bytes text) {
 
 // The paragraph behind the address, and the one below where that has no code.
 static struct bytes near(struct bytes text, struct bytes address) {
+    if (!address.len) return BYTES("");
     for (size_t i = 0; i + address.len <= text.len; i++)
         if (strncasecmp(text.at + i, address.at, address.len) == 0) {
             struct bytes around = bytes_skip(text, i + address.len);

@@ -198,6 +198,6 @@ bool returned_address(struct bytes *rest, struct bytes *address) {
         *rest = bytes_skip(*rest, to);
         return true;
     }
-    *rest = bytes_skip(*rest, rest->len);
+    rest->len = 0;
     return false;
 }
