@@ -145,13 +145,9 @@ fuzzers:
 endif
 
 FUZZ_SECONDS ?= 60
-## fuzz         build every fuzz target with libFuzzer and run each for FUZZ_SECONDS (60); findings stay in build/fuzz/found
+## fuzz         build every fuzz target with libFuzzer and run each for FUZZ_SECONDS (60), RUN="--dry 600 server" as tests/fuzz/run takes it
 fuzz: fuzzers
-	@mkdir -p build/fuzz/found
-	@for target in $(FUZZERS); do name=$$(basename $$target _fuzz); mkdir -p build/fuzz/corpus/$$name; \
-	    echo "fuzzing $$name"; $$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
-	    -artifact_prefix=build/fuzz/found/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name 2>&1 | \
-	    grep -E 'ERROR|SUMMARY|number_of_executed|slowest' ; test $${PIPESTATUS[0]} = 0 || exit 1; done
+	tests/fuzz/run --seconds $(FUZZ_SECONDS) $(RUN)
 
 # The protocol and what is below it: all that its targets need.
 AFL_ROOMS := $(filter gateway/base/% gateway/mail/% gateway/smtp/%,$(ROOMS))
@@ -205,12 +201,14 @@ integration-sanitized: build/.deps-test
 	TIDEGATE_BINARY=$(CURDIR)/build/asan/tidegate; export TIDEGATE_BINARY; $(PYTEST) -n 2 -m core $(TESTS) $(AGAIN) -m core $(TESTS); }
 	TIDEGATE_BINARY=$(CURDIR)/build/tsan/tidegate; export TIDEGATE_BINARY; $(PYTEST) -n 2 -m threads $(TESTS) $(AGAIN) -m threads $(TESTS); }
 
-## test         everything that must hold, on a machine with git and make; about a quarter of an hour
+## test         everything that must hold, on a machine with git and make; about twenty minutes
 test: build build/.deps-test
 	@$(MAKE) --no-print-directory lint stories model benches
 	@$(MAKE) --no-print-directory -j2 unit
 	@$(MAKE) --no-print-directory -j2 VARIANT=asan unit replay
 	@$(MAKE) --no-print-directory -j2 VARIANT=tsan unit-threads
+	@$(MAKE) --no-print-directory -j2 fuzzers
+	tests/fuzz/run --seconds 20 --seed 1
 	@$(MAKE) --no-print-directory integration
 	@$(MAKE) --no-print-directory integration-sanitized
 
