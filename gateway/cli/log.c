@@ -34,11 +34,20 @@ static void put_event(struct buf *out, const struct json *event) {
     } parts[] = {
         {"time", ""},          {"type", "  "},         {"id", " "},          {"sender", " from "},
         {"recipient", " to "}, {"recipients", " to "}, {"identity", " as "}, {"lane", " by "},
-        {"hook", " in "},      {"reply", ": "},        {"due", "; next "},   {"because", " - "},
-        {"where", " at "},
+        {"hook", " in "},      {"state", " "},         {"until", " until "}, {"reply", ": "},
+        {"due", "; next "},    {"because", " - "},     {"where", " at "},
     };
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    struct bytes type = {0};
+    json_text(json_get(event, "type"), &type);
+    bool refused = bytes_equal(type, BYTES("refused")); // of others it would be one word too many
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         put(out, event, parts[i].name, parts[i].before);
+        if (i != 1 || !refused) continue;
+        put(out, event, "stage", " at ");
+        put(out, event, "client_ip", ", client ");
+        put(out, event, "user", " logged in as ");
+        put(out, event, "login", " logging in as ");
+    }
 }
 
 static bool print_event(void *arg, const struct json *event, struct bytes text) {

@@ -132,7 +132,7 @@ static const struct option_row log_rows[] = {
     {"follow", 'f', OPTION_FLAG, NULL, "go on with what happens, until Ctrl-C", false},
     {"id", 'i', OPTION_TEXT, "ID", "only of this message", false},
     {"type", 't', OPTION_TEXT, "TYPE",
-     "only of this type: received, delivered, deferred, bounced, held, fault, reloaded, ...", false},
+     "only of this type: received, refused, delivered, deferred, bounced, held, fault, reloaded, ...", false},
     {"address", 'a', OPTION_TEXT, "ADDRESS", "only what is from or to this address, or @domain", false},
     {"identity", 0, OPTION_TEXT, "NAME", "only what was decided to go as this identity", false},
     {0},

@@ -2,6 +2,7 @@
 #include "relay/question.h"
 
 #include "relay/canary.h"
+#include "relay/rebuff.h"
 #include "relay/session_inside.h"
 #include "relay/trace.h"
 
@@ -71,6 +72,18 @@ static void tell_fault(struct session *s, const struct origin *origin, const cha
     event_end(s->worker->events);
 }
 
+// Told as long as the transaction stands.
+static void tell_refusal(struct session *s, const char *stage, const struct reply *reply, const struct origin *origin) {
+    size_t count = server_recipient_count(s->server);
+    bool content = s->asked.hook == JOURNAL_MESSAGE;
+    struct rebuff r = {.session = &s->facts, .stage = stage, .sender = s->sender, .reply = reply, .origin = origin};
+    if (s->asked.hook == JOURNAL_RECIPIENT) r.recipients = &s->asked.subject, r.count = 1;
+    struct bytes *taken = content ? arena_alloc(&s->transaction, count * sizeof *taken) : NULL;
+    for (size_t i = 0; content && i < count; i++) taken[i] = server_recipient(s->server, i)->address;
+    if (content) r.recipients = taken, r.count = count;
+    rebuff_tell(s->worker->events, &r);
+}
+
 // For the journal. What is behind the first 64 KiB of a transaction is not kept (relay/journal).
 static void note_call(struct session *s, const struct answer *a) {
     if (!s->site->conf->journal_decisions || s->calls.len > JOURNAL_CALLS_MAX) return;
@@ -94,6 +107,8 @@ static struct reply refusal_of(const struct session *s, const struct answer *a) 
     return a->reply;
 }
 
+static const char *const stage_asked[] = {[JOURNAL_CONNECT] = "connect", [JOURNAL_SENDER] = "mail", [JOURNAL_RECIPIENT] = "rcpt"};
+
 // What connect, sender and recipient have in common: accept goes on with the machine's own words.
 static void answered(void *arg, const struct answer *a) {
     struct session *s = arg;
@@ -103,6 +118,7 @@ static void answered(void *arg, const struct answer *a) {
     bool good = a->kind == ANSWER_ACCEPT || a->kind == ANSWER_HOLD || a->kind == ANSWER_DISCARD;
     struct reply refusal = refusal_of(s, a);
     if (s->asked.hook != JOURNAL_CONNECT) tell_canary(s, a);
+    if (!good) tell_refusal(s, stage_asked[s->asked.hook], &refusal, &a->origin);
     say(s, good ? NULL : &refusal);
 }
 
@@ -159,6 +175,7 @@ static void login_decided(void *arg, const struct answer *a) {
     }
     log_note(&s->worker->gateway->log, "%.*s: login of '%.*s' from %.*s refused: %s", BYTES_FMT(s->facts.id),
              BYTES_FMT(s->login.user), BYTES_FMT(s->facts.client_ip), a->reply.text);
+    rebuff_tell(s->worker->events, &(struct rebuff){.session = &s->facts, .stage = "auth", .login = s->login.user, .reply = &a->reply, .origin = &a->origin});
     say(s, &a->reply);
 }
 
@@ -322,6 +339,7 @@ static void message_decided(void *arg, const struct answer *a) {
     bool trial = generation_is_on_trial(s->generation);
     if (a->kind == ANSWER_REJECT || a->kind == ANSWER_DEFER || (trial && a->kind == ANSWER_DISCARD)) {
         struct reply r = refusal_of(s, a);
+        tell_refusal(s, "content", &r, &a->origin);
         question_drop(s);
         return say(s, &r);
     }

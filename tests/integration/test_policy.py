@@ -23,6 +23,44 @@ def hello(g, port=None):
 
 # ---- session hooks
 
+def test_refusals_are_told(gateway, word):
+    """Who was refused, at what, in which words, and why: one event each, for people, for settle and for whoever bans by log."""
+    g = wall(gateway, '''connect = function(s) return s.client_ip == "127.0.0.66" and answer.reject("554 5.7.1 not you", "on our list") or answer.accept{} end,
+    sender = function(s, a) return a.address == "" and answer.defer("451 4.7.1 no bounces now") or answer.accept{} end,
+    recipient = function(s, a) return a.local_part == "no" and answer.reject("550 5.1.1 no", "left in May") or answer.accept{} end,
+    message = function(s, m) return m:header("Subject") == "sell" and answer.reject("550 5.7.1 no selling") or answer.accept{} end,''')
+    with Wire(g.host, g.RELAY, source="127.0.0.66", banner=False) as w:
+        w.expect("554 5.7.1", "554")
+    with hello(g) as w:
+        w.say("MAIL FROM:<>", "451 4.7.1")
+        w.say("MAIL FROM:<a@good.example>", "250")
+        w.say("RCPT TO:<no@example.net>", "550 5.1.1")
+        w.say("RCPT TO:<b@example.net>", "250")
+        w.say("DATA", "354")
+        w.send("Subject: sell\r\n\r\nnow\r\n.\r\n")
+        w.expect("550 5.7.1")
+    with pytest.raises(Exception):
+        g.smtp(g.SUBMISSION).login("nobody", "wrong")  # not in the clear
+    s = g.smtp(g.SUBMISSION)
+    s.starttls(context=g.client_context())
+    with pytest.raises(Exception, match="535"):
+        s.login("nobody", "wrong")
+    s.close()
+    told = g.until_event("refused", count=5)
+    told = told[:5]  # smtplib tries another mechanism
+    assert [e["stage"] for e in told] == ["connect", "mail", "rcpt", "content", "auth"]
+    connect, sender, recipient, content, auth = told
+    assert connect["client_ip"] == "127.0.0.66" and connect["because"] == "on our list" and "sender" not in connect
+    assert sender["sender"] == "" and sender["reply"] == {"code": 451, "status": "4.7.1", "text": "no bounces now"}
+    assert (recipient["sender"], recipient["recipient"], recipient["because"]) == ("a@good.example", "no@example.net", "left in May")
+    assert recipient["where"].startswith("policy.lua:") and recipient["policy"] and recipient["helo"] == "client.example"
+    assert content["recipient"] == "b@example.net" and content["reply"]["text"] == "no selling"
+    assert auth["login"] == "nobody" and auth["reply"]["code"] == 535 and "sender" not in auth and auth["listener"] == "submission"
+    shown = g.cli("log", "--type", "refused").stdout
+    assert "refused at rcpt, client 127.0.0.1 from a@good.example to no@example.net: 550 5.1.1 no - left in May at policy.lua:" in shown.replace(g.host, "127.0.0.1")
+    assert "at auth, client" in shown and "logging in as nobody" in shown
+
+
 def test_connect(gateway):
     g = wall(gateway, '''connect = function(s)
         if s.client_ip == "127.0.0.66" then return answer.reject("554 5.7.1 not you") end
