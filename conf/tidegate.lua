@@ -85,7 +85,8 @@ return {
 
     -- Web requests: of scripts (http.request), and for access tokens (XOAUTH2).
     http = {
-        -- hosts = { "api.example.com", "*.example.org", "10.0.0.5:8443" }, -- whom scripts may ask, by https; default: nobody
+        -- whom scripts may ask, by https, as "api.example.com", "*.example.org", "10.0.0.5:8443"; default: nobody. This is what MTA-STS needs (stdlib/README.md)
+        hosts = { "mta-sts.*" },
         -- ca = "/etc/tidegate/tls/roots.pem", -- trusted roots (restart); default: as `ca` above
         private = false,           -- also to loopback and private addresses (restart)
     },

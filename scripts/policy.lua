@@ -25,8 +25,9 @@ local identities = {
 }
 if not identity.has_key(KEY) then log.warn("no key in " .. KEY .. ": mail of example.org is not signed") end
 
--- 2. Where mail goes, by the recipient's domain; "*" is all the others. To send for real, write route.direct{} (the
+-- 2. Where mail goes, by the recipient's domain; "*" is all the others. To send for real, write DIRECT (the
 --    recipient's MX) or route.relay{ host = "smtp.example.net", login = { user = "...", password = "..." } }.
+local DIRECT = route.direct {}
 local ways = {
   -- ["example.net"] = route.relay { host = "smtp.example.net", port = 587 },
   ["*"] = route.capture {},
@@ -44,6 +45,11 @@ local per_day = {
 --    usual within one organisation; false demands an entry.
 local WITHOUT_ENTRY = true
 
+-- 5. MTA-STS (RFC 8461): recipients' domains that publish a policy have their mail delivered to the hosts it names, certificates verified,
+--    or not at all. Mail that goes DIRECT only. It asks a web server of each such domain, which http.hosts has to allow ("mta-sts.*"
+--    does) and a firewall may not; so it is yours to turn on.
+local MTA_STS = false
+
 -- What follows makes a policy of these tables, and seldom has to change.
 local spends = {} -- "identity/demo" -> a list of one limit
 for kind, caps in pairs(per_day) do
@@ -55,6 +61,8 @@ local function spend_of(who, user)
   if one and other then return { one[1], other[1] } end
   return one or other
 end
+
+local sts = MTA_STS and require "sts"
 
 local policy = {}
 
@@ -78,7 +86,12 @@ function policy.route(message, recipient)
   local refused = suppression.check(message, recipient, { identity = who })
   if refused then return refused end
   local to = ways[recipient.domain] and recipient.domain or "*"
-  return route.send { via = ways[to], identity = who, spend = spend_of(who, message.user), because = "the way for " .. to }
+  local via, because, said = ways[to], "the way for " .. to, {}
+  if sts and via == DIRECT then
+    said = sts.of(recipient.domain)
+    via, because = route.direct { mx = said.mx }, because .. ", " .. said.because
+  end
+  return route.send { via = via, identity = who, tls = said.tls, spend = spend_of(who, message.user), shelf = said.shelf, because = because }
 end
 
 -- Waits and gives up by what a refusal means: quotas and faults of ours never count against a recipient, and a mailbox

@@ -218,6 +218,13 @@ static void add_via(struct buf *out, const struct json *plan) {
     add_text(out, " ", via, "host");
     if (json_get(via, "port") && json_get(via, "host")) buf_format(out, ":%lld", (long long)int_of(via, "port"));
     add_text(out, " as ", json_get(via, "login"), "user");
+    const struct json *mx = json_get(via, "mx");
+    for (size_t i = 0; i < json_count(mx); i++) {
+        struct bytes name = BYTES("");
+        json_text(json_item(mx, i), &name);
+        buf_format(out, "%s%.*s", i ? ", " : " (only ", BYTES_FMT(name));
+    }
+    if (json_count(mx)) buf_byte(out, ')');
 }
 
 static void show_way(const struct explain_page *p, const struct json *way, const struct json *plan, size_t number, bool taken) {

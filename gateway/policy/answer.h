@@ -89,6 +89,7 @@ struct via {
     bool login_plaintext;   // the script said that AUTH without TLS is all right
     struct bytes user, secret; // RELAY login, "" for none
     struct oauth oauth;
+    struct bytes mx;        // DIRECT: the hosts that it may be, by name or "*." and a name, in lower case with blanks between; "": any
     struct bytes dir;       // CAPTURE: Maildir, relative to the configuration's `capture` folder
 };
 
@@ -126,6 +127,8 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     int64_t wait_s;         // WAIT
     struct reply reply;     // FAIL, SUPPRESS
     struct suppress suppress; // FAIL, SUPPRESS
+    const struct keep *keeps; // SEND: for the shelf, before it is tried
+    size_t keep_count;
     struct bytes json;      // the plan as stored and shown: canonical, so equal plans have equal text (secrets are replaced by "***")
     struct bytes lane;      // key of the lane: identity|via host or domain|tls, at most 400 bytes. DIRECT: with the recipient's domain
     uint64_t same;          // hash over everything that matters to a connection (secrets included): with equal `same` one is shared

@@ -113,8 +113,8 @@ static int after_wait(lua_State *l, int status, intptr_t context) {
 
 // ---- where it may go
 
-// `hosts` is the configuration's list: "api.example.com", "*.example.org" (what is below it),
-// "api.example.com:8443".
+// `hosts` is the configuration's list: "api.example.com", "*.example.org" (what is below it), "mta-sts.*" (that name in
+// any domain), "api.example.com:8443".
 static bool is_allowed(const char *hosts, const struct fetch_place *p) {
     char name[300];
     bool six = p->literal && strchr(p->host, ':');
@@ -126,6 +126,8 @@ static bool is_allowed(const char *hosts, const struct fetch_place *p) {
         if (bytes_equal_nocase(host, bytes_of(name))) return true;
         bool below = bytes_starts(host, BYTES("*.")) && !p->literal;
         if (below && bytes_ends_nocase(bytes_of(name), bytes_skip(host, 1))) return true;
+        bool anywhere = bytes_ends_nocase(host, BYTES(".*")) && !p->literal && p->port == 443;
+        if (anywhere && bytes_starts_nocase(bytes_of(name), bytes_first(host, host.len - 1))) return true;
     }
     return false;
 }
@@ -187,8 +189,17 @@ static int request(lua_State *l) {
     return vm_wait(l, after_wait);
 }
 
+// Also while the scripts load, so that what needs a host that is not allowed can say so before there is mail.
+static int allows(lua_State *l) {
+    struct fetch_place place;
+    struct bytes url = {.at = NULL};
+    url.at = luaL_checklstring(l, 1, &url.len);
+    lua_pushboolean(l, fetch_place(url, &place, NULL) && place.tls && is_allowed(generation_of(l)->options.http_hosts, &place));
+    return 1;
+}
+
 int open_http(lua_State *l) {
-    static const luaL_Reg functions[] = {{"request", request}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"allows", allows}, {"request", request}, {NULL, NULL}};
     luaL_newlib(l, functions);
     return 1;
 }

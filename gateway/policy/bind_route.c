@@ -4,6 +4,9 @@
 #include "policy/plan.h"
 #include "policy/wall.h"
 
+#include "mail/address.h"
+
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <unistd.h>
@@ -12,8 +15,9 @@ enum { PORT_MAX = 65535, SECRET_MAX = 8000 };
 
 // ---- ways out
 
-enum { DIRECT_PORT };
+enum { DIRECT_PORT, DIRECT_MX, MX_MAX = 64 };
 static const struct made_row direct_rows[] = {[DIRECT_PORT] = {"port", MADE_INT, .min = 1, .max = PORT_MAX},
+                                              [DIRECT_MX] = {"mx", MADE_TEXTS},
                                               {0}};
 
 enum { OAUTH_TOKEN_URL, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET, OAUTH_CLIENT_SECRET_FILE, OAUTH_REFRESH_TOKEN,
@@ -62,11 +66,12 @@ static const struct made_row lmtp_rows[] = {
 enum { CAPTURE_DIR };
 static const struct made_row capture_rows[] = {[CAPTURE_DIR] = {"dir", MADE_TEXT}, {0}};
 
+static void check_direct(lua_State *l, int i);
 static void check_via(lua_State *l, int i);
 static void check_send(lua_State *l, int i);
 
 static const struct made_shape via_shapes[] = {
-    [VIA_DIRECT] = {"route.direct", MADE_VIA, false, direct_rows},
+    [VIA_DIRECT] = {"route.direct", MADE_VIA, false, direct_rows, check_direct},
     [VIA_RELAY] = {"route.relay", MADE_VIA, false, relay_rows, check_via},
     [VIA_LMTP] = {"route.lmtp", MADE_VIA, false, lmtp_rows, check_via},
     [VIA_CAPTURE] = {"route.capture", MADE_VIA, false, capture_rows, check_via},
@@ -83,7 +88,7 @@ static const struct made_row lane_rows[] = {
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
 enum { TURN_MAX = 100 };
-enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND, SEND_PRIORITY, SEND_TURN };
+enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND, SEND_PRIORITY, SEND_TURN, SEND_SHELF };
 static const char *const priorities[] = {"urgent", "normal", "bulk", NULL};
 static const struct made_row send_rows[] = {
     [SEND_VIA] = {"via", MADE_MADE, .required = true, .groups = MADE_VIA},
@@ -94,6 +99,7 @@ static const struct made_row send_rows[] = {
     [SEND_SPEND] = {"spend", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
     [SEND_PRIORITY] = {"priority", MADE_CHOICE, .choices = priorities},
     [SEND_TURN] = {"turn", MADE_TEXT, .max = TURN_MAX},
+    [SEND_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
     {0},
 };
 
@@ -261,6 +267,7 @@ static enum tls_level read_via(lua_State *l, struct via *v, int i) {
     switch (v->kind) {
     case VIA_DIRECT:
         v->port = (int)made_int(l, i, DIRECT_PORT, 25);
+        v->mx = made_text(l, i, DIRECT_MX);
         return LEVEL_OPPORTUNISTIC;
     case VIA_RELAY:
         return read_relay(l, v, i);
@@ -288,6 +295,38 @@ static void check_tls(lua_State *l, int i, const struct plan *p, enum tls_level 
         made_refuse(l, i,
                     "a login without certain TLS would show the password to the network "
                     "(login.plaintext = true says that this is all right)");
+}
+
+// One name, or all right below one: "*.example.net" (RFC 8461 4.1). It is at the top.
+static void add_mx(lua_State *l, int i, struct buf *all) {
+    struct bytes text = {.at = NULL};
+    if (lua_type(l, -1) != LUA_TSTRING) made_refuse(l, i, "mx: a host name, as \"*.example.net\", or a list of them is expected");
+    text.at = lua_tolstring(l, -1, &text.len);
+    bool below = bytes_starts(text, BYTES("*."));
+    struct bytes name = bytes_skip(text, below ? 2 : 0);
+    if (name.len && name.at[name.len - 1] == '.') name.len--;
+    if (!domain_is_valid(name)) made_refuse(l, i, "mx: '%s' is no host name", text.at);
+    buf_format(all, "%s%s", all->len ? " " : "", below ? "*." : "");
+    for (size_t k = 0; k < name.len; k++) buf_byte(all, (char)tolower((unsigned char)name.at[k]));
+}
+
+// Kept as one text: what the script does to its own table afterwards changes nothing.
+static void check_direct(lua_State *l, int i) {
+    struct buf *all = &generation_of(l)->scratch;
+    if (!made_push(l, i, DIRECT_MX)) return;
+    bool one = !lua_istable(l, -1);
+    lua_Integer count = one ? 1 : (lua_Integer)lua_rawlen(l, -1);
+    if (count < 1 || count > MX_MAX) made_refuse(l, i, "mx: 1 to %d names are possible", MX_MAX);
+    buf_reset(all);
+    for (lua_Integer k = 1; k <= count; k++) {
+        if (one) lua_pushvalue(l, -1);
+        else lua_rawgeti(l, -1, k);
+        add_mx(l, i, all);
+        lua_pop(l, 1);
+    }
+    lua_pop(l, 1);
+    lua_pushlstring(l, all->at, all->len);
+    lua_setiuservalue(l, i, DIRECT_MX + 1);
 }
 
 static void check_via(lua_State *l, int i) {
@@ -320,6 +359,7 @@ static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i
     }
     p->priority = (enum priority)(PRIORITY_URGENT + made_int(l, i, SEND_PRIORITY, PRIORITY_NORMAL - PRIORITY_URGENT));
     p->turn = made_text(l, i, SEND_TURN);
+    p->keeps = keeps_read(l, t, i, SEND_SHELF, &p->keep_count);
     if (made_push(l, i, SEND_IDENTITY)) identity_lend(l, lua_gettop(l), &p->identity);
     if (p->via.kind == VIA_DIRECT && !t->facts.recipient.domain.len)
         made_refuse(l, i, "the recipient's address has no domain to send to directly");

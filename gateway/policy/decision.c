@@ -55,9 +55,7 @@ static void put_suppress(struct jsonl *j, const struct suppress *s) {
     jsonl_close(j, '}');
 }
 
-static void put_keeps(struct jsonl *j, const struct keep *keeps, size_t count) {
-    if (!count) return;
-    jsonl_open(j, "shelf", '[');
+static void put_each_keep(struct jsonl *j, const struct keep *keeps, size_t count) {
     for (size_t i = 0; i < count; i++) {
         jsonl_open(j, NULL, '{');
         jsonl_text(j, "key", keeps[i].key);
@@ -66,6 +64,22 @@ static void put_keeps(struct jsonl *j, const struct keep *keeps, size_t count) {
         if (keeps[i].expires_s) jsonl_int(j, "expires_s", keeps[i].expires_s);
         jsonl_close(j, '}');
     }
+}
+
+static void put_keeps(struct jsonl *j, const struct keep *keeps, size_t count) {
+    if (!count) return;
+    jsonl_open(j, "shelf", '[');
+    put_each_keep(j, keeps, count);
+    jsonl_close(j, ']');
+}
+
+// Whichever of the alternatives is taken: all that any of them asks for.
+static void put_plan_keeps(struct jsonl *j, const struct plan *plan) {
+    size_t count = 0;
+    for (const struct plan *p = plan; p; p = p->otherwise) count += p->keep_count;
+    if (!count) return;
+    jsonl_open(j, "shelf", '[');
+    for (const struct plan *p = plan; p; p = p->otherwise) put_each_keep(j, p->keeps, p->keep_count);
     jsonl_close(j, ']');
 }
 
@@ -91,6 +105,7 @@ void decision_plan(struct jsonl *j, const struct plan *p) {
     put_reply(j, &p->reply);
     jsonl_raw(j, "plan", p->json);
     if (p->lane.len) jsonl_text(j, "lane", p->lane);
+    put_plan_keeps(j, p);
     decision_end(j, &p->origin);
 }
 

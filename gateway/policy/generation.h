@@ -43,7 +43,7 @@ struct generation_options {
     struct loop *loop;     // NULL: only for checking: hooks that wait fail
     struct dns *dns;       // NULL: dns.* fails with words
     struct fetch *fetch;   // NULL: http.request fails with words
-    const char *http_hosts; // whom http.request may ask: "api.example.com,*.example.org,host:8443"; NULL: nobody
+    const char *http_hosts; // whom http.request may ask: "api.example.com,*.example.org,mta-sts.*,host:8443"; NULL: nobody
     bool http_reads;       // http.request only with GET and HEAD, which change nothing (RFC 9110 9.2.1); others are nil and words
     const char *key_dir;   // relative paths of DKIM keys in scripts start here (the configuration's folder)
     const char *hostname;

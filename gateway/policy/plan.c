@@ -58,11 +58,18 @@ static void put_oauth(struct jsonl *j, const struct oauth *o) {
     jsonl_close(j, '}');
 }
 
+static void put_mx(struct jsonl *j, struct bytes mx) {
+    jsonl_open(j, "mx", '[');
+    while (mx.len) jsonl_text(j, NULL, bytes_cut(&mx, ' '));
+    jsonl_close(j, ']');
+}
+
 static void put_via(struct jsonl *j, const struct via *v) {
     jsonl_open(j, "via", '{');
     jsonl_textz(j, "kind", via_kind_name[v->kind]);
     if (v->kind != VIA_CAPTURE) jsonl_int(j, "port", v->port);
     if (v->host.len) jsonl_text(j, "host", v->host);
+    if (v->mx.len) put_mx(j, v->mx);
     if (v->dir.len) jsonl_text(j, "dir", v->dir);
     if (v->implicit_tls) jsonl_bool(j, "implicit_tls", true);
     if (v->user.len) {
@@ -163,6 +170,7 @@ static void put_lane(struct buf *out, const struct plan *p, struct bytes domain)
     if (v->kind != VIA_CAPTURE) buf_format(out, ":%d", v->port);
     buf_format(out, "|%s", tls_level_name[p->tls]);
     if (v->implicit_tls) buf_addz(out, "+implicit");
+    if (v->mx.len) buf_format(out, "+mx~%08x", (unsigned)bytes_hash(v->mx));
     if (v->user.len) {
         buf_byte(out, '|');
         buf_add(out, bytes_first(v->user, 60));
@@ -194,14 +202,26 @@ static void copy_oauth(struct arena *a, struct oauth *o) {
         copy(a, texts[i]);
 }
 
+static void copy_keeps(struct arena *a, struct plan *p) {
+    if (!p->keep_count) return;
+    struct keep *keeps = arena_alloc(a, p->keep_count * sizeof *keeps);
+    for (size_t i = 0; i < p->keep_count; i++) {
+        keeps[i] = p->keeps[i];
+        copy(a, &keeps[i].key);
+        copy(a, &keeps[i].value);
+    }
+    p->keeps = keeps;
+}
+
 static void copy_parts(struct arena *a, struct plan *p) {
     struct bytes *texts[] = {
         &p->origin.version, &p->origin.where,         &p->origin.because, &p->via.host,
-        &p->via.user,       &p->via.secret,           &p->via.dir,        &p->identity.name,
+        &p->via.user,       &p->via.secret,           &p->via.dir,        &p->via.mx, &p->identity.name,
         &p->identity.helo,  &p->identity.return_path, &p->suppress.scope, &p->suppress.reason, &p->turn};
     copy_oauth(a, &p->via.oauth);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         copy(a, texts[i]);
+    copy_keeps(a, p);
     struct sign_key *const *from = p->identity.keys;
     if (!p->identity.key_count) return;
     struct sign_key **keys = arena_alloc(a, p->identity.key_count * sizeof(struct sign_key *));

@@ -133,7 +133,7 @@ const struct conf_key conf_keys[] = {
      "Memory of the scripts, in each worker."},
 
     {"http.hosts", CONF_WEB_HOSTS, AT(http_hosts), NULL, "nobody", 0, 0, NULL, false,
-     "Whom scripts may ask with `http.request`: a list of host names. \"*.example.org\" stands for all below that domain; a port other than 443 is said: \"api.example.org:8443\". Only https, whatever stands here."},
+     "Whom scripts may ask with `http.request`: a list of host names. \"*.example.org\" stands for all below that domain, \"mta-sts.*\" for that name in any domain; a port other than 443 is said: \"api.example.org:8443\". Only https, whatever stands here."},
     {"http.ca", CONF_PATH, AT(http_ca), NULL, "that of `ca`", 0, 0, NULL, true,
      "PEM file: the roots that web servers' certificates are verified against, those that give access tokens (XOAUTH2) included."},
     {"http.private", CONF_BOOL, AT(http_private), "false", NULL, 0, 0, NULL, true,

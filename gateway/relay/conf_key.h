@@ -22,7 +22,7 @@ enum conf_kind {
     CONF_LEVEL,         // enum log_level
     CONF_LISTENER_KIND, // enum listener_kind
     CONF_SERVERS,       // const char *: a list of address[:port], joined by commas
-    CONF_WEB_HOSTS,     // const char *: a list of host[:port] or *.domain, joined by commas
+    CONF_WEB_HOSTS,     // const char *: a list of host[:port], *.domain or name.*, joined by commas
     CONF_FIELDS,        // const char *: a list of names of header fields, joined by blanks; or "none": ""
     CONF_ADDRESS,       // struct addr
     CONF_NETWORKS,      // struct network *, and its count behind it

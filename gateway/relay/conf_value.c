@@ -199,10 +199,11 @@ static bool is_web_host(struct bytes text) {
     struct buf url = {0};
     for (size_t i = 0; i < text.len; i++)
         if (strchr("/?#@%,\\", text.at[i])) return false;
-    bool below = bytes_starts(text, BYTES("*."));
+    bool below = bytes_starts(text, BYTES("*.")), anywhere = !below && bytes_ends_nocase(text, BYTES(".*"));
     if (below) text = bytes_skip(text, 2);
+    if (anywhere) text.len -= 2;
     buf_format(&url, "https://%.*s/", BYTES_FMT(text));
-    bool good = fetch_place(buf_bytes(&url), &place, NULL) && !(below && place.literal);
+    bool good = fetch_place(buf_bytes(&url), &place, NULL) && !((below || anywhere) && place.literal) && !(anywhere && place.port != 443);
     buf_release(&url);
     return good;
 }

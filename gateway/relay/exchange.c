@@ -289,6 +289,29 @@ static struct host *sorted_targets(struct exchange_ticket *t, const struct dns_a
     return all;
 }
 
+bool exchange_allows(struct bytes allowed, const char *host) {
+    struct bytes name = bytes_of(host), parent = name;
+    bytes_cut(&parent, '.');
+    while (allowed.len) {
+        struct bytes one = bytes_cut(&allowed, ' ');
+        bool below = bytes_starts(one, BYTES("*."));
+        if (bytes_equal_nocase(below ? bytes_skip(one, 2) : one, below ? parent : name)) return true;
+    }
+    return false;
+}
+
+// For people: one that does not fit, and what would.
+static void fail_as_strange(struct exchange_ticket *t, const char *host) {
+    struct bytes first = t->options.allowed;
+    first = bytes_cut(&first, ' ');
+    fail_and_deliver(t, 451, "4.7.5", arena_format(&t->arena, "no MX of %s is one that the plan allows: %s is not (mx = %.*s%s)", t->what, host,
+                                                   BYTES_FMT(first), first.len < t->options.allowed.len ? ", ..." : ""));
+}
+
+static bool is_allowed(const struct exchange_ticket *t, const char *host) {
+    return !t->options.allowed.len || exchange_allows(t->options.allowed, host);
+}
+
 static bool is_null_mx(const struct dns_answer *a) {
     for (size_t i = 0; i < a->count; i++)
         if (a->records[i].mx.host[0]) return false;
@@ -314,8 +337,13 @@ static void ask_exchanges(struct exchange_ticket *t, const struct dns_answer *a)
         return;
     }
     t->count = 0;
+    const char *nearest = t->hosts[0].name;
     for (size_t i = 0; i < nearer && t->count < t->options.hosts_max * ROUNDS_MAX; i++)
-        if (!has_host(t, t->hosts[i].name)) t->hosts[t->count++] = t->hosts[i];
+        if (is_allowed(t, t->hosts[i].name) && !has_host(t, t->hosts[i].name)) t->hosts[t->count++] = t->hosts[i];
+    if (!t->count) {
+        fail_as_strange(t, nearest);
+        return;
+    }
     t->behind = t->count;
     t->count = 0;
     next_round(t);
@@ -335,6 +363,10 @@ static void on_mx(void *arg, const struct dns_answer *a) {
         if (is_our_name(t, t->what)) {
             fail_as_loop(t);
             deliver(t);
+            return;
+        }
+        if (!is_allowed(t, t->what)) {
+            fail_as_strange(t, t->what);
             return;
         }
         host_ask(only_host(t, a->authentic));

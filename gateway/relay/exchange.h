@@ -22,6 +22,9 @@ struct exchange_options {
     int family;           // AF_INET or AF_INET6: no other; 0: both, IPv6 first
     size_t hosts_max;     // whose addresses are asked for at a time (four times, as long as none has one); 0: 5
     size_t addresses_max; // of all hosts together; 0: 10
+    // EXCHANGE_MX: the hosts that it may be, as via.mx of a plan has them, lent until the answer; "" or NULL: any. A domain with none of them
+    // gets a temporary failure (4.7.5): its owner or a thief of its MX records is at work, and time will tell which.
+    struct bytes allowed;
     bool public_only;     // loopback, private, link-local, multicast and unspecified addresses are left out
     // Who we are, lent until the answer: an MX that is us ends the list. Port 0 is any port.
     const struct addr *own_addresses;
@@ -57,4 +60,6 @@ struct exchange_ticket *exchange_find(struct dns *dns, const char *domain_or_hos
                                       const struct exchange_options *options,
                                       void (*answer)(void *arg, const struct exchange_answer *answer),
                                       void *arg);
+// Is the host one of these, as via.mx of a plan has them? "*." stands for one label, no more and no less (RFC 8461 4.1).
+bool exchange_allows(struct bytes allowed, const char *host);
 void exchange_cancel(struct exchange_ticket **ticket); // no answer will come; NULL inside is fine

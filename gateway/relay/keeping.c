@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "relay/keeping.h"
 
+#include "relay/worker.h"
 #include "store/shelf.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 enum { TELL_MS = 60000 };
 
@@ -40,5 +42,50 @@ bool keeping_apply(const struct keeping *k, struct gateway *g, struct txn *txn, 
             if (!done) tell_full(g, now_ms, keep);
         }
     }
+    return true;
+}
+
+// ---- of a plan
+
+struct trip {
+    struct store_op op; // first
+    struct task back;
+    struct worker *worker;
+    struct arena arena;
+    struct keeping keeping;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
+    struct trip *e = (struct trip *)op;
+    return keeping_apply(&e->keeping, e->worker->gateway, txn, err);
+}
+
+static void come_back(struct task *task) {
+    struct trip *e = (struct trip *)((char *)task - offsetof(struct trip, back));
+    e->done(e->arg);
+    arena_release(&e->arena);
+    free(e);
+}
+
+// A store that takes nothing says so by itself, and what was learnt will be learnt again.
+static void finish(struct store_op *op, bool stored, const struct err *why) {
+    (void)stored, (void)why;
+    struct trip *e = (struct trip *)op;
+    loop_post(e->worker->loop, &e->back);
+}
+
+bool keeping_run(struct worker *w, const struct plan *plan, uint64_t id, void (*done)(void *arg), void *arg) {
+    size_t count = 0, n = 0;
+    for (const struct plan *p = plan; p; p = p->otherwise) count += p->keep_count;
+    if (!count) return false;
+    struct trip *e = must_alloc(sizeof *e);
+    *e = (struct trip){.op = {.apply = apply, .finish = finish, .file = -1}, .back = {.run = come_back}, .worker = w, .done = done, .arg = arg};
+    struct keep *all = arena_alloc(&e->arena, count * sizeof *all);
+    for (const struct plan *p = plan; p; p = p->otherwise)
+        for (size_t i = 0; i < p->keep_count; i++) all[n++] = p->keeps[i];
+    e->keeping = keeping_of(&e->arena, all, count, id, plan->origin.where);
+    store_submit(w->gateway->store, &e->op);
     return true;
 }

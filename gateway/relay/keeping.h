@@ -7,6 +7,8 @@
 #include "policy/answer.h"
 #include "relay/gateway.h"
 
+struct worker;
+
 struct keeping { // a value; all of it in somebody's arena
     const struct keep *keeps;
     size_t count;
@@ -17,3 +19,6 @@ struct keeping { // a value; all of it in somebody's arena
 struct keeping keeping_of(struct arena *arena, const struct keep *keeps, size_t count, uint64_t id, struct bytes where);
 // For apply (store.h).
 bool must_use keeping_apply(const struct keeping *k, struct gateway *g, struct txn *txn, struct err *err);
+// What a plan and its alternatives ask for has no fate to go with yet, so it goes by itself, and the plan is carried out behind it: who is routed
+// next finds it. False: nothing is asked for. `done` on the worker's loop, once, later, stored or not.
+bool must_use keeping_run(struct worker *w, const struct plan *plan, uint64_t id, void (*done)(void *arg), void *arg);

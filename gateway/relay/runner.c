@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "relay/canary.h"
 #include "relay/job.h"
+#include "relay/keeping.h"
 #include "relay/leap.h"
 #include "relay/outcome.h"
 
@@ -110,6 +111,11 @@ struct asking {
     size_t at;
 };
 
+static void routed(void *arg) {
+    struct job *job = arg;
+    if (--job->routing == 0) dispatch(job);
+}
+
 static void on_plan(void *arg, const struct plan *plan) {
     struct asking *asking = arg;
     struct job *job = asking->job;
@@ -124,7 +130,9 @@ static void on_plan(void *arg, const struct plan *plan) {
     r->hook = NULL;
     r->plan = plan_ref(plan);
     tell_plan(job, r);
-    if (--job->routing == 0) dispatch(job);
+    // A canary's scripts leave nothing behind.
+    bool kept = !generation_is_on_trial(job->generation) && keeping_run(job->owner, plan, job->message.id, routed, job);
+    if (!kept) routed(job);
 }
 
 // Due before its end, and picked up only after it: we were away, or the clock has jumped. What came of that is not the recipient's

@@ -62,7 +62,7 @@ bool targets_find(struct targets *t, struct worker *w, const struct conf *conf, 
     *own = conf->hostname;
     struct exchange_options options = {
         .port = (uint16_t)(direct && (via->port == 0 || via->port == 25) ? conf->smtp_port : via->port),
-        .family = family_of(&plan->identity, conf), .public_only = direct && !conf->private_mx,
+        .family = family_of(&plan->identity, conf), .allowed = via->mx, .public_only = direct && !conf->private_mx,
         .own_names = own, .own_name_count = direct ? 1 : 0,
     };
     *t = (struct targets){.domain = direct ? where : NULL, .reach = &w->reach, .arena = arena, .found = found, .arg = arg};

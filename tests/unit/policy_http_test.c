@@ -75,7 +75,7 @@ static int teardown(void **state) {
 
 static const struct generation_options allowed = {
     .fetch = (struct fetch *)&allowed,
-    .http_hosts = "api.example.com,*.wild.example,port.example:8443,[2001:db8::1]:444,all.example:443"};
+    .http_hosts = "api.example.com,*.wild.example,port.example:8443,[2001:db8::1]:444,all.example:443,mta-sts.*"};
 
 // A policy whose route asks with the given argument, and says what came as the plan's because.
 static void policy_that_asks(struct fixture *f, const char *argument) {
@@ -159,6 +159,8 @@ static void goes_only_where_it_may(void **state) {
         {"https://port.example/", false},        {"https://[2001:db8::1]:444/", true},
         {"https://[2001:db8::1]/", false},       {"https://[2001:db8::2]:444/", false},
         {"https://all.example/", true},          {"https://api.example.com.evil.example/", false},
+        {"https://mta-sts.any.example/", true},  {"https://mta-sts.any.example:444/", false},
+        {"https://x.mta-sts.any.example/", false}, {"https://mta-stsx.example/", false},
         {"https://a.wild.example:8443/", false}, {"https://evil.example/?.wild.example", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -92,6 +92,33 @@ static void plans_have_a_text_and_a_lane(void **state) {
            "{\"do\":\"suppress\",\"reply\":\"550 5.7.1 the recipient is on the suppression list\"}", "");
 }
 
+static void hosts_that_are_named_are_part_of_the_way(void **state) {
+    (void)state;
+    const struct plan *p = plan_of("return route.send{ via = route.direct{ mx = { 'MX.Example.org.', '*.example.net' } }, tls = 'verify' }", "d.example");
+    const struct plan *q = plan_of("return route.send{ via = route.direct{ mx = 'mx.example.org' }, tls = 'verify' }", "d.example");
+    const struct plan *any = plan_of("return route.send{ via = route.direct{}, tls = 'verify' }", "d.example");
+    assert_true(bytes_equal(p->via.mx, BYTES("mx.example.org *.example.net")));
+    assert_true(bytes_find(p->json, '[') > 0 && strstr(p->json.at, "\"mx\":[\"mx.example.org\",\"*.example.net\"]"));
+    assert_true(bytes_starts(p->lane, BYTES("-|direct:d.example:25|verify+mx~")));
+    assert_false(bytes_equal(p->lane, q->lane) || bytes_equal(p->lane, any->lane) || bytes_equal(q->lane, any->lane));
+    assert_true(p->same != q->same && q->same != any->same);
+    plan_free(&p);
+    plan_free(&q);
+    plan_free(&any);
+}
+
+static void what_is_kept_goes_along(void **state) {
+    (void)state;
+    const struct plan *p = plan_of("return route.send{ via = route.direct{}, shelf = { shelf.put('k', { n = 1 }, '1h'), shelf.drop 'old' } }", "d.example");
+    const struct plan *q = plan_of("return route.send{ via = route.direct{} }", "d.example");
+    assert_int_equal(p->keep_count, 2);
+    assert_true(bytes_equal(p->keeps[0].value, BYTES("{\"n\":1}")) && p->keeps[0].expires_s == 3600);
+    assert_true(bytes_equal(p->keeps[1].key, BYTES("old")) && !p->keeps[1].value.len);
+    assert_true(p->group == q->group && bytes_equal(p->json, q->json)); // recipients of one message go together, whoever learnt something
+    plan_free(&p);
+    plan_free(&q);
+}
+
 static void an_identity_comes_along(void **state) {
     (void)state;
     const struct plan *p =
@@ -221,6 +248,7 @@ static void plans_are_counted_across_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(plans_have_a_text_and_a_lane),     TEST(an_identity_comes_along),
+        TEST(hosts_that_are_named_are_part_of_the_way), TEST(what_is_kept_goes_along),
         TEST(equal_plans_are_the_same),         TEST(lanes_fit_the_store),
         TEST(identities_are_listed),
         TEST(plans_are_counted_across_threads),

@@ -116,7 +116,7 @@ static void values_arrive(void **state) {
                   "= 'users',\n"
                   " workers = 3, log = 'trace', dns = { servers = { '127.0.0.1', '[::1]:5353' }, timeout = "
                   "0.25, trust_ad = true },\n"
-                  " http = { hosts = { 'api.example', '*.example.org', '[::1]:8443' }, private = true },\n"
+                  " http = { hosts = { 'api.example', '*.example.org', '[::1]:8443', 'mta-sts.*' }, private = true },\n"
                   " store = { path = '/q', ceiling = '1GiB' },\n"
                   " journal = { max = 500, keep = '2d', decisions = false, headers = { 'List-ID', 'X-Kind' } },\n"
                   " delivery = { family = '6', expire = '1d12h', idle = 0, port = 2526 },\n"
@@ -132,7 +132,7 @@ static void values_arrive(void **state) {
     assert_string_equal(conf->dns_servers, "127.0.0.1,[::1]:5353");
     assert_int_equal(conf->dns_timeout_ms, 250);
     assert_true(conf->dns_trust_ad);
-    assert_string_equal(conf->http_hosts, "api.example,*.example.org,[::1]:8443");
+    assert_string_equal(conf->http_hosts, "api.example,*.example.org,[::1]:8443,mta-sts.*");
     assert_true(conf->http_private);
     assert_string_equal(conf->store, "/q");
     assert_int_equal(conf->store_ceiling, 1 << 30);
@@ -191,6 +191,8 @@ static void each_wrong_value_has_its_words(void **state) {
         {"http = { hosts = { 'api.example/x' } }", "http.hosts: 'api.example/x' (it must be"},
         {"http = { hosts = { '*' } }", "http.hosts: '*' (it must be"},
         {"http = { hosts = { '*.10.0.0.1' } }", "http.hosts: '*.10.0.0.1' (it must be"},
+        {"http = { hosts = { '10.0.0.1.*' } }", "http.hosts: '10.0.0.1.*' (it must be"},
+        {"http = { hosts = { '*.example.*' } }", "http.hosts: '*.example.*' (it must be"},
         {"http = { hosts = { '' } }", "http.hosts: '' (it must be"},
         {"http = { ca = 'nowhere.pem' }", "/nowhere.pem: No such file"},
         {"dns = { trust_ad = 1 }", "dns.trust_ad: is a number (it must be true or false)\n"},

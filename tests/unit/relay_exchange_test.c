@@ -136,6 +136,40 @@ static void equals_are_shuffled(void **state) {
         assert_true(second[i] > 20); // expected 67; fewer than 21 by chance: 1 in 10^13
 }
 
+static void only_hosts_that_are_allowed(void **state) {
+    struct bench *b = *state;
+    pocket_add(&b->pocket, "example.com", 300, "MX", "10 thief.example");
+    pocket_add(&b->pocket, "example.com", 300, "MX", "20 a.mail.example");
+    pocket_add(&b->pocket, "example.com", 300, "MX", "30 mx.example.com");
+    pocket_add(&b->pocket, "thief.example", 300, "A", "192.0.2.66");
+    pocket_add(&b->pocket, "a.mail.example", 300, "A", "192.0.2.1");
+    pocket_add(&b->pocket, "mx.example.com", 300, "A", "192.0.2.2");
+    b->options.allowed = BYTES("mx.example.com *.mail.example");
+    expect(b, "example.com", EXCHANGE_MX, "20 a.mail.example 192.0.2.1:25|30 mx.example.com 192.0.2.2:25");
+    b->options.allowed = BYTES("*.example.com");
+    expect(b, "example.com", EXCHANGE_MX, "30 mx.example.com 192.0.2.2:25");
+    b->options.allowed = BYTES("*.example");
+    expect(b, "example.com", EXCHANGE_MX, "10 thief.example 192.0.2.66:25"); // of one label only
+    b->options.allowed = BYTES("other.example *.other.example");
+    expect(b, "example.com", EXCHANGE_MX,
+           "451 4.7.5 no MX of example.com is one that the plan allows: thief.example is not (mx = other.example, ...)");
+    pocket_add(&b->pocket, "plain.example", 300, "A", "192.0.2.1");
+    b->options.allowed = BYTES("mail.example");
+    expect(b, "plain.example", EXCHANGE_MX,
+           "451 4.7.5 no MX of plain.example is one that the plan allows: plain.example is not (mx = mail.example)");
+    expect(b, "thief.example", EXCHANGE_HOST, "0 thief.example 192.0.2.66:25"); // by name it is the operator's word
+}
+
+static void patterns_stand_for_one_label(void **state) {
+    (void)state;
+    assert_true(exchange_allows(BYTES("a.example *.b.example"), "A.example"));
+    assert_true(exchange_allows(BYTES("a.example *.b.example"), "x.b.example"));
+    assert_false(exchange_allows(BYTES("a.example *.b.example"), "b.example"));
+    assert_false(exchange_allows(BYTES("a.example *.b.example"), "x.y.b.example"));
+    assert_false(exchange_allows(BYTES("a.example *.b.example"), "xa.example"));
+    assert_false(exchange_allows(BYTES(""), "a.example"));
+}
+
 static void a_domain_without_mx_is_its_own(void **state) {
     struct bench *b = *state;
     pocket_add(&b->pocket, "plain.example", 300, "A", "192.0.2.1");
@@ -405,6 +439,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SERVER(nearest_first_families_in_turn),
         WITH_SERVER(equals_are_shuffled),
+        WITH_SERVER(only_hosts_that_are_allowed),
+        cmocka_unit_test(patterns_stand_for_one_label),
         WITH_SERVER(a_domain_without_mx_is_its_own),
         WITH_SERVER(a_domain_that_takes_no_mail),
         WITH_SERVER(a_domain_that_is_none),

@@ -303,7 +303,7 @@ static bool nothing_is_shelved(void *arg, struct bytes key, struct arena *texts,
 
 // Every hook of it that a fresh message meets must answer.
 static void try_policy(const char *name, const char *policy) {
-    kit_policy_with(&k, policy, &(struct generation_options){.suppressed = nobody_is_suppressed, .shelved = nothing_is_shelved});
+    kit_policy_with(&k, policy, &(struct generation_options){.http_hosts = "mta-sts.*", .suppressed = nobody_is_suppressed, .shelved = nothing_is_shelved});
     struct recipient_facts r = kit_recipient;
     r.last_outcome = BYTES("");
     r.attempts = 0;

@@ -26,7 +26,7 @@ class Asked:
 class Web:
     """`answer`: path -> (status, headers, body), or a callable(Asked) that gives one; None: silence until the client goes."""
 
-    def __init__(self, authority, answer=None, names=()):
+    def __init__(self, authority, answer=None, names=(), port=0):
         self.host, self.answer, self.asked = ground.address(), dict(answer or {}), []
         self.certificate = authority.issue(self.host, *names)
         self.lock, web = threading.Lock(), self
@@ -58,7 +58,7 @@ class Web:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer((self.host, 0), Handler)
+        self.server = http.server.ThreadingHTTPServer((self.host, port), Handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
