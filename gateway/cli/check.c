@@ -126,6 +126,7 @@ static void check_scripts(struct checking *c, const struct site *site, char vers
                                          .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
                                          .key_dir = conf->base,
                                          .hostname = conf->hostname,
+                                         .http_hosts = conf->http_hosts,
                                          .clock = &clock,
                                          .log = &log};
     size_t before = c->faults;

@@ -164,6 +164,7 @@ static bool load_policy(struct doctor *d, int *code) {
                                          .steps_max = (uint64_t)d->conf->limits.hook_steps,
                                          .key_dir = d->conf->base,
                                          .hostname = d->conf->hostname,
+                                         .http_hosts = d->conf->http_hosts,
                                          .clock = &clock,
                                          .log = &log};
     struct generation *generation = bundle ? generation_new(bundle, &options, &err) : NULL;

@@ -134,6 +134,7 @@ static bool load(const struct conf *conf, struct bundle *bundle, struct err *err
     struct generation_options options = {.memory_max = conf->limits.script_memory,
                                          .key_dir = conf->base,
                                          .hostname = conf->hostname,
+                                         .http_hosts = conf->http_hosts,
                                          .clock = &clock,
                                          .log = &log};
     struct generation *g = generation_new(bundle, &options, err);

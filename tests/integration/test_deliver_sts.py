@@ -103,3 +103,6 @@ def test_without_leave_to_ask_it_does_not_load(gateway):
     g = gateway(policy=POLICY, start=False)
     done = g.cli("check", check=False)
     assert done.returncode != 0 and 'hosts = { "mta-sts.*" }' in done.stdout + done.stderr
+    g.configure(http={"hosts": ["mta-sts.*"]})
+    assert "good" in g.cli("check").stdout
+    g.cli("test")

@@ -112,3 +112,17 @@ story("hosts by name are names, and so many", function(t)
   story.raises("1 to 64", route.direct, { mx = {} })
   story.raises("a host name", route.direct, { mx = { 25 } })
 end)
+
+story("the shipped policy has it behind one word, for mail that goes directly", function(t)
+  local text = story.file "policy.lua"
+  local function policy(way)
+    local changed, n = text:gsub("local MTA_STS = false", "local MTA_STS = true", 1)
+    local directed, m = changed:gsub('%["%*"%] = route.capture {}', '["*"] = ' .. way, 1)
+    story.expect(n + m, 2)
+    local message = stage(t, "v=STSv1; id=1;", page(ENFORCE))
+    t:policy(directed)
+    return message
+  end
+  enforced(policy "DIRECT", "the way for *, MTA-STS enforce (fetched)")
+  policy("route.relay { host = 'relay.example' }"):route():expect { via = { kind = "relay", mx = story.absent }, because = "the way for *" }
+end)
