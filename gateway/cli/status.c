@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli/ask.h"
+#include "cli/metrics.h"
 #include "cli/show.h"
 #include "cli/verbs.h"
 
@@ -39,6 +40,7 @@ static const struct line lines[] = {
       {"due", "", " due"},
       {"parked", "", " parked"},
       {"held", "", " held"},
+      {"oldest_s", "the oldest for ", ""},
       {"lanes", "", " lanes"},
       {"pauses", "", " paused"},
       {"in_memory", "", " in memory"}}},
@@ -172,9 +174,30 @@ static bool print_status(void *arg, const struct json *row, struct bytes text) {
     return true;
 }
 
+static bool take_metrics(void *arg, const struct json *row, struct bytes text) {
+    (void)text;
+    metrics_of_status(arg, row);
+    return true;
+}
+
+// Whole or not at all, since a file is made of it; and that nobody answers is a figure, too.
+static int print_metrics(struct ask *ask, int code) {
+    struct buf out = {0};
+    if (ask) code = ask_run(ask, BYTES("{\"verb\":\"status\"}\n"), 30, take_metrics, &out, NULL);
+    if (code != EX_OK) {
+        buf_reset(&out);
+        metrics_nobody(&out);
+    }
+    printf("%s", buf_z(&out));
+    buf_release(&out);
+    ask_close(&ask);
+    return code;
+}
+
 int verb_status(const struct call *call) {
     int code = EX_OK;
     struct ask *ask = ask_open(call, &code);
+    if (call_has(call, "prometheus")) return print_metrics(ask, code);
     if (!ask) return code;
     code = ask_run(ask, BYTES("{\"verb\":\"status\"}\n"), 30, print_status, (void *)call, NULL);
     ask_close(&ask);

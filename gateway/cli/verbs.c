@@ -158,6 +158,11 @@ static const struct option_row doctor_rows[] = {
     {0},
 };
 
+static const struct option_row status_rows[] = {
+    {"prometheus", 0, OPTION_FLAG, NULL, "the figures in Prometheus' text format", false},
+    {0},
+};
+
 static const struct option_row top_rows[] = {
     {"once", '1', OPTION_FLAG, NULL, "print one picture and stop", false},
     {0},
@@ -182,6 +187,7 @@ static const struct option_row *const limit_options[] = {limit_rows, NULL};
 static const struct option_row *const log_options[] = {log_rows, NULL};
 static const struct option_row *const passwd_options[] = {passwd_rows, NULL};
 static const struct option_row *const doctor_options[] = {doctor_rows, NULL};
+static const struct option_row *const status_options[] = {status_rows, NULL};
 static const struct option_row *const top_options[] = {top_rows, NULL};
 static const struct option_row *const help_options[] = {help_rows, NULL};
 
@@ -340,13 +346,18 @@ static const struct verb table[] = {
     {.name = "status",
      .summary = "how the gateway is doing",
      .arguments = "",
+     .options = status_options,
      .run = verb_status,
      .about = "One look at the running gateway: version and policy, listeners, connections, the queue by "
               "state, counters, the store, disk and memory. \"full in\" says how long the disk lasts until no new mail is "
               "taken (store.reserve, store.ceiling), if it goes on filling as it did in the last hour; ten minutes after a "
-              "start at the earliest, and only while it fills.",
+              "start at the earliest, and only while it fills. \"the oldest\" is the message that has been in the queue for "
+              "longest, held ones included.\n\n"
+              "With --prometheus the figures are metrics (tidegate_queue_oldest_seconds, tidegate_delivered_recipients_total, ...), for the text file "
+              "collector of node_exporter. Where no gateway answers, tidegate_up is 0 and the exit code is 69.",
      .examples = "  tidegate status\n  tidegate status --json | jq .recipients\n"
-                 "  tidegate status --json | jq .disk,.memory,.limits",
+                 "  tidegate status --json | jq .disk,.memory,.limits\n"
+                 "  tidegate status --prometheus > metrics/tidegate.new; mv metrics/tidegate.new metrics/tidegate.prom",
      .exits = exits_control},
     {.name = "queue",
      .summary = "look at what waits, and change it",

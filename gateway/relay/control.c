@@ -50,6 +50,7 @@ struct round {
     void (*then)(struct round *round);
     struct buf rows, identities; // lines of JSON
     uint64_t lanes, pauses, in_memory, script_memory, hooks, faults;
+    int64_t oldest_ms; // when the queue's first message was received; 0: there is none
 };
 
 static void round_step(struct worker *w, void *arg) {
@@ -79,8 +80,25 @@ static void start_round(struct asker *a, void (*part)(struct worker *, struct ro
 
 // ---- status -------------------------------------------------------------------------------------------------------------------
 
+static bool first_only(void *arg, const struct recipient *r) {
+    *(uint64_t *)arg = r->id;
+    return false;
+}
+
+// When it was received, in milliseconds; 0: nothing waits.
+static int64_t oldest_of(struct reader *r) {
+    struct message m = {0};
+    uint64_t id = 0;
+    reader_begin(r);
+    bool found = !reader_recipients(r, 0, first_only, &id) && reader_message(r, id, &m);
+    int64_t received_ms = found ? m.received_ms : 0;
+    reader_end(r);
+    return received_ms;
+}
+
 static void status_part(struct worker *w, struct round *round) {
     struct generation_stats stats;
+    if (w->index == 0) round->oldest_ms = oldest_of(w->reader);
     generation_get_stats(w->generation, &stats);
     round->lanes += lanes_count(w->lanes);
     round->pauses = lanes_pauses(w->lanes); // all have the same
@@ -147,6 +165,8 @@ static void status_then(struct round *round) {
     jsonl_int(&j, "connections", (int64_t)atomic_load(&c->sessions_in));
     jsonl_int(&j, "connections_out", (int64_t)atomic_load(&c->connections_out.taken));
     put_store(&j, g);
+    int64_t oldest_ms = clock_ms(&g->clock) - round->oldest_ms;
+    if (round->oldest_ms) jsonl_int(&j, "oldest_s", oldest_ms > 0 ? oldest_ms / 1000 : 0);
     jsonl_int(&j, "lanes", (int64_t)round->lanes);
     jsonl_int(&j, "pauses", (int64_t)round->pauses);
     jsonl_int(&j, "in_memory", (int64_t)round->in_memory);

@@ -194,6 +194,26 @@ def test_cli_status_and_list(filled):
     assert [json.loads(line) for line in filled.cli("queue", "list", "--json", "--tag", "team=sales", "--domain", "wait.example").stdout.splitlines()][0]["recipient"] == "a1@wait.example"
 
 
+def test_cli_metrics(filled):
+    """What a monitoring system reads: the same figures as status has, each with its help and type; and 0 when nobody is there."""
+    filled.advance_clock(90)
+    text = filled.cli("status", "--prometheus").stdout
+    status = filled.status()
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    for name, n in (("up", 1), ("queue_messages", status["messages"]), ("accepted_messages_total", status["accepted"]), ('queue_recipients{state="held"}', status["held"]),
+                    ("draining", 0), ("store_has_room", 1), ("disk_size_bytes", status["disk"]["whole_bytes"])):
+        assert samples[f"tidegate_{name}"] == str(n), name
+    assert 90 <= int(samples["tidegate_queue_oldest_seconds"]) <= status["oldest_s"] < 300
+    assert "the oldest for 1m" in filled.cli("status").stdout
+    families = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+    assert len(families) == len(set(families)) and {name.split("{")[0] for name in samples} == set(families)
+    filled.cli("queue", "delete", "--all", "--yes")
+    assert "tidegate_queue_oldest_seconds 0\n" in filled.cli("status", "--prometheus").stdout and "oldest_s" not in filled.status()
+    filled.stop()
+    gone = filled.cli("status", "--prometheus", check=False)
+    assert gone.returncode == 69 and gone.stdout.endswith("tidegate_up 0\n")
+
+
 def test_cli_changes(filled):
     asked = filled.cli("queue", "delete", "--domain", "wait.example", check=False)
     assert asked.returncode == 64 and len(filled.queue()) == 5, "without a yes nothing happens"
