@@ -30,6 +30,7 @@ static const luaL_Reg modules[] = {
     {"json", open_json},
     {"limit", open_limit},
     {"log", open_log},
+    {"network", open_network},
     {"re", open_re},
     {"shelf", open_shelf},
     {"core.answer", open_answer},

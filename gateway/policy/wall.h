@@ -157,6 +157,7 @@ int open_http(lua_State *l);
 int open_json(lua_State *l);
 int open_limit(lua_State *l);
 int open_log(lua_State *l);
+int open_network(lua_State *l);
 int open_re(lua_State *l);
 int open_shelf(lua_State *l);
 

@@ -7,8 +7,8 @@ local route = require "route"
 
 local INSIDE = { ["acme.example"] = true }
 local devices = {
-  { name = "printers", network = "^10%.1%.2%.", sender = "printer@acme.example", per_day = 500 },
-  { name = "cameras", network = "^10%.1%.3%.", sender = "camera@acme.example", per_day = 2000 },
+  { name = "printers", network = network.of "10.1.2.0/24", sender = "printer@acme.example", per_day = 500 },
+  { name = "cameras", network = network.of { "10.1.3.0/24", "fd00:3::/64" }, sender = "camera@acme.example", per_day = 2000 },
   -- SHA-256 of the certificate, as in the log line of its first connection.
   { name = "erp", certificate = "3b7e0000000000000000000000000000000000000000000000000000000000aa", sender = "erp@acme.example",
     per_day = 10000, anywhere = true },
@@ -23,7 +23,7 @@ end
 local function device_of(session)
   for _, device in ipairs(devices) do
     if device.certificate and session.client_certificate == device.certificate then return device end
-    if device.network and session.client_ip:find(device.network) then return device end
+    if device.network and device.network(session.client_ip) then return device end
   end
 end
 

@@ -51,6 +51,23 @@ static void crypto_is_right(void **state) {
     raises("return crypto.random(1 << 40)", "1 to 1024 bytes are possible");
 }
 
+static void networks_are_told_apart(void **state) {
+    (void)state;
+    gives("local in_10 = network.of { '10.1.2.0/24', '2001:db8::/32' }\n"
+          "return tostring(in_10 '10.1.2.255') .. tostring(in_10 '10.1.3.0') .. tostring(in_10 '2001:db8:1::7') .. tostring(in_10 '2001:db9::7') .. "
+          "tostring(in_10 '::ffff:10.1.2.3') .. tostring(in_10 'unix:/run/x') .. tostring(in_10 '')",
+          "truefalsetruefalsetruefalsefalse");
+    gives("return tostring(network.of '192.0.2.7' '192.0.2.7') .. tostring(network.of '192.0.2.7' '192.0.2.8')", "truefalse");
+    raises("return network.of { '10.0.0.0/8', '10.0.0.1/8' }", "network.of: '10.0.0.1/8': ");
+    raises("return network.of { 'printers' }", "network.of: 'printers': not a network");
+    raises("return network.of {}", "1 to 10000 networks are possible");
+    raises("return network.of { 10 }", "network.of: number 1 is no text");
+    raises("return network.of(nil)", "table expected");
+    raises("return network.of '10.0.0.0/8' (nil)", "string expected");
+    raises("local t = setmetatable({}, { __len = function() return 3 end }); return network.of(t)", "1 to 10000 networks are possible");
+    raises("local t = {}; for i = 1, 10000 do t[i] = '10.0.0.0/8' end; local f = network.of(t); while true do f '192.0.2.1' end", "steps");
+}
+
 static void json_keeps_what_it_is_given(void **state) {
     (void)state;
     gives("return json.encode({ b = 1, a = { 1, 2.5, 'x' }, c = json.null, d = true })",
@@ -212,7 +229,7 @@ static void reverse_names_are_asked_for(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(crypto_is_right),     TEST(json_keeps_what_it_is_given),    TEST(regexes_match),
+        TEST(networks_are_told_apart), TEST(crypto_is_right),     TEST(json_keeps_what_it_is_given),    TEST(regexes_match),
         TEST(clock_and_log),       TEST(a_fault_is_logged_with_its_way), TEST(users_may_send_as),
         TEST(ladders_of_ones_own), TEST(reverse_names_are_asked_for),
     };

@@ -359,7 +359,7 @@ static const char exports[] =
     "describe.add('exports', function()\n"
     "  local list = {}\n"
     "  for _, module in ipairs { 'answer', 'route', 'identity', 'retry', 'suppression', 'users', 'provider', 'shaping', 'reply', 'warmup',\n"
-    "      'pool', 'relays', 'header', 'sts', 'limit', 'shelf', 'dns', 'http', 're', 'json', 'crypto', 'clock', 'log' } do\n"
+    "      'pool', 'relays', 'header', 'sts', 'limit', 'shelf', 'dns', 'http', 're', 'json', 'crypto', 'clock', 'log', 'network' } do\n"
     "    for name in pairs(require(module)) do list[#list + 1] = module .. '.' .. name end\n"
     "  end\n"
     "  for word, object in pairs(objects) do\n"
