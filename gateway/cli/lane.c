@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/jsonl.h"
+#include "base/nearest.h"
 #include "cli/ask.h"
 #include "cli/show.h"
 #include "cli/table.h"
@@ -7,6 +8,7 @@
 #include "cli/verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -186,6 +188,41 @@ int verb_lane_show(const struct call *call) {
 
 // ---- pause, resume
 
+struct known {
+    bool found;
+    struct nearest near;
+    char *name; // what is near
+};
+
+static bool compare_name(void *arg, const struct json *row, struct bytes text) {
+    struct known *k = arg;
+    struct bytes name;
+    (void)text;
+    if (!json_text(json_get(row, "identity"), &name)) return true;
+    if (bytes_equal(name, k->near.wanted)) k->found = true;
+    char *z = bytes_dupz(name);
+    nearest_offer(&k->near, z);
+    if (k->near.name != z) {
+        free(z);
+        return true;
+    }
+    free(k->name);
+    k->name = z;
+    return true;
+}
+
+// A slip in the name would pause nobody, and look as if it had. What an older policy called so, `lane pause --identity` reaches.
+static int must_be_known(const struct call *call, struct ask *ask, const char *name) {
+    struct known k = {.near = nearest_to(bytes_of(name))};
+    struct buf hint = {0};
+    int code = ask_run(ask, BYTES("{\"verb\":\"identity\"}\n"), 30, compare_name, &k, NULL);
+    nearest_hint(&k.near, &hint);
+    if (code == EX_OK && !k.found) code = tool_fail(call, EX_DATAERR, "the policy has no identity '%s'%s", name, buf_z(&hint));
+    buf_release(&hint);
+    free(k.name);
+    return code;
+}
+
 int verb_lane_change(const struct call *call) {
     bool resume = strcmp(call->verb->name, "resume") == 0;
     const char *argument = call->argument_count ? call->arguments[0] : NULL;
@@ -197,6 +234,10 @@ int verb_lane_change(const struct call *call) {
     if (given != 1) return tool_fail(call, EX_USAGE, "one of LANE (its whole key), --identity and --domain is expected");
     struct ask *ask = ask_open(call, &code);
     if (!ask) return code;
+    if (whole && !resume && (code = must_be_known(call, ask, argument)) != EX_OK) {
+        ask_close(&ask);
+        return code;
+    }
     struct buf request = {0};
     struct jsonl j = jsonl_begin(&request);
     jsonl_textz(&j, "verb", "lane");

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "base/jsonl.h"
+#include "base/nearest.h"
 #include "cli/ask.h"
 #include "cli/show.h"
+#include "cli/tool.h"
 #include "cli/verbs.h"
 
 #include <stdio.h>
@@ -63,8 +65,29 @@ static bool print_event(void *arg, const struct json *event, struct bytes text) 
     return fflush(stdout) == 0; // whoever reads along is gone: so are we
 }
 
+// All there are (relay/README.md): a slip would find nothing, and look as if nothing had happened.
+static const char *const types[] = {
+    "attempted", "bounced", "canary", "deferred", "deleted", "delivered", "discarded", "expired", "fault", "held", "lane",
+    "limit", "received", "refused", "released", "reloaded", "routed", "suppressed", "token", "waiting", NULL,
+};
+
+static bool is_type(const struct call *call) {
+    const char *type = call_text(call, "type");
+    struct nearest near = nearest_to(bytes_of(type));
+    struct buf hint = {0};
+    for (const char *const *t = types; type && *t; t++) {
+        if (strcmp(*t, type) == 0) return true;
+        nearest_offer(&near, *t);
+    }
+    nearest_hint(&near, &hint);
+    if (type) tool_fail(call, EX_USAGE, "--type: there are no events of type '%s'%s", type, buf_z(&hint));
+    buf_release(&hint);
+    return !type;
+}
+
 int verb_log(const struct call *call) {
     int code = EX_OK;
+    if (!is_type(call)) return EX_USAGE;
     struct ask *ask = ask_open(call, &code);
     if (!ask) return code;
     struct buf request = {0};

@@ -87,6 +87,9 @@ def test_pause_by_name(gateway, scripted, word):
     assert shown["paused"]["because"] == "complaints" and shown["paused"]["until"] and not peer.find(f"{word}a")
     assert "complaints" in g.cli("identity", "show", "acme").stdout and "paused" in g.cli("identity").stdout
     assert [p["name"] for p in g.control("lane", action="pauses")[0]] == ["acme"]
+    slip = g.cli("identity", "pause", "amce", check=False)
+    assert slip.returncode == 65 and "no identity 'amce' (did you mean 'acme'?)" in slip.stderr
+    assert len(g.control("lane", action="pauses")[0]) == 1, "a slip pauses nobody"
     g.cli("identity", "resume", "acme")
     peer.wait(f"{word}a")
     assert "paused" not in rows(g, "identity", "show", "acme")[0]

@@ -266,7 +266,7 @@ def test_cli_without_a_gateway(gateway):
 
 
 @pytest.mark.parametrize("arguments,code,words", [(["statu"], 64, "status"), (["queue"], 64, "list"), (["queue", "list", "--sendr", "x"], 64, "sender"), (["queue", "list", "--limit", "x"], 64, "limit"),
-                                                  (["queue", "list", "--state", "x"], 64, "held"), (["version"], 0, "idegate"), ([], 64, "--help")])
+                                                  (["queue", "list", "--state", "x"], 64, "held"), (["log", "--type", "bounce"], 64, "did you mean 'bounced'?"), (["version"], 0, "idegate"), ([], 64, "--help")])
 def test_cli_usage(gateway, arguments, code, words):
     g = gateway(policy=POLICY, start=False)
     done = g.cli(*arguments, check=False)
