@@ -37,7 +37,7 @@ static void shelf_encode(const struct shelf_entry *e, struct buf *out) {
     buf_add(out, e->value);
 }
 
-static bool shelf_decode(struct bytes key, struct bytes value, struct shelf_entry *out) {
+bool shelf_decode(struct bytes key, struct bytes value, struct shelf_entry *out) {
     if (value.len < HEAD || value.at[0] != VERSION || !shelf_key_is_valid(key)) return false;
     size_t source = get_be16(value.at + 17);
     if (value.len - HEAD <= source) return false;

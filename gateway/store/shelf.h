@@ -42,3 +42,5 @@ bool reader_shelf(struct reader *r, struct bytes key, int64_t now_ms, struct she
 void reader_shelf_walk(struct reader *r, struct bytes prefix, int64_t now_ms,
                        bool (*each)(void *arg, const struct shelf_entry *e), void *arg);
 
+// Records, for the store's own rooms (check). False for those under names of our own too.
+bool must_use shelf_decode(struct bytes key, struct bytes value, struct shelf_entry *out);

@@ -167,6 +167,7 @@ uint64_t body_length(const struct body *body);
 bool must_use body_read(struct body *body, uint64_t offset, void *into, size_t size, size_t *got, struct err *err);
 void body_close(struct body **body);
 
-// A full check for `check --store` and the torture tests: every record decodes, every index entry has its recipient and the
-// other way round, every body is where it should be with its CRC, segment counters agree. Faults as text lines, at most 1,000. Any thread, also while mail flows.
+// A full check for `check --store` and the torture tests: every record of the store's own rooms decodes (what a row of the ledger, the journal
+// or the policy holds is known above), every index entry has its recipient and the other way round, every body is where it should be with
+// its CRC, segment counters agree. Faults as text lines, at most 1,000. Any thread, also while mail flows.
 bool store_check(struct store *store, void (*fault)(void *arg, const char *text), void *arg, uint64_t *checked);

@@ -108,6 +108,15 @@ static void a_record_that_is_garbage(void **state) {
     expect(*state, "encoding version 7");
 }
 
+static void a_shelf_entry_that_is_garbage(void **state) {
+    struct faults faults = {0};
+    struct raw ours = {TABLE_SHELF, {.len = 2, .at = "\0p"}, BYTES("paused"), true};
+    plant(*state, ours); // a name of the rooms above: not an entry
+    assert_true(store_check(((struct kit *)*state)->store, note, &faults, NULL));
+    plant(*state, (struct raw){TABLE_SHELF, {.len = 3, .at = "key"}, BYTES("\1garbage"), true});
+    expect(*state, "shelf: the record of 'key'");
+}
+
 static void a_held_counter_that_is_off(void **state) {
     struct key key = {.len = strlen(meta_held)};
     memcpy(key.at, meta_held, key.len);
@@ -207,6 +216,7 @@ int main(void) {
         CASE(a_lost_message),
         CASE(a_message_nobody_waits_for),
         CASE(a_record_that_is_garbage),
+        CASE(a_shelf_entry_that_is_garbage),
         CASE(a_held_counter_that_is_off),
         CASE(segment_rows_that_are_off),
         CASE(a_flipped_bit_in_a_body),

@@ -152,7 +152,7 @@ static void limit_file_size(rlim_t bytes) {
 
 static bool work_big(struct job *job, struct txn *txn, struct err *err) {
     char *value = calloc(1, 4 << 20);
-    bool put = txn_put(txn, TABLE_SHELF, BYTES("big"), bytes_range(value, job->n), err);
+    bool put = txn_put(txn, TABLE_SHELF, BYTES("\0big"), bytes_range(value, job->n), err);
     free(value);
     return put;
 }
