@@ -119,16 +119,11 @@ static void check_scripts(struct checking *c, const struct site *site, char vers
         print_fault(c, err.text);
         return;
     }
-    struct generation_options options = {.check_keys = true,
-                                         .watch = true,
-                                         .memory_max = conf->limits.script_memory,
-                                         .steps_max = (uint64_t)conf->limits.hook_steps,
-                                         .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
-                                         .key_dir = conf->base,
-                                         .hostname = conf->hostname,
-                                         .http_hosts = conf->http_hosts,
-                                         .clock = &clock,
-                                         .log = &log};
+    struct generation_options options;
+    conf_script_options(conf, &options);
+    options.check_keys = options.watch = true;
+    options.clock = &clock;
+    options.log = &log;
     size_t before = c->faults;
     check_syntax(c, bundle);
     struct generation *generation = c->faults == before ? generation_new(bundle, &options, &err) : NULL;

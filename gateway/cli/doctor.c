@@ -160,13 +160,10 @@ static bool load_policy(struct doctor *d, int *code) {
     struct err err;
     log_open(&log, LOG_FAULT, &clock);
     struct bundle *bundle = bundle_read(d->conf->scripts, d->conf->stdlib, &err);
-    struct generation_options options = {.memory_max = d->conf->limits.script_memory,
-                                         .steps_max = (uint64_t)d->conf->limits.hook_steps,
-                                         .key_dir = d->conf->base,
-                                         .hostname = d->conf->hostname,
-                                         .http_hosts = d->conf->http_hosts,
-                                         .clock = &clock,
-                                         .log = &log};
+    struct generation_options options;
+    conf_script_options(d->conf, &options);
+    options.clock = &clock;
+    options.log = &log;
     struct generation *generation = bundle ? generation_new(bundle, &options, &err) : NULL;
     if (!generation)
         *code = tool_fail(d->call, EX_CONFIG, "%s", err.text);

@@ -192,9 +192,8 @@ static void tell_setting(struct explaining *e, struct bundle *bundle, int64_t no
 
 static bool explain_in_lab(struct explaining *e, const struct conf *conf, const struct users *users, struct bundle *bundle, struct err *err) {
     static const struct clock machine;
-    struct generation_options usual = {.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
-                                       .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
-                                       .http_hosts = conf->http_hosts, .hostname = conf->hostname};
+    struct generation_options usual;
+    conf_script_options(conf, &usual);
     struct log log;
     log_open(&log, LOG_WARN, &machine);
     struct dns_options resolver = {.servers = conf->dns_servers, .timeout_ms = conf->dns_timeout_ms, .trust_ad = conf->dns_trust_ad,

@@ -30,9 +30,7 @@ static struct bundle *with_module(const struct bundle *b, struct err *err) {
 
 struct judging *judging_new(const struct conf *conf, int64_t now_ms, struct err *err) {
     struct judging *j = must_alloc(sizeof *j);
-    j->usual = (struct generation_options){.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
-                                           .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
-                                           .http_hosts = conf->http_hosts, .hostname = conf->hostname};
+    conf_script_options(conf, &j->usual);
     j->ledger = lab_ledger_new();
     struct lab_options options = {.usual = &j->usual, .limits = lab_ledger_limits(j->ledger)};
     j->bundle = bundle_read(conf->scripts, conf->stdlib, err);

@@ -156,15 +156,6 @@ static bool is_failed(struct replaying *r, struct err *err) {
 
 // ---- the run
 
-static struct generation_options usual_of(const struct conf *conf) {
-    return (struct generation_options){.memory_max = conf->limits.script_memory,
-                                       .steps_max = (uint64_t)conf->limits.hook_steps,
-                                       .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
-                                       .key_dir = conf->base,
-                                       .http_hosts = conf->http_hosts,
-                                       .hostname = conf->hostname};
-}
-
 static bool choose(struct replaying *r, struct store *store, const struct clock *clock, struct choice *c, struct err *err) {
     double share;
     uint64_t most;
@@ -182,7 +173,8 @@ static bool choose(struct replaying *r, struct store *store, const struct clock 
 
 static bool replay_all(struct replaying *r, struct bundle *b, struct store *store, const struct clock *clock, struct err *err) {
     struct choice choice = {0};
-    struct generation_options usual = usual_of(r->conf);
+    struct generation_options usual;
+    conf_script_options(r->conf, &usual);
     struct replay_options options = {.bundle = b, .usual = &usual, .kept = &r->conf->journal_fields, .expire_s = r->conf->expire_s};
     struct crew crew = {.choice = &choice, .store = store, .options = &options};
     int64_t began_us = clock_monotonic_us();

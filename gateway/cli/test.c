@@ -105,12 +105,8 @@ static int tell_file(struct testing *t, const char *path, struct story_options *
 
 static int tell_files(struct testing *t, struct bundle *bundle) {
     const struct conf *conf = t->conf;
-    struct generation_options usual = {.memory_max = conf->limits.script_memory,
-                                       .steps_max = (uint64_t)conf->limits.hook_steps,
-                                       .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000,
-                                       .key_dir = conf->base,
-                                       .http_hosts = conf->http_hosts,
-                                       .hostname = conf->hostname};
+    struct generation_options usual;
+    conf_script_options(conf, &usual);
     struct lab_ledger *ledger = lab_ledger_new();
     struct story_options options = {.bundle = bundle,
                                     .usual = &usual,
@@ -131,12 +127,10 @@ static bool load(const struct conf *conf, struct bundle *bundle, struct err *err
     struct clock clock = {0};
     struct log log;
     log_open(&log, LOG_FAULT, &clock);
-    struct generation_options options = {.memory_max = conf->limits.script_memory,
-                                         .key_dir = conf->base,
-                                         .hostname = conf->hostname,
-                                         .http_hosts = conf->http_hosts,
-                                         .clock = &clock,
-                                         .log = &log};
+    struct generation_options options;
+    conf_script_options(conf, &options);
+    options.clock = &clock;
+    options.log = &log;
     struct generation *g = generation_new(bundle, &options, err);
     if (!g) return false;
     generation_free(&g);

@@ -179,9 +179,8 @@ struct bytes trial_user(const struct users *users) {
 
 bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle, const struct trial_eyes *eyes, struct buf *reached,
                struct err *err) {
-    struct generation_options usual = {.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
-                                       .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
-                                       .http_hosts = conf->http_hosts, .hostname = conf->hostname};
+    struct generation_options usual;
+    conf_script_options(conf, &usual);
     char sender[SENDER_MAX];
     snprintf(sender, sizeof sender, "trial@%.255s", conf->hostname);
     struct lab_ledger *ledger = lab_ledger_new();

@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "base/nearest.h"
 #include "mail/address.h"
+#include "policy/generation.h"
 #include "relay/conf_check.h"
 #include "relay/conf_key.h"
 #include "relay/conf_value.h"
@@ -291,6 +292,12 @@ void conf_free(struct conf **conf) {
 }
 
 // Whatever can be had of the file, faults or not.
+void conf_script_options(const struct conf *conf, struct generation_options *out) {
+    *out = (struct generation_options){.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
+                                       .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
+                                       .hostname = conf->hostname, .http_hosts = conf->http_hosts};
+}
+
 static struct conf *peek(const char *file) {
     struct conf *conf = conf_new(file);
     struct load l = {.conf = conf};

@@ -52,6 +52,8 @@ struct conf_limits {
     int connections_out;       // 500 at once in all
 };
 
+struct generation_options; // policy/generation.h
+
 struct conf {
     struct arena arena;        // everything below lives here
     const char *file;          // as given
@@ -97,6 +99,8 @@ struct conf *conf_load(const char *file, void (*fault)(void *arg, const char *te
 // Each value for itself, not whether they fit each other and this machine (its certificates, its users): for work on the policy elsewhere.
 struct conf *conf_read(const char *file, void (*fault)(void *arg, const char *text), void *arg);
 void conf_free(struct conf **conf);
+// What it says of scripts: their budgets, whom they may ask, where their keys are. All else of *out is nothing; whoever runs them adds the world.
+void conf_script_options(const struct conf *conf, struct generation_options *out);
 const char *conf_find(void); // lives as long as the environment; $TIDEGATE_CONF, ./conf/tidegate.lua, /etc/tidegate/tidegate.lua: the first that exists; or NULL
 // Keys that differ and that a reload cannot apply, one call each.
 void conf_fixed_changes(const struct conf *was, const struct conf *now, void (*key)(void *arg, const char *name), void *arg);

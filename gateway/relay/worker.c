@@ -79,12 +79,10 @@ void worker_tell(struct worker *w, struct bytes event) { worker_post(w, settle_t
 // ---- life --------------------------------------------------------------------------------------------------------------
 
 void worker_generation_options(const struct gateway *g, const struct site *site, struct generation_options *out) {
-    const struct conf *conf = site->conf;
-    *out = (struct generation_options){
-        .memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
-        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base, .hostname = conf->hostname, .http_hosts = conf->http_hosts,
-        .clock = &g->clock, .log = &g->log, .keep_lookups = conf->journal_decisions,
-    };
+    conf_script_options(site->conf, out);
+    out->clock = &g->clock;
+    out->log = &g->log;
+    out->keep_lookups = site->conf->journal_decisions;
 }
 
 static struct dns *open_dns(struct worker *w, struct err *err) {
