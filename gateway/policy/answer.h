@@ -28,7 +28,7 @@ struct header_edit {
 
 // One limit that mail counts against, as it goes or as it comes. The account is named by key and window; the cap is the asking
 // plan's, or accept's, own.
-enum { SPENDS_MAX = 16, SPEND_KEY_MAX = 200, SPEND_ACCOUNT_MAX = SPEND_KEY_MAX + 12 };
+enum { SPENDS_MAX = 16, SPEND_KEY_MAX = 200, SPEND_ACCOUNT_MAX = SPEND_KEY_MAX + 12 }; // the account's with its NUL
 struct spend {
     struct bytes key;
     struct bytes account;   // "KEY/SECONDS"
@@ -111,6 +111,7 @@ struct suppress {
 
 enum plan_kind { PLAN_SEND, PLAN_WAIT, PLAN_HOLD, PLAN_SUPPRESS, PLAN_FAIL, PLAN_DISCARD };
 extern const char *const plan_kind_name[]; // "send", "wait", ...
+enum { LANE_MAX = 400, TURN_MAX = 100 }; // bytes of their names
 struct plan {               // immutable, reference counted (plan_ref), safe to hand to another thread
     enum plan_kind kind;
     struct origin origin;
@@ -130,7 +131,7 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     const struct keep *keeps; // SEND: for the shelf, before it is tried
     size_t keep_count;
     struct bytes json;      // the plan as stored and shown: canonical, so equal plans have equal text (secrets are replaced by "***")
-    struct bytes lane;      // key of the lane: identity|via host or domain|tls, at most 400 bytes. DIRECT: with the recipient's domain
+    struct bytes lane;      // key of the lane: identity|via host or domain|tls. DIRECT: with the recipient's domain
     uint64_t same;          // hash over everything that matters to a connection (secrets included): with equal `same` one is shared
     uint64_t group;         // hash over that, the lane's width, class and turn, the limits and what is tried instead: recipients with equal `group` share a transaction
 };

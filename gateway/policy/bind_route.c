@@ -87,7 +87,6 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { TURN_MAX = 100 };
 enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND, SEND_PRIORITY, SEND_TURN, SEND_SHELF };
 static const char *const priorities[] = {"urgent", "normal", "bulk", NULL};
 static const struct made_row send_rows[] = {

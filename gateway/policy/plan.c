@@ -13,7 +13,7 @@ const char *const tls_level_name[] = {"none", "opportunistic", "encrypt", "verif
 const char *const plan_kind_name[] = {"send", "wait", "hold", "suppress", "fail", "discard", NULL};
 const char *const via_kind_name[] = {"direct", "relay", "lmtp", "capture", NULL};
 
-enum { LANE_MAX = 400, LANE_PART = 130 };
+enum { LANE_PART = 130 };
 
 struct counted {
     struct plan plan; // first: a plan is its counted self

@@ -107,7 +107,6 @@ void attempt_free(struct attempt **at) {
 }
 
 struct bytes plan_turn(const struct plan *plan, const struct message *m) {
-    enum { TURN_MAX = 100 }; // as bind_route has it
     if (plan->turn.len) return plan->turn;
     if (m->user.len) return bytes_first(m->user, TURN_MAX);
     if (!m->sender.len) return BYTES("<>");

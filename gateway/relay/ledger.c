@@ -434,7 +434,7 @@ void ledger_tell_parked(struct gateway *g, struct bytes place) {
 struct back {
     uint64_t id;
     bool elsewhere;
-    char account[SPEND_ACCOUNT_MAX + 1];
+    char account[SPEND_ACCOUNT_MAX];
 };
 
 static void hear_back(struct worker *w, void *arg) {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 // pause: lanes that an operator has stopped: one by its key, all of an identity, all to a domain. Kept in the store.
 //
-// A row of the shelf (store/key.h) for each. Every worker reads them all at the start and whenever one has changed: they are few, and
+// A row of the shelf (store/shelf.h), under a name of our own, for each. Every worker reads them all at the start and whenever one has changed: they are few, and
 // a lane that comes up later finds them. Mail for a paused lane waits in the store, with no attempt counted; its expiry holds.
 #pragma once
 
 #include "base/jsonl.h"
+#include "policy/answer.h"
 #include "store/store.h"
 
 enum pause_kind { PAUSE_LANE, PAUSE_IDENTITY, PAUSE_DOMAIN, PAUSE_KINDS };
 extern const char *const pause_kind_name[]; // "lane", "identity", "domain"
-enum { PAUSE_NAME = 400, PAUSE_BECAUSE = 200 };
+enum { PAUSE_NAME = LANE_MAX, PAUSE_BECAUSE = 200 };
 
 struct pause {
     enum pause_kind kind;

@@ -311,7 +311,7 @@ static void on_alarm(void *arg) { runner_wake(arg); }
 
 struct called {
     size_t count;
-    char account[SPEND_ACCOUNT_MAX + 1]; // "": a lane called
+    char account[SPEND_ACCOUNT_MAX]; // "": a lane called
     struct due parked[];
 };
 

@@ -79,7 +79,7 @@ bool waiters_place_read(struct bytes place, struct place_of *of) {
     ptrdiff_t slash = bytes_find_last(place, '/');
     if (slash < (ptrdiff_t)prefix.len) return false;
     of->account = bytes_range(place.at + prefix.len, (size_t)slash - prefix.len);
-    return bytes_to_u64(bytes_skip(place, (size_t)slash + 1), &of->cap);
+    return of->account.len < SPEND_ACCOUNT_MAX && bytes_to_u64(bytes_skip(place, (size_t)slash + 1), &of->cap);
 }
 
 static struct spot *find(const struct waiters *ws, const struct place_of *of) {

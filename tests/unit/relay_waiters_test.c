@@ -103,14 +103,16 @@ static void places_have_a_text(void **state) {
         assert_string_equal(text, good[i]);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(waiters_place_read(bytes_of(bad[i]), &(struct place_of){0}));
-    // The longest account there is.
-    char longest[SPEND_ACCOUNT_MAX + 1];
+    // The longest account there is; one that is longer has been written by nobody.
+    char longest[SPEND_ACCOUNT_MAX];
     memset(longest, 'k', sizeof longest);
-    struct place_of of = {.account = bytes_range(longest, SPEND_ACCOUNT_MAX), .cap = UINT64_MAX, .recipients = true}, back;
+    struct place_of of = {.account = bytes_range(longest, SPEND_ACCOUNT_MAX - 1), .cap = UINT64_MAX, .recipients = true}, back;
     struct bytes place = waiters_place(&of, text);
     assert_true(place.len < WAITERS_PLACE);
     assert_true(waiters_place_read(place, &back));
     assert_int_equal(back.account.len, of.account.len);
+    of.account.len = SPEND_ACCOUNT_MAX;
+    assert_false(waiters_place_read(waiters_place(&of, text), &back));
 }
 
 static void as_many_as_fit_oldest_first(void **state) {
