@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-struct keeping {
+struct rotation {
     struct store_op op; // first
     const struct log *log;
     struct buf key, value;
@@ -51,13 +51,13 @@ void rotation_find(struct reader *reader, struct bytes account, struct bytes con
 }
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
-    struct keeping *k = (struct keeping *)op;
+    struct rotation *k = (struct rotation *)op;
     return txn_put(txn, TABLE_SHELF, buf_bytes(&k->key), buf_bytes(&k->value), err);
 }
 
 // On the writer's thread: nobody waits for it.
 static void finish(struct store_op *op, bool done, const struct err *why) {
-    struct keeping *k = (struct keeping *)op;
+    struct rotation *k = (struct rotation *)op;
     if (!done)
         log_fault(k->log, "a new refresh token could not be kept, and will be lost with the next restart: %s",
                   why->text);
@@ -68,7 +68,7 @@ static void finish(struct store_op *op, bool done, const struct err *why) {
 }
 
 void rotation_keep(struct gateway *g, struct bytes account, struct bytes configured, struct bytes token) {
-    struct keeping *k = must_alloc(sizeof *k);
+    struct rotation *k = must_alloc(sizeof *k);
     struct buf sum = {0};
     k->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
     k->log = &g->log;
