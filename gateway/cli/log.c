@@ -14,10 +14,9 @@ static void put_request(struct buf *out, const struct call *call) {
     jsonl_textz(&j, "verb", "log");
     jsonl_int(&j, "n", call_number(call, "lines", 20));
     if (call_has(call, "follow")) jsonl_bool(&j, "follow", true);
-    if (call_has(call, "id")) jsonl_textz(&j, "id", call_text(call, "id"));
-    if (call_has(call, "address")) jsonl_textz(&j, "address", call_text(call, "address"));
-    if (call_has(call, "identity")) jsonl_textz(&j, "identity", call_text(call, "identity"));
-    if (call_has(call, "type")) jsonl_textz(&j, "type", call_text(call, "type"));
+    static const char *const only[] = {"id", "address", "identity", "type"};
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++)
+        if (call_has(call, only[i])) jsonl_textz(&j, only[i], call_text(call, only[i]));
     jsonl_end(&j);
 }
 
@@ -92,8 +91,7 @@ int verb_log(const struct call *call) {
     if (!ask) return code;
     struct buf request = {0};
     put_request(&request, call);
-    code =
-        ask_run(ask, buf_bytes(&request), call_has(call, "follow") ? 0 : 60, print_event, (void *)call, NULL);
+    code = ask_run(ask, buf_bytes(&request), call_has(call, "follow") ? 0 : 60, print_event, (void *)call, NULL);
     buf_release(&request);
     ask_close(&ask);
     return code;
