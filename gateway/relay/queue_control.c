@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "mail/header.h"
+#include "relay/deed.h"
 #include "relay/journal.h"
 #include "relay/lanes.h"
 #include "relay/runner.h"
@@ -35,6 +36,7 @@ struct picked {
 };
 
 struct walk {
+    struct deed deed; // first: the change under way
     struct asker *asker;
     struct reader *reader;
     enum action action;
@@ -54,9 +56,6 @@ struct walk {
     struct picked picked[PIECE];
     size_t picked_count;
     struct task go_on;
-    // The change under way.
-    struct store_op op;
-    struct task back;
     struct err failure;
     bool failed;
     size_t outstanding;       // bounces
@@ -310,7 +309,7 @@ static bool change_one(struct walk *w, struct txn *txn, struct picked p, struct 
 }
 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
-    struct walk *w = (struct walk *)((char *)op - offsetof(struct walk, op));
+    struct walk *w = (struct walk *)op;
     for (size_t i = 0; i < w->picked_count; i++)
         if (!change_one(w, txn, w->picked[i], err)) return false;
     return true;
@@ -342,20 +341,14 @@ static void tell_changes(struct walk *w) {
     }
 }
 
-static void come_back(struct task *task) {
-    struct walk *w = (struct walk *)((char *)task - offsetof(struct walk, back));
+static void come_back(struct deed *deed) {
+    struct walk *w = (struct walk *)deed;
+    w->failed = !deed->stored;
+    if (w->failed) w->failure = deed->why;
     if (w->failed) return finish(w);
     tell_changes(w);
     w->count += w->picked_count;
     step(w);
-}
-
-static void stored(struct store_op *op, bool done, const struct err *why) {
-    struct walk *w = (struct walk *)((char *)op - offsetof(struct walk, op));
-    w->failed = !done;
-    if (!done) w->failure = *why;
-    w->back.run = come_back;
-    loop_post(asker_gateway(w->asker)->loop, &w->back);
 }
 
 // ---- bounce: a report is owed, so it goes through settle ---------------------------------------------------------------------------------
@@ -457,8 +450,7 @@ static void on_ready(void *arg) { step(arg); }
 
 static void carry_out(struct walk *w) {
     if (w->action == ACTION_BOUNCE) return bounce_picked(w);
-    w->op = (struct store_op){.apply = apply, .finish = stored, .file = -1};
-    store_submit(asker_gateway(w->asker)->store, &w->op);
+    deed_run(&w->deed, asker_gateway(w->asker), apply, come_back);
 }
 
 // A million recipients take their time: who asked sees that it goes on.

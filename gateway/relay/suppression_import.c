@@ -2,6 +2,7 @@
 #include "relay/suppression_import.h"
 
 #include "base/utf8.h"
+#include "relay/deed.h"
 #include "relay/suppression_line.h"
 
 #include <stdlib.h>
@@ -23,8 +24,7 @@ struct window {
 };
 
 struct import {
-    struct store_op op; // first
-    struct task back;
+    struct deed deed; // first
     struct asker *asker;
     struct gateway *gateway;
     struct arena arena;
@@ -34,7 +34,7 @@ struct import {
     size_t written_up_to, batch;      // of that window
     uint64_t lines, written, malformed, past;
     int64_t now;
-    bool last, stored, failed, unusable;
+    bool last, failed, unusable;
     struct err why;
 };
 
@@ -82,18 +82,12 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     return true;
 }
 
-static void finish(struct store_op *op, bool stored, const struct err *why) {
-    struct import *m = (struct import *)op;
-    m->stored = stored;
-    if (why) m->why = *why;
-    loop_post(m->gateway->loop, &m->back);
-}
+static void come_back(struct deed *deed);
 
 static void write_batch(struct import *m) {
     size_t left = m->writing->count - m->written_up_to;
     m->batch = left < BATCH ? left : BATCH;
-    m->op = (struct store_op){.apply = apply, .finish = finish, .file = -1};
-    store_submit(m->gateway->store, &m->op);
+    deed_run(&m->deed, m->gateway, apply, come_back);
 }
 
 static bool is_full(const struct window *w) {
@@ -151,10 +145,12 @@ static void on_ready(void *arg) {
     if (!is_full(m->filling)) asker_more(m->asker);
 }
 
-static void come_back(struct task *task) {
-    struct import *m = (struct import *)((char *)task - offsetof(struct import, back));
-    m->failed = !m->stored;
-    if (m->stored) {
+static void come_back(struct deed *deed) {
+    struct import *m = (struct import *)deed;
+    m->failed = !deed->stored;
+    if (m->failed) {
+        m->why = deed->why;
+    } else {
         m->written += m->batch;
         m->written_up_to += m->batch;
         tell_progress(m);
@@ -276,7 +272,6 @@ void suppression_import(struct asker *a, const struct json *request) {
     m->gateway = g;
     m->now = clock_ms(&m->gateway->clock);
     m->filling = m->windows;
-    m->back.run = come_back;
     if (read_request(m, request, &err)) {
         asker_row(a, BYTES("{\"ready\":true}"));
         return asker_lines(a, take, m);
