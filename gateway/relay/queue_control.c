@@ -33,6 +33,7 @@ struct filter {
 struct picked {
     uint64_t id;
     uint32_t n;
+    bool changed;
 };
 
 struct walk {
@@ -135,8 +136,15 @@ static bool load_message(struct walk *w, uint64_t id) {
     return w->has_message;
 }
 
+// What stays as it is is not counted, nor told as changed. A hold of what the policy holds is the operator's word on it.
+static bool changes(enum action action, enum recipient_state state) {
+    bool held = state == RECIPIENT_HELD;
+    return action == ACTION_RELEASE ? held : action != ACTION_RETRY || !held;
+}
+
 static bool matches(struct walk *w, const struct recipient *r) {
     const struct filter *f = &w->filter;
+    if (!changes(w->action, r->state)) return false;
     if (f->by_id && r->id != f->id) return false;
     if (f->state && strcmp(recipient_state_name[r->state], f->state) != 0) return false;
     if (f->recipient && !like(r->address, f->recipient)) return false;
@@ -278,25 +286,24 @@ static bool note(struct walk *w, struct txn *txn, struct picked p, const char *t
     return good;
 }
 
-static bool change_one(struct walk *w, struct txn *txn, struct picked p, struct err *err) {
+static bool change_one(struct walk *w, struct txn *txn, struct picked *picked, struct err *err) {
+    struct picked p = *picked;
     struct recipient r;
     struct message m;
     bool found, last;
-    int64_t now = clock_ms(&asker_gateway(w->asker)->clock);
     if (!txn_get_recipient(txn, p.id, p.n, &r, &found, err)) return false;
-    if (!found) return true; // delivered meanwhile
+    picked->changed = found && changes(w->action, r.state);
+    if (!picked->changed) return true; // delivered meanwhile, or held or released by somebody else
     if (w->action == ACTION_DELETE) {
         return txn_drop_recipient(txn, p.id, p.n, &last, err) && note(w, txn, p, "deleted", err);
     }
     if (w->action == ACTION_HOLD) {
-        if (!txn_get_message(txn, p.id, &m, &found, err) || !found) return !found;
+        if (!txn_get_message(txn, p.id, &m, &found, err)) return false;
         r.state = RECIPIENT_HELD;
-        r.due_ms = m.expires_ms;
+        r.due_ms = found ? m.expires_ms : r.due_ms;
     } else {
-        if (w->action == ACTION_RELEASE && r.state != RECIPIENT_HELD) return true;
-        if (w->action == ACTION_RETRY && r.state == RECIPIENT_HELD) return true;
         r.state = RECIPIENT_DUE;
-        r.due_ms = now;
+        r.due_ms = clock_ms(&asker_gateway(w->asker)->clock);
     }
     // What r points to lies in the transaction's pages, which the put may move: it needs a copy of its own.
     struct arena arena = {0};
@@ -311,7 +318,7 @@ static bool change_one(struct walk *w, struct txn *txn, struct picked p, struct 
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct walk *w = (struct walk *)op;
     for (size_t i = 0; i < w->picked_count; i++)
-        if (!change_one(w, txn, w->picked[i], err)) return false;
+        if (!change_one(w, txn, &w->picked[i], err)) return false;
     return true;
 }
 
@@ -332,6 +339,7 @@ static void tell_changes(struct walk *w) {
     if (w->action != ACTION_HOLD && w->action != ACTION_RELEASE && w->action != ACTION_DELETE) return;
     for (size_t i = 0; i < w->picked_count; i++) {
         char id[ID_TEXT];
+        if (!w->picked[i].changed) continue;
         id_text(w->picked[i].id, id);
         struct jsonl *j = event_begin(g->event_writer, event[w->action]);
         jsonl_textz(j, "id", id);
@@ -347,7 +355,7 @@ static void come_back(struct deed *deed) {
     if (w->failed) w->failure = deed->why;
     if (w->failed) return finish(w);
     tell_changes(w);
-    w->count += w->picked_count;
+    for (size_t i = 0; i < w->picked_count; i++) w->count += w->picked[i].changed;
     step(w);
 }
 
@@ -441,7 +449,7 @@ static bool visit(void *arg, const struct recipient *r) {
         w->complete = w->limit && w->count >= w->limit;
         return !w->complete;
     }
-    w->picked[w->picked_count++] = (struct picked){r->id, r->n};
+    w->picked[w->picked_count++] = (struct picked){.id = r->id, .n = r->n};
     return true;
 }
 

@@ -100,6 +100,15 @@ def test_hold_release_retry(filled, word):
     filled.until_empty()
 
 
+def test_what_is_so_already_is_not_counted(filled):
+    sales = {"sender": "sales@sender.example"} # one waits, one is held
+    assert filled.change("release", count_only=True, **sales) == 1
+    assert filled.change("release", **sales) == 1
+    assert filled.until_event("released")["id"] == filled.queue(**sales)[0]["id"] and len(filled.events("released")) == 1
+    assert filled.change("hold", recipient="c?@*") == 2
+    assert filled.change("retry", recipient="c?@*") == 0
+
+
 def test_delete(filled):
     assert filled.change("delete", count_only=True, domain="wait.example") == 2
     assert len(filled.queue()) == 5
