@@ -103,11 +103,18 @@ static bool write_change(struct settle *s, struct change *c, struct txn *txn, st
 
 static bool with_report(const struct settle *s) { return s->report.id && s->end == s->count; }
 
+// Whether anybody whom the report names was still to be settled.
+static bool names_any(const struct settle *s) {
+    for (size_t i = s->unreported; i < s->count; i++)
+        if (!s->changes[i].skipped) return true;
+    return false;
+}
+
 static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct settle *s = (struct settle *)op;
     for (size_t i = s->begin; i < s->end; i++)
         if (!write_change(s, &s->changes[i], txn, err)) return false;
-    if (!with_report(s)) return true;
+    if (!with_report(s) || !names_any(s)) return true;
     s->report.body = op->place;
     return txn_put_message(txn, &s->report, err) && txn_put_recipient(txn, &s->reported_to, err);
 }

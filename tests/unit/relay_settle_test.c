@@ -198,6 +198,22 @@ static void a_report_waits_and_the_others_do_not(void **state) {
     assert_int_equal(events_written(b), 3);
 }
 
+// An operator gives up on a recipient whose delivery is written first: its sender must not hear that it failed.
+static void nobody_reports_what_was_settled_before(void **state) {
+    struct bench *b = *state;
+    struct settle *s = begin(b);
+    gone(b, s, 0, true, BYTES("{\"first\"}\n"));
+    assert_true(drop_mail(&b->kit, 1, 0, NULL));
+    settle_submit(s, NULL, on_done, b);
+    turn(b, 5000);
+    assert_int_equal(b->done, 1);
+    assert_true(b->stored);
+    assert_int_equal(kit_stats(&b->kit).messages, 1);
+    assert_int_equal(kit_stats(&b->kit).recipients, RECIPIENTS - 1);
+    assert_int_equal(events_written(b), 0);
+    kit_expect_sound(&b->kit);
+}
+
 int main(void) {
     signal(SIGXFSZ, SIG_IGN);
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -206,6 +222,7 @@ int main(void) {
         CASE(a_stop_gives_it_up),
         CASE(an_operators_change_is_tried_once),
         CASE(a_report_waits_and_the_others_do_not),
+        CASE(nobody_reports_what_was_settled_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
