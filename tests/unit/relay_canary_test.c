@@ -142,12 +142,29 @@ static void worse_is_taken_back(void **state) {
     buf_release(&shown);
 }
 
+static void what_is_being_promoted_is_not_taken_back(void **state) {
+    (void)state;
+    struct conf conf = {.base = root, .hostname = "gate.example"};
+    struct site site = {.refs = 1, .conf = &conf};
+    g.site = &site;
+    canary_start(g.canary, bundle, &half);
+    if (!canary_promote(g.canary, &err)) fail_msg("%s", err.text);
+    assert_false(canary_withdraw(g.canary, "by hand", &err));
+    assert_non_null(strstr(err.text, "is being promoted"));
+    assert_true(canary_is(g.canary, bundle));
+    g.stopping = true; // the reload comes to nothing, and the trial ends with it
+    for (int i = 0; i < 200 && g.reload; i++) turn(50);
+    assert_false(canary_is(g.canary, bundle));
+    assert_int_equal(site.refs, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(half_of_what_is_new, set_up, tear_down),
         cmocka_unit_test_setup_teardown(as_good_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(few_do_not_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(worse_is_taken_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_being_promoted_is_not_taken_back, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
