@@ -48,3 +48,18 @@ bool base64_decode(struct buf *out, struct bytes t) {
         }
     return true;
 }
+
+void base64_decode_loose(struct buf *out, struct bytes text, size_t max) {
+    unsigned bits = 0;
+    int held = 0;
+    for (size_t i = 0; i < text.len && out->len < max; i++) {
+        int six = value_of(text.at[i]);
+        if (text.at[i] == '=') held = 0, bits = 0;
+        if (six < 0) continue;
+        bits = (bits << 6 | (unsigned)six) & 0xffffff;
+        held += 6;
+        if (held < 8) continue;
+        held -= 8;
+        buf_byte(out, (char)(bits >> held));
+    }
+}

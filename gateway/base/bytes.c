@@ -82,6 +82,12 @@ bool bytes_to_u64(struct bytes b, uint64_t *value) {
     return true;
 }
 
+int hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 uint64_t bytes_hash(struct bytes b) {
     uint64_t h = 0xcbf29ce484222325u;
     for (size_t i = 0; i < b.len; i++) h = (h ^ (uint8_t)b.at[i]) * 0x100000001b3u;

@@ -24,8 +24,8 @@ bool header_get(struct bytes head, struct bytes name, int nth, struct header_fie
 size_t header_count(struct bytes head, struct bytes name);
 
 void header_unfold(struct buf *out, struct bytes value); // without the CRLF of folds, trimmed
-// For eyes and for rules on words: unfolded, RFC 2047 encoded words (UTF-8, US-ASCII, ISO-8859-1, Windows-1252)
-// decoded, always valid UTF-8, no control characters. An encoded word of another charset stays as it is.
+// For eyes and for rules on words: unfolded, RFC 2047 encoded words decoded (charset.h), always valid UTF-8, no control
+// characters. An encoded word of a charset that is not known stays as it is.
 void header_decode_words(struct buf *out, struct bytes value);
 
 // Edits. False with words, and the head unchanged, when the name is not a field name or the value holds NUL, CR or

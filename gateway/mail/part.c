@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "mail/part.h"
 
+#include "base/base64.h"
+#include "mail/charset.h"
+
 enum { FIELD_MAX = 16 * 1024 };
 
 struct bytes part_line(struct bytes *rest) {
@@ -30,7 +33,7 @@ struct bytes part_cut_head(struct bytes *rest) {
         struct bytes line = part_line(rest);
         if (line.len == 0 && any) break;
         // Blank lines and an mbox's separator may stand in front; anything else that is no field is the body's first line.
-        bool in_front = !any && (line.len == 0 || bytes_starts(line, BYTES("From ")) || bytes_starts(line, BYTES(">From ")));
+        bool in_front = !any && (bytes_trim(line).len == 0 || bytes_starts(line, BYTES("From ")) || bytes_starts(line, BYTES(">From ")));
         if (in_front) head = *rest;
         else if (is_field(line) || (any && is_fold(line))) any = true;
         else {
@@ -171,12 +174,6 @@ void parts_of(struct bytes message, struct parts *out) {
 
 // ---- transfer encodings (RFC 2045 6.7, 6.8)
 
-static int hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode_quoted(struct bytes in, size_t max, struct buf *out) {
     for (size_t i = 0; i < in.len && out->len < max; i++) {
         char c = in.at[i];
@@ -190,7 +187,7 @@ static void decode_quoted(struct bytes in, size_t max, struct buf *out) {
             i = end;
             continue;
         }
-        int high = hex(in.at[i + 1]), low = i + 2 < in.len ? hex(in.at[i + 2]) : -1;
+        int high = hex_value(in.at[i + 1]), low = i + 2 < in.len ? hex_value(in.at[i + 2]) : -1;
         if (high < 0 || low < 0) {
             buf_byte(out, c);
             continue;
@@ -200,33 +197,21 @@ static void decode_quoted(struct bytes in, size_t max, struct buf *out) {
     }
 }
 
-static int sextet(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-static void decode_base64(struct bytes in, size_t max, struct buf *out) {
-    unsigned bits = 0;
-    int held = 0;
-    for (size_t i = 0; i < in.len && out->len < max; i++) {
-        int six = sextet(in.at[i]);
-        if (in.at[i] == '=') held = 0, bits = 0;
-        if (six < 0) continue;
-        bits = (bits << 6 | (unsigned)six) & 0xffffff;
-        held += 6;
-        if (held < 8) continue;
-        held -= 8;
-        buf_byte(out, (char)(bits >> held));
-    }
-}
-
 void part_decode(const struct part *p, size_t max, struct buf *out) {
     struct bytes encoding;
     max += out->len;
     encoding = find_field(p->head, "Content-Transfer-Encoding", &encoding) ? bytes_trim(encoding) : BYTES("");
     if (bytes_starts_nocase(encoding, BYTES("quoted-printable"))) decode_quoted(p->body, max, out);
-    else if (bytes_starts_nocase(encoding, BYTES("base64"))) decode_base64(p->body, max, out);
+    else if (bytes_starts_nocase(encoding, BYTES("base64"))) base64_decode_loose(out, p->body, max);
     else buf_add(out, bytes_first(p->body, max - out->len));
+}
+
+void part_text(const struct part *p, size_t max, struct buf *out) {
+    struct bytes whole;
+    (void)type_of(p->head, &whole);
+    const struct charset *c = charset_find(part_parameter(whole, "charset"));
+    struct buf raw = {0};
+    if (c) part_decode(p, max, &raw);
+    if (!c || !charset_decode(out, c, buf_bytes(&raw), max)) part_decode(p, max, out);
+    buf_release(&raw);
 }

@@ -32,5 +32,7 @@ struct bytes part_field(struct bytes head, const char *name, struct arena *arena
 bool part_has_field(struct bytes head, const char *name);
 // Appends the body without its transfer encoding (base64, quoted-printable), at most `max` bytes.
 void part_decode(const struct part *p, size_t max, struct buf *out);
+// The same as UTF-8, where its charset is known (charset.h); at most `max` bytes and a character or two more.
+void part_text(const struct part *p, size_t max, struct buf *out);
 // The next line of *rest without its end.
 struct bytes part_line(struct bytes *rest);

@@ -73,10 +73,10 @@ static struct bytes decoded(struct reading *r, const struct part *p, size_t max)
 static void take_text(struct reading *r, const struct part *p) {
     bool html = is_type(p, "text/html");
     if (r->text.len >= TEXT_MAX || (html && r->text.len > 40)) return; // the alternative says the same
-    if (!html) part_decode(p, TEXT_MAX - r->text.len, &r->text);
+    if (!html) part_text(p, TEXT_MAX - r->text.len, &r->text);
     else {
         struct buf raw = {0};
-        part_decode(p, TEXT_MAX, &raw);
+        part_text(p, TEXT_MAX, &raw);
         strip_html(buf_bytes(&raw), &r->text);
         buf_release(&raw);
     }

@@ -109,19 +109,13 @@ static int hex(lua_State *l) {
     return 1;
 }
 
-static int digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int unhex(lua_State *l) {
     struct bytes text = check(l, 1, 8);
     luaL_Buffer out;
     luaL_buffinit(l, &out);
     bool good = text.len % 2 == 0;
     for (size_t i = 0; good && i < text.len; i += 2) {
-        int high = digit(text.at[i]), low = digit(text.at[i + 1]);
+        int high = hex_value(text.at[i]), low = hex_value(text.at[i + 1]);
         good = high >= 0 && low >= 0;
         if (good) luaL_addchar(&out, (char)(high << 4 | low));
     }

@@ -25,10 +25,6 @@ static bool is_hex(char c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
 }
 
-static int hex_value(char c) {
-    return c <= '9' ? c - '0' : c - 'A' + 10;
-}
-
 // RFC 3461 section 4: xtext that decodes to printable US-ASCII.
 static bool xtext_is_valid(struct bytes t) {
     for (size_t i = 0; i < t.len; i++) {

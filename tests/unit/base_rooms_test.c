@@ -298,6 +298,11 @@ static void base64_is_strict(void **state) {
         if (base64_decode(&b, bytes_of(bad[i]))) fail_msg("'%s' was taken for base64", bad[i]);
         assert_true(bytes_equal(buf_bytes(&b), BYTES("kept")));
     }
+    buf_reset(&b);
+    base64_decode_loose(&b, BYTES("YW\r\n Jj*ZA==ZQ"), SIZE_MAX);
+    assert_true(bytes_equal(buf_bytes(&b), BYTES("abcde")));
+    base64_decode_loose(&b, BYTES("YWJj"), 7);
+    assert_true(bytes_equal(buf_bytes(&b), BYTES("abcdeab")));
     buf_release(&b);
 }
 

@@ -24,7 +24,15 @@ static void decodes_words(void **state) {
         {"=?utf-8?q?=0D=0ABcc:_x=00?=", "  Bcc: x "},
         {"=?utf-8?q?=1B[31m?=", " [31m"},
         {"=?utf-8?q?=FF=zz=?=", "\xef\xbf\xbd=zz="},
-        {"=?koi8-r?q?=C3?=", "=?koi8-r?q?=C3?="},
+        {"=?x-none?q?=C3?=", "=?x-none?q?=C3?="},
+        {"=?koi8-r?q?=F0=CF?= =?KOI8-R?B?3tTB?= x", "\xd0\x9f\xd0\xbe\xd1\x87\xd1\x82\xd0\xb0 x"},
+        {"[=?iso-8859-2?Q?odpowied=BC?=]", "[odpowied\xc5\xba]"},
+        {"=?iso-2022-jp?b?GyRCSVQ=?= =?ISO-2022-JP?B?Ol8bKEI=?=", "\xe4\xb8\x8d\xe5\x9c\xa8"}, // split between words
+        {"=?euc-jp?q?=C9=D4?= =?utf-8?q?a?= =?x-none?q?b?=", "\xe4\xb8\x8d" "a =?x-none?q?b?="},
+        {"=?utf-8?b?YQ==YmM=?=", "abc"},
+        {"=?utf-8?b?YWJjZA?= =?utf-8?b?Z?=", "abcd =?utf-8?b?Z?="},
+        {"=?utf-8?b?YW Jj?=", "abc"},
+        {"=?utf-8?b?" "?=x", "x"},
         {"=?utf-8?x?abc?=", "=?utf-8?x?abc?="},
         {"=?utf-8?b?***?=", "=?utf-8?b?***?="},
         {"=?utf-8?q?open", "=?utf-8?q?open"},
@@ -43,6 +51,18 @@ static void decodes_words(void **state) {
         if (strcmp(buf_z(&out), rows[i].text)) fail_msg("'%s': '%s'", rows[i].raw, out.at);
         assert_true(utf8_is_valid(buf_bytes(&out)));
     }
+    buf_release(&out);
+}
+
+// Each conversion may cost a file: a text of nothing but rare charsets has a bounded number of them.
+static void converts_so_much(void **state) {
+    (void)state;
+    struct buf text = {0}, out = {0};
+    for (int i = 0; i < 500; i++) buf_addz(&text, i % 2 ? "=?koi8-r?q?=C1?= " : "=?cp866?q?=A0?= ");
+    words_decode(&out, buf_bytes(&text));
+    assert_true(bytes_starts(buf_bytes(&out), BYTES("\xd0\xb0\xd0\xb0\xd0\xb0")));
+    assert_true(bytes_ends_nocase(buf_bytes(&out), BYTES("=?cp866?q?=A0?==?koi8-r?q?=C1?= ")));
+    buf_release(&text);
     buf_release(&out);
 }
 
@@ -75,6 +95,7 @@ static void cuts_lines_between_characters(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decodes_words),
+        cmocka_unit_test(converts_so_much),
         cmocka_unit_test(cleans),
         cmocka_unit_test(cuts_lines_between_characters),
     };
