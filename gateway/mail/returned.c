@@ -92,7 +92,7 @@ static void take_original(struct reading *r, const struct part *p) {
 static bool looks_like(struct bytes body, const char *one, const char *other) {
     body = bytes_first(body, 4000);
     const char *first[] = {one, NULL}, *second[] = {other, NULL};
-    return returned_has_any(body, first, NULL) && returned_has_any(body, second, NULL);
+    return returned_has_any(body, first) && returned_has_any(body, second);
 }
 
 static void take_part(struct reading *r, const struct part *p) {
@@ -119,8 +119,8 @@ static void take_part(struct reading *r, const struct part *p) {
 
 static bool is_daemon(struct bytes from) {
     static const char *const names[] = {"mailer-daemon", "mailer_daemon", "mailerdaemon", "mail delivery", "mail-daemon", "mdaemon", "postmaster", "mail administrator", "mailadmin", "system administrator", "mmdf", "maildelivery", "mail deliverer",
-                                        "microsoftexchange", "delivery subsystem", "bounce", "mailer@", "mail system", "mailmaster", "mail_daemon", "daemon@", "mailgate", "smtpd", "administrator@", "mail router", "postoffice", NULL};
-    return returned_has_any(bytes_first(from, 300), names, NULL);
+                                        "microsoftexchange", "post_master", "mail deliver system", "delivery subsystem", "bounce", "mailer@", "mail system", "mailmaster", "mail_daemon", "daemon@", "mailgate", "smtpd", "administrator@", "mail router", "postoffice", NULL};
+    return returned_has_any(bytes_first(from, 300), names);
 }
 
 static bool is_auto_submitted(struct reading *r) {
@@ -147,6 +147,7 @@ static bool has_action(const struct returned *out, const char *action) {
 static void settle_status(struct reading *r, struct bytes text) {
     struct returned *out = r->out;
     if (!out->count) returned_names(r, text);
+    returned_path(r);
     returned_reasons(r, text);
     for (size_t i = 0; i < out->count; i++)
         if (!out->recipients[i].action.len) out->recipients[i].action = returned_is_delay(bytes_first(text, LOOK)) ? BYTES("delayed") : BYTES("failed");
@@ -169,6 +170,7 @@ static void settle_complaint(struct reading *r, const char *why) {
         to->address = returned_line(r->arena, address);
         to->guessed = i == sizeof fields / sizeof *fields - 1;
     }
+    returned_path(r);
     if (!out->feedback_type.len) out->feedback_type = BYTES("abuse");
     if (!out->source_ip.len) out->source_ip = part_field(out->original.head, "X-Originating-IP", r->arena);
 }
@@ -176,7 +178,7 @@ static void settle_complaint(struct reading *r, const char *why) {
 static bool is_complaint(struct reading *r) {
     static const char *const phrases[] = {"complaint about message", "spam complaint", "abuse complaint", "abuse report", "email feedback report", "feedback loop", NULL};
     struct returned *out = r->out;
-    return out->original.head.len && (returned_has_any(out->subject, phrases, NULL) || part_has_field(out->original.head, "X-HmXmrOriginalRecipient"));
+    return out->original.head.len && (returned_has_any(out->subject, phrases) || part_has_field(out->original.head, "X-HmXmrOriginalRecipient"));
 }
 
 static bool starts_unsubscribe(struct bytes subject) {
@@ -190,12 +192,30 @@ static bool is_unsubscription(const struct returned *out, struct bytes text) {
     static const char *const names[] = {"unsubscribe", "unsub", "remove", "opt-out", "optout", "abmelden", "désabonner", NULL};
     struct bytes to = out->to, address, subject = bytes_trim(out->subject);
     if (bytes_starts_nocase(subject, BYTES("re:")) || text.len > LOOK) return false;
-    bool addressed = returned_address(&to, &address) && returned_has_any(bytes_first(address, 60), names, NULL);
+    bool addressed = returned_address(&to, &address) && returned_has_any(bytes_first(address, 60), names);
     return addressed || (subject.len < 120 && starts_unsubscribe(subject));
 }
 
 static bool has_null_path(struct reading *r) {
     return bytes_equal(bytes_trim(part_field(r->parts.head, "Return-Path", r->arena)), BYTES("<>"));
+}
+
+static bool is_answer_subject(struct bytes subject) {
+    static const char *const marks[] = {"re:", "aw:", "fw:", "fwd:", "wg:", "sv:", "antw:", "odp:", "tr:", "rv:"};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (bytes_starts_nocase(bytes_trim(subject), bytes_of(marks[i]))) return true;
+    return false;
+}
+
+static bool is_ours(struct bytes field, struct bytes to) {
+    struct bytes one, other;
+    return returned_address(&field, &one) && returned_address(&to, &other) && bytes_equal_nocase(one, other);
+}
+
+// What came back is what he sent to whom it comes back.
+static bool is_own_mail(struct reading *r) {
+    struct bytes head = r->out->original.head, to = r->out->to;
+    return head.len && (is_ours(r->out->original.from, to) || is_ours(part_field(head, "Return-Path", r->arena), to));
 }
 
 // Signs of a report that has no fields; three points are enough.
@@ -207,12 +227,14 @@ static int signs_of(struct reading *r, struct bytes text) {
     int signs = 0;
     signs += r->failed.len ? 3 : 0;
     signs += is_daemon(out->from) ? 2 : 0;
-    signs += returned_has_any(bytes_first(out->from, 300), daemon, NULL) ? 1 : 0; // nobody else is called that
+    signs += returned_has_any(bytes_first(out->from, 300), daemon) ? 1 : 0; // nobody else is called that
     signs += has_null_path(r) ? 1 : 0;
-    signs += returned_is_failure(out->subject) || returned_is_delay(out->subject) ? 2 : 0;
+    bool human = signs == 0 && is_answer_subject(out->subject) && part_has_field(r->parts.head, "In-Reply-To"); // who answers a report has its subject
+    signs += !human && (returned_is_failure(out->subject) || returned_is_delay(out->subject)) ? 2 : 0;
     signs += returned_is_failure(look) || returned_is_delay(look) ? 1 : 0;
-    signs += returned_reply(look, &reason) && reason.status.len ? 1 : 0;
+    signs += returned_reply(look, &reason) && (reason.status.len || is_daemon(out->from)) ? 1 : 0;
     signs += out->original.head.len ? 1 : 0;
+    signs += !human && is_own_mail(r) ? 1 : 0;
     return signs;
 }
 
@@ -220,6 +242,7 @@ static void settle_text(struct reading *r, struct bytes text) {
     struct returned *out = r->out;
     bool delayed = returned_is_delay(out->subject) || returned_is_delay(bytes_first(text, LOOK));
     returned_names(r, text);
+    returned_path(r);
     returned_reasons(r, text);
     for (size_t i = 0; i < out->count; i++)
         out->recipients[i].action = delayed ? BYTES("delayed") : BYTES("failed");
@@ -233,9 +256,13 @@ static void settle_sender(struct reading *r, enum returned_kind kind, const char
     if (to) to->address = returned_line(r->arena, address);
 }
 
+static bool is_answer(struct reading *r) {
+    return is_answer_subject(r->out->subject) || part_has_field(r->parts.head, "Precedence") || part_has_field(r->parts.head, "In-Reply-To");
+}
+
 static bool is_rejection(struct reading *r) {
     static const char *const words[] = {"rejected", NULL};
-    return returned_has_any(part_field(r->parts.head, "Auto-Submitted", r->arena), words, NULL);
+    return returned_has_any(part_field(r->parts.head, "Auto-Submitted", r->arena), words);
 }
 
 static void decide(struct reading *r, struct bytes text) {
@@ -253,6 +280,7 @@ static void decide(struct reading *r, struct bytes text) {
         bool challenge = returned_is_challenge(out->subject) || returned_is_challenge(bytes_first(text, LOOK));
         settle_sender(r, RETURNED_AUTO_REPLY, challenge ? "a challenge: somebody is to prove that he sent the mail" : "Auto-Submitted or the like (RFC 3834)");
     } else if (!report && has_null_path(r)) settle_sender(r, RETURNED_AUTO_REPLY, "a null return path, and no report (RFC 3834 3.3)");
+    else if (is_answer(r) && returned_is_pure_challenge(bytes_first(text, LOOK))) settle_sender(r, RETURNED_AUTO_REPLY, "the words of a challenge: somebody is to prove that he sent the mail");
     else settle(out, RETURNED_OTHER, "", "nothing in it says that it is a report");
 }
 
@@ -262,7 +290,7 @@ static struct bytes attached_report(struct reading *r) {
     for (size_t i = 0; i < r->parts.count && !r->out->form[0]; i++) {
         if (!is_type(&r->parts.list[i], "message/rfc822")) continue;
         struct bytes message = decoded(r, &r->parts.list[i], FIELDS_MAX), rest = message;
-        if (returned_has_any(part_field(part_cut_head(&rest), "Content-Type", r->arena), report, NULL)) return message;
+        if (returned_has_any(part_field(part_cut_head(&rest), "Content-Type", r->arena), report)) return message;
     }
     return BYTES("");
 }

@@ -28,7 +28,7 @@ extern const char *const returned_kind_name[];
 
 struct returned_recipient {
     struct bytes address;  // the mailbox that we wrote to: `original` where that is told, else `final`, else out of words; empty: it does not say
-    struct bytes original; // ORCPT, Original-Recipient, without its type; empty: it does not say
+    struct bytes original; // ORCPT, Original-Recipient, without its type, or the return path's (VERP); empty: it does not say
     struct bytes final;    // where that led, by aliases and forwards; empty: it does not say
     struct bytes action;   // "failed", "delayed", ...
     struct bytes status;   // "5.1.1"; of several that are told, the one that says most. Empty: none

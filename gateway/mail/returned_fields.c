@@ -92,7 +92,7 @@ static void read_recipient(struct reading *r, struct bytes group) {
     to->action = action_of(field(r, group, "Action"), to->status);
     to->remote = returned_line(r->arena, untyped(field(r, group, "Remote-MTA")));
     struct bytes diagnostic = field(r, group, "Diagnostic-Code");
-    if (!diagnostic.len) diagnostic = status; // some put words there
+    if (!diagnostic.len && !returned_is_status(status)) diagnostic = status; // some put words there
     read_reply(r, to, diagnostic);
 }
 

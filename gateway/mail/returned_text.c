@@ -5,6 +5,7 @@
 // a dialogue (">>> RCPT TO:<...>", "<<< 550 ..."), or a sentence that names the address. A line is worth more the less else stands in it.
 #include "mail/returned_inside.h"
 
+#include <ctype.h>
 #include <strings.h>
 
 enum { NAMES_MAX = 64, LINES_MAX = 2000, NEAR = 600 };
@@ -16,10 +17,10 @@ static bool is_marker(struct bytes line) {
                                           "message headers", "text of your message", "your message follows", "message follows", "your message reads", "start of your", "beginning of your", "your message was:", "copy of the original", "first few lines", "message text follows",
                                           "returned content", "message contents", "included below", "forwarded message", "attached below", NULL};
     static const char *const not[] = {"transcript", "error", "reason", "following address", "was received at", NULL};
-    if (line.len > 160 || returned_has_any(line, not, NULL)) return false;
+    if (line.len > 160 || returned_has_any(line, not)) return false;
     bool ruled = line.len > 2 && strchr("-=*_+", line.at[0]) && line.at[0] == line.at[1];
-    bool ends = line.len && line.at[line.len - 1] == ':';
-    return (ruled || ends || bytes_starts_nocase(line, BYTES("Below this line"))) && returned_has_any(line, phrases, NULL);
+    bool ends = line.len && (line.at[line.len - 1] == ':' || bytes_ends_nocase(line, BYTES("follows.")) || bytes_ends_nocase(line, BYTES("follows")));
+    return (ruled || ends || bytes_starts_nocase(line, BYTES("Below this line"))) && returned_has_any(line, phrases);
 }
 
 static bool starts_any(struct bytes line, const char *const *names) {
@@ -87,8 +88,8 @@ static int worth_of(struct bytes line, struct bytes address) {
     static const char *const alias[] = {"expanded from", NULL}; // as it was addressed, sendmail and Postfix say
     if (at < 0) return 0;
     struct bytes ahead = bytes_first(line, (size_t)at);
-    if (returned_has_any(ahead, alias, NULL)) return 4;
-    if (returned_has_any(ahead, ids, NULL)) return 0;
+    if (returned_has_any(ahead, alias)) return 4;
+    if (returned_has_any(ahead, ids)) return 0;
     size_t before = 0, behind = line.len - (size_t)at - address.len;
     for (ptrdiff_t i = 0; i < at; i++) before += !strchr("<>[](){}'\"*-:;., \t", line.at[i]) || !line.at[i];
     if (before == 0 && behind <= 3) return 4;
@@ -96,6 +97,7 @@ static int worth_of(struct bytes line, struct bytes address) {
     if (starts_any(line, leads)) return 3;
     struct reason reason;
     if (returned_reply(line, &reason)) return 3;
+    if (behind == 0 && ahead.len > 2 && bytes_trim(ahead).at[bytes_trim(ahead).len - 1] == ':') return 2; // "invalid user: bob@example.net"
     bool bracketed = at > 0 && (size_t)at + address.len < line.len && line.at[at - 1] == '<' && line.at[(size_t)at + address.len] == '>';
     return bracketed ? 2 : 1;
 }
@@ -140,16 +142,32 @@ static void add_name(struct reading *r, struct bytes address, bool guessed) {
 }
 
 // What stands behind the line that announces who failed; a summary of the message, with its To, may stand before. Empty: no such line.
-static struct bytes announced(struct bytes text) {
+static struct bytes announced(struct bytes text, struct bytes *behind) {
     static const char *const phrases[] = {"following recipient", "following address", "following user", "intended recipient", NULL};
     static const char *const not[] = {"contact", "write to", "reply to", "send ", NULL};
     struct bytes rest = text;
     for (int i = 0; i < LINES_MAX && rest.len; i++) {
         struct bytes here = rest, line = part_line(&rest), address;
-        if (!returned_has_any(line, phrases, NULL) || returned_has_any(line, not, NULL)) continue;
+        if (!returned_has_any(line, phrases) || returned_has_any(line, not)) continue;
+        *behind = rest;
         return returned_address(&line, &address) ? here : rest;
     }
+    *behind = BYTES("");
     return BYTES("");
+}
+
+// AOL's: names alone, of mailboxes at the domain that writes. As good as a guess.
+static void add_bare_names(struct reading *r, struct bytes rest) {
+    struct bytes from = r->out->from, daemon;
+    if (!returned_address(&from, &daemon)) return;
+    struct bytes domain = bytes_skip(daemon, (size_t)bytes_find_last(daemon, '@'));
+    for (int i = 0; i < NAMES_MAX && rest.len; i++) {
+        struct bytes line = bytes_trim(part_line(&rest));
+        bool plain = line.len > 1 && line.len <= 64;
+        for (size_t n = 0; plain && n < line.len; n++) plain = isalnum((unsigned char)line.at[n]) || (n && strchr("._-+", line.at[n]) && line.at[n]);
+        if (line.len ? !plain : r->out->count > 0) return;
+        if (plain) add_name(r, arena_format(r->arena, "%.*s%.*s", BYTES_FMT(line), BYTES_FMT(domain)), true);
+    }
 }
 
 void returned_names(struct reading *r, struct bytes text) {
@@ -160,7 +178,8 @@ void returned_names(struct reading *r, struct bytes text) {
     own_of(&s, r->out->from, 0);
     own_of(&s, r->out->to, 1);
     own_of(&s, r->out->original.from, 2);
-    search(&s, announced(text));
+    struct bytes behind, list = announced(text, &behind);
+    search(&s, list);
     if (!s.count) search(&s, text);
     favour_original(&s);
     int best = 0;
@@ -173,6 +192,7 @@ void returned_names(struct reading *r, struct bytes text) {
     }
     struct bytes to = r->out->original.to, one, more;
     if (!r->out->count && returned_address(&to, &one) && !returned_address(&to, &more)) add_name(r, one, true);
+    if (!r->out->count) add_bare_names(r, behind);
 }
 
 // ---- why
@@ -203,25 +223,48 @@ static struct bytes words_at(struct bytes text, size_t at) {
     return (struct bytes){text.at + from, to - from};
 }
 
+static bool is_ruled(struct bytes line) {
+    return line.len > 3 && strchr("-=*_+", line.at[0]) && line.at[0] == line.at[1];
+}
+
 static struct bytes first_words(struct bytes text) {
     while (text.len) {
         struct bytes line = bytes_trim(part_line(&text));
         while (line.len && strchr("<>:;,.)]", line.at[0])) line = bytes_skip(line, 1);
-        if (line.len <= 8) continue;
+        if (line.len <= 8 || is_ruled(line)) continue;
         struct bytes next = line.at[line.len - 1] == ':' ? bytes_trim(part_line(&text)) : BYTES(""); // "was rejected:", and then why
         return next.len ? (struct bytes){line.at, (size_t)(next.at - line.at) + next.len} : line;
     }
     return BYTES("");
 }
 
+// What stands ahead of the address: on its line, or on the one above where the line has nothing else.
+static struct bytes words_ahead(struct bytes text, struct bytes address) {
+    size_t at = 0;
+    while (address.len && at + address.len <= text.len && strncasecmp(text.at + at, address.at, address.len)) at++;
+    if (!address.len || at + address.len > text.len) return BYTES("");
+    for (int lines = 0; lines < 3; lines++) {
+        struct bytes before = bytes_first(text, at);
+        ptrdiff_t end = bytes_find_last(before, '\n');
+        struct bytes line = bytes_trim(bytes_skip(before, (size_t)(end + 1)));
+        while (line.len && strchr("<([\"':- ", line.at[line.len - 1])) line.len--;
+        if (line.len > 8 && !is_ruled(line)) return line;
+        if (end <= 0) break;
+        at = (size_t)end;
+    }
+    return BYTES("");
+}
+
 static void explain(struct reading *r, struct returned_recipient *to, struct bytes around, struct bytes all) {
+    static const struct reason none = {.status = {"", 0}};
     struct reason reason, here;
-    struct bytes words = BYTES("");
+    struct bytes words = BYTES(""), ahead = words_ahead(all, to->address);
     bool told = returned_reply(around, &here);
     if (told) words = words_at(around, here.at), reason = here;
-    else if (returned_status_of(first_words(around))) words = first_words(around), reason = (struct reason){.status = BYTES("")};
+    else if (returned_status_of(first_words(around))) words = first_words(around), reason = none;
+    else if (returned_status_of(ahead)) words = ahead, reason = none;
     else if (returned_reply(all, &reason)) words = words_at(all, reason.at);
-    else reason = (struct reason){.status = BYTES("")}, words = first_words(around);
+    else reason = none, words = first_words(around).len ? first_words(around) : ahead;
     if (!to->text.len) to->text = returned_line(r->arena, words.len ? words : first_words(all));
     if (!to->code) to->code = reason.code;
     if (!to->status.len) to->status = returned_line(r->arena, reason.status);

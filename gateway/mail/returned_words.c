@@ -65,16 +65,17 @@ bool returned_reply(struct bytes text, struct reason *out) {
 
 // ---- phrases
 
-bool returned_has_any(struct bytes text, const char *const *phrases, const char **which) {
+static ptrdiff_t find_any(struct bytes text, const char *const *phrases) {
     for (; *phrases; phrases++) {
         size_t n = strlen(*phrases);
-        for (size_t i = 0; i + n <= text.len; i++) {
-            if (((text.at[i] ^ **phrases) & ~0x20) || strncasecmp(text.at + i, *phrases, n)) continue;
-            if (which) *which = *phrases;
-            return true;
-        }
+        for (size_t i = 0; i + n <= text.len; i++)
+            if (!((text.at[i] ^ **phrases) & ~0x20) && !strncasecmp(text.at + i, *phrases, n)) return (ptrdiff_t)i;
     }
-    return false;
+    return -1;
+}
+
+bool returned_has_any(struct bytes text, const char *const *phrases) {
+    return find_any(text, phrases) >= 0;
 }
 
 static const struct meaning {
@@ -83,7 +84,7 @@ static const struct meaning {
 } meanings[] = {
     {"5.2.2", {"mailbox is full", "mailbox full", "over quota", "overquota", "quota exceeded", "exceeded storage", "exceeds quota", "quota violation",
                "exceed the quota", "exceeds allowed quota", "mailbox has exceeded", "out of space", "full mailbox", "disk quota", "insufficient space", "exceeded the space", "inbox is full",
-               "user is over", "storage allocation", "not enough storage", "size limit is exceeded for this user", "too many mails"}},
+               "user is over", "storage allocation", "not enough storage", "mailbox exceeds", "exceeds allowed size", "メールボックスが一杯", "邮箱已满", "邮箱空间", "ящик переполнен", "size limit is exceeded for this user", "too many mails"}},
     {"5.2.1", {"account is disabled", "account disabled", "mailbox disabled", "mailbox is disabled", "account has been disabled", "user is inactive", "account is inactive", "inactive user",
                "mailbox is inactive", "account inactive", "account is not active", "been suspended", "account suspended", "mailbox unavailable or access denied", "not accepting mail", "not accepting any mail",
                "no longer accepts", "account is locked", "mailbox for this recipient is disabled", "has been deactivated", "discontinued", "not accepting messages"}},
@@ -91,9 +92,11 @@ static const struct meaning {
     {"5.1.1", {"user unknown", "unknown user", "no such user", "no such mailbox", "no such recipient", "no such address", "user not found", "invalid receiver", "recipient not found", "address not found", "mailbox not found",
                "does not exist", "doesn't exist", "doesn't have", "no mailbox here", "recipient unknown", "unknown recipient", "invalid recipient", "invalid mailbox", "not our customer", "unknown address",
                "not listed in", "unknown local", "no such local", "couldn't be found", "wasn't found", "recipnotfound", "not exist"}},
-    {"5.1.1", {"address unknown", "user doesn't", "no account by that name", "unable to validate recipient", "mailbox unavailable", "unrouteable mail address", "recipient address rejected", "not a valid user",
+    {"5.1.1", {"address unknown", "user doesn't", "invalid final delivery", "no account by that name", "unable to validate recipient", "mailbox unavailable", "unrouteable mail address", "recipient address rejected", "not a valid user",
                "invalid user", "not known here", "no user", "unknown mailbox", "not a valid mailbox", "bad address", "bad destination mailbox", "undeliverable address", "user (", "no valid recipient",
                "mailbox unknown", "unknown account", "no such person", "not a known user", "address error", "is not a valid", "recipient rejected", "name not found"}},
+    {"5.1.1", {"nie istnieje", "existiert nicht", "unbekannter empf", "n'existe pas", "utilisateur inconnu", "non esiste", "no existe", "não existe", "bestaat niet", "finnes ikke", "finns inte", "не существует", "не найден", "存在しません", "見つかりません",
+               "不存在", "존재하지 않"}},
     {"5.1.2", {"host unknown", "host not found", "unknown host", "domain not found", "unrouteable", "unroutable", "no such domain", "unknown domain", "bad destination system", "invalid domain", "name or service not known",
                "domain does not", "dns error", "no mx record", "non-existent domain", "could not resolve", "all relevant mx records point", "domain name system", "hostname lookup"}},
     {"5.3.4", {"message too large", "message size exceeds", "too large", "size limit", "message length exceeds", "message is larger", "exceeds maximum", "exceeds the maximum", "message too big", "too big"}},
@@ -106,9 +109,22 @@ static const struct meaning {
     {"5.7.1", {"spam", "blocked", "blacklist", "black list", "blocklist", "denied", "policy", "not authorized", "not allowed", "rejected", "relaying", "unable to relay", "restricted", "refused", "not permitted", "prohibited", "permission"}},
 };
 
+// "The domain example.net does not exist": what is not there is said ahead, and it is no mailbox.
+static bool is_of_domain(struct bytes words, size_t at) {
+    static const char *const domain[] = {"domain", "host", "\xe5\x9f\x9f\xe5\x90\x8d", NULL};
+    static const char *const mailbox[] = {"user", "mailbox", "account", "recipient", "address", "@", NULL};
+    struct bytes ahead = bytes_first(words, at);
+    ahead = bytes_skip(ahead, ahead.len > 60 ? ahead.len - 60 : 0);
+    return returned_has_any(ahead, domain) && !returned_has_any(ahead, mailbox);
+}
+
 const char *returned_status_of(struct bytes words) {
-    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
-        if (returned_has_any(words, meanings[i].phrases, NULL)) return meanings[i].status;
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
+        ptrdiff_t at = find_any(words, meanings[i].phrases);
+        if (at < 0) continue;
+        bool unknown = strcmp(meanings[i].status, "5.1.1") == 0;
+        return unknown && is_of_domain(words, (size_t)at) ? "5.1.2" : meanings[i].status;
+    }
     return NULL;
 }
 
@@ -120,12 +136,12 @@ const char *returned_stage(struct bytes words) {
     static const char *const dns[] = {"host not found", "host or domain name not found", "name service error", "unrouteable", "nullmx", "nxdomain", "dns", NULL};
     static const char *const connect[] = {"connect to ", "connection refused", "connection timed out", "no route to host", NULL};
     static const char *const rcpt[] = {"rcpt to", NULL};
-    if (returned_has_any(words, content, NULL)) return "content";
-    if (returned_has_any(words, rcpt, NULL)) return "rcpt";
-    if (returned_has_any(words, data, NULL)) return "data";
-    if (returned_has_any(words, mail, NULL)) return "mail";
-    if (returned_has_any(words, dns, NULL)) return "dns";
-    return returned_has_any(words, connect, NULL) ? "connect" : "rcpt";
+    if (returned_has_any(words, content)) return "content";
+    if (returned_has_any(words, rcpt)) return "rcpt";
+    if (returned_has_any(words, data)) return "data";
+    if (returned_has_any(words, mail)) return "mail";
+    if (returned_has_any(words, dns)) return "dns";
+    return returned_has_any(words, connect) ? "connect" : "rcpt";
 }
 
 bool returned_is_delay(struct bytes words) {
@@ -133,7 +149,7 @@ bool returned_is_delay(struct bytes words) {
         "warning: could not send", "warning: message", "still being retried", "will be retried", "not yet been delivered", "you do not need to resend", "will continue to be attempted", "will keep trying",
         "warning message only", "delivery delayed", "has been delayed", "delivery is delayed", "mail delayed", "delayed mail", "will continue trying", "not been delivered yet", "delivery status notification (delay)",
         "transient failure", "temporarily undeliverable", "message delayed", "could not be delivered yet", "will try to deliver", "will retry", "delay notification", "still trying to", "keep trying to deliver", NULL};
-    return returned_has_any(words, phrases, NULL);
+    return returned_has_any(words, phrases);
 }
 
 bool returned_is_failure(struct bytes words) {
@@ -143,8 +159,9 @@ bool returned_is_failure(struct bytes words) {
         "did not reach the following", "was not delivered", "wasn't delivered", "has not been delivered", "cannot be delivered", "mail system error", "delivery to the following", "returned message", "bounced", "user unknown", "unknown user", "undeliverable mail",
         "mail failure", "failed mail", "failed delivery", "mail error", "not delivered", "rejected:", "message you sent", "delivery report", "delivery notification", "unzustellbar", "nicht zugestellt", "non remis", "no se pudo entregar", "no entregado", "mancato recapito",
         "impossible de remettre", "onbestelbaar", "niet afgeleverd", "failure delivery", "error sending", "message not", "could not send", "unable to send", "message refused", "message rejected", "mail returned", "email delivery", "problem with your message", "message status - undeliverable",
-        "delivery unsuccessful", "unsuccessful", "mail delivery", "unreachable", "non-deliverable", "not be delivered", "failed to deliver", "did not reach", NULL};
-    return returned_has_any(words, phrases, NULL);
+        "delivery unsuccessful", "unsuccessful", "mail delivery", "unreachable", "non-deliverable", "not be delivered", "failed to deliver", "did not reach", "送信できませんでした", "配信できません", "送信エラー", "メールエラー", "送信に失敗", "退信", "无法投递", "未送达", "不能送達", "не доставлено", "не может быть доставлен", "nie dostarczon", "nie może być dostarczon",
+        "não foi entregue", "não entregue", "kunne ikke leveres", "kunde inte levereras", "n'a pas pu être", "konnte nicht zugestellt", "전송 실패", "반송", NULL};
+    return returned_has_any(words, phrases);
 }
 
 bool returned_is_away(struct bytes subject) {
@@ -153,13 +170,20 @@ bool returned_is_away(struct bytes subject) {
         "away from", "on holiday", "on leave", "abwesenheit", "automatische antwort", "réponse automatique", "absence du bureau", "absent", "respuesta automática", "fuera de la oficina", "fuera de oficina", "risposta automatica", "fuori sede",
         "automatisch antwoord", "afwezig", "resposta automática", "autosvar", "automatyczna odpowied", "automatiskt svar", "poissaolo", "automaattinen vastaus", "автоответ", "自動応答", "自动回复", "不在", "i am away", "annual leave", "maternity leave", NULL};
     if (bytes_starts_nocase(subject, BYTES("auto:"))) return true;
-    return returned_has_any(subject, phrases, NULL);
+    return returned_has_any(subject, phrases);
+}
+
+// No other mark of a machine: only what no person writes, with a link beside it.
+bool returned_is_pure_challenge(struct bytes words) {
+    static const char *const phrases[] = {"approved senders", "allowed list", "guest list", "is protected by", "to be delivered you must", "prove you are human", "senders i have approved", "verify your address", "requires verification", "approve your message", NULL};
+    static const char *const links[] = {"http://", "https://", NULL};
+    return returned_has_any(words, phrases) && returned_has_any(words, links);
 }
 
 bool returned_is_challenge(struct bytes words) {
     static const char *const phrases[] = {"confirm that you", "please confirm", "verify that you", "please verify", "confirm your message", "challenge", "boxbe", "spamarrest", "spam arrest", "to be delivered you must", "prove you are", "waiting for your approval",
                                           "requires verification", "sender verification", NULL};
-    return returned_has_any(words, phrases, NULL);
+    return returned_has_any(words, phrases);
 }
 
 // ---- addresses in words

@@ -41,7 +41,7 @@ return function(define)
   define { class = "quota_rate", fault = "quota", codes = { 454 }, text = "Throttling failure", window = 10, source = SES,
     date = "2026-11", grade = "vendor", note = "back off 5, 10, 30 s" }
   define { class = "quota_day", fault = "quota", codes = { 451, 452, 550, 554 },
-    text = "maximum credits exceeded|exceeded your (messaging|sending|daily|hourly) (limit|quota)s?|(account|"
+    text = "maximum credits exceeded|exceeded your (messaging|sending|daily|hourly) (limit|quota)s?|(account(?! is full)|"
       .. "plan).{0,30}(quota|limit) (exceeded|reached)",
     window = DAY, source = "texts of SendGrid, Mailgun and others", date = "2026-11", grade = "cited" }
 

@@ -29,7 +29,7 @@ return function(define)
         .. "allowed storage)",
       "does not have enough space", "quota (exceeded|violation|usage|reached)",
       "(disk|disc|mail|mailbox|domaindisk|userdisk) quota", "(space has been|limit) used up",
-      "mailbox size( limit)? exceed", "mail file size exceeds", "exceeded the local limit",
+      "mailbox size( limit)? exceed", "mailbox.{0,20}exceed\\w*.{0,25}(size|limit|space|capacity)", "mail file size exceeds", "exceeded the local limit",
       "(too many|zu ?viele) (messages|mails) (on|auf)", "too much mail data",
       "destinataire pleine", "casella piena", "buz[o\\x{f3}]n lleno", "postfach (ist )?voll", "exceeding receiving limits",
     } .. ")" }

@@ -84,6 +84,10 @@ static void test_words_of_other_shapes(void **state) {
         {"Server <mx.example.net> rejected recipient <bob@example.net>\n  (after RCPT). It responded: [550 5.7.1 blocked]\n", "5.7.1", 550},
         {"The user's account is over quota.\n\n<bob@example.net>\n\nPlease reply to postmaster@mx.example\n", "5.2.2", 0},
         {"  bob@example.net\n    retry timeout exceeded\n", "4.4.7", 0},
+        {"Mailbox exceeds allowed size: bob@example.net\n\n\nOriginal message follows.\n\nReceived: x\nFrom: us@example.org\n", "5.2.2", 0},
+        {"------ Reasons ------\n\nNo such user in the directory\nbob@example.net\n\n------ Returned Message ------\nTo: carl@example.net\n", "5.1.1", 0},
+        {"bob@example.net\n    The domain example.net does not exist\n", "5.1.2", 0},
+        {"bob@example.net\n    Host or user does not exist\n", "5.1.1", 0},
         {"Your message\n\n  To:      list@example.org\n  Sent:    today\n\ndid not reach the following recipient(s):\n\n"
          "c=US;a= ;p=X;dda:SMTP=bob@example.net; on Friday\n    Unknown Recipient\n", "5.1.1", 0},
     };
@@ -133,6 +137,65 @@ static void test_to_whom_nothing_says(void **state) {
     assert_true(r->recipients[0].guessed);
 }
 
+// Names alone, of the daemon's own domain.
+static void test_bare_names(void **state) {
+    struct kit *k = *state;
+    struct returned *r = reading(k, "From: Mail Delivery <MAILER-DAEMON@example.net>\nTo: us@example.org\nSubject: Mail Delivery Problem\n\n"
+                                    "Sorry us@example.org. Your mail to the following recipients could not be delivered:\n\tbob\n\tann.b\n\nGoodbye\n");
+    assert_int_equal(r->count, 2);
+    expect_text(r->recipients[0].address, "bob@example.net");
+    expect_text(r->recipients[1].address, "ann.b@example.net");
+    assert_true(r->recipients[0].guessed && r->recipients[1].guessed);
+}
+
+#define BY_PATH(path, words) "From: mailer-daemon@mx.example\nTo: <" path ">\nSubject: Undeliverable mail\n\n" words
+
+static void test_return_path(void **state) {
+    struct kit *k = *state;
+    static const struct {
+        const char *mail, *address, *final;
+        bool guessed;
+    } rows[] = {
+        {BY_PATH("bounces+bob=example.net@example.org", "It was not delivered.\n"), "bob@example.net", "", false},
+        {BY_PATH("news-bob=example.net@example.org", "It was not delivered.\n"), "bob@example.net", "", false},
+        {BY_PATH("news-list-bob=example.net@example.org", "It was not delivered.\n"), "bob@example.net", "", true},
+        {BY_PATH("b+mary-ann=example.net@example.org", "It was not delivered.\n"), "mary-ann@example.net", "", true},
+        {BY_PATH("b+17-mary-ann=example.net@example.org", "Failed: mary-ann@example.net\n"), "mary-ann@example.net", "", false},
+        {BY_PATH("bounces+bob=example.net@example.org", "<carl@other.example>:\n550 5.1.1 unknown user\n"), "bob@example.net", "carl@other.example", false},
+        {BY_PATH("SRS0=a1b2=TT=example.net=bob@example.org", "<carl@other.example>:\n550 5.1.1 unknown user\n"), "carl@other.example", "", false},
+        {BY_PATH("prvs=1234abcd=example.net@example.org", "<carl@other.example>:\n550 5.1.1 unknown user\n"), "carl@other.example", "", false},
+        {BY_PATH("x+a=b@example.org", "<carl@other.example>:\n550 5.1.1 unknown user\n"), "carl@other.example", "", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct returned *r = reading(k, rows[i].mail);
+        assert_int_equal(r->kind, RETURNED_BOUNCE);
+        assert_int_equal(r->count, 1);
+        expect_text(r->recipients[0].address, rows[i].address);
+        expect_text(r->recipients[0].final, rows[i].final);
+        assert_int_equal(r->recipients[0].guessed, rows[i].guessed);
+    }
+    struct returned *r = reading(k, "From: fbl@example.com\nSubject: x\nContent-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/feedback-report\n\n"
+                                    "Feedback-Type: abuse\nOriginal-Mail-From: <b+bob=example.net@example.org>\n--b--\n");
+    assert_int_equal(r->kind, RETURNED_COMPLAINT);
+    expect_text(r->recipients[0].address, "bob@example.net");
+}
+
+// A report in Japanese (ISO-2022-JP), its subject in another; in UTF-16; one's own mail sent back by nobody who calls himself a daemon.
+static void test_charsets(void **state) {
+    struct kit *k = *state;
+    struct returned *r = reading(k, "From: mailer-daemon@mx.example\nTo: us@example.org\nSubject: =?koi8-r?B?7cXTxA==?= =?iso-8859-2?q?=B1?=\n"
+                                    "Content-Type: text/plain; charset=\"ISO-2022-JP\"\n\nThis mail could not be delivered\nbob@example.net\n\x1b$BB8:_$7$^$;$s\x1b(B\n");
+    expect(r, RETURNED_BOUNCE, "bob@example.net", "5.1.1", 0);
+    expect_text(r->subject, "\xd0\x9c\xd0\xb5\xd1\x81\xd0\xb4\xc4\x85");
+    expect_text(r->recipients[0].text, "\xe5\xad\x98\xe5\x9c\xa8\xe3\x81\x97\xe3\x81\xbe\xe3\x81\x9b\xe3\x82\x93");
+    expect(reading(k, "From: mailer-daemon@mx.example\nTo: us@example.org\nSubject: Undeliverable\nContent-Type: text/plain; charset=utf-16\n"
+                      "Content-Transfer-Encoding: base64\n\n//5iAG8AYgBAAGUAeABhAG0AcABsAGUALgBuAGUAdAA6ACAANQA1ADIAIABmAHUAbABsAA==\n"),
+           RETURNED_BOUNCE, "bob@example.net", "", 552);
+    expect(reading(k, "From: no-reply@mx.example\nTo: us@example.org\nSubject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nCould not be delivered to: <bob@example.net>\n"
+                      "   As their mailbox is full.\n--b\nContent-Type: message/rfc822\n\nReturn-Path: <us@example.org>\nTo: carl@example.net\n\nhello\n--b--\n"),
+           RETURNED_BOUNCE, "bob@example.net", "5.2.2", 0);
+}
+
 static void test_complaint(void **state) {
     struct kit *k = *state;
     struct returned *r = reading(k, "From: fbl@example.com\nSubject: x\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n"
@@ -154,6 +217,10 @@ static void test_others(void **state) {
     assert_int_equal(reading(k, "From: bob@example.net\nAuto-Submitted: auto-replied (vacation)\nSubject: hello\n\nx\n")->kind, RETURNED_AUTO_REPLY);
     assert_int_equal(reading(k, "From: bob@example.net\nTo: leave+unsubscribe@example.org\nSubject: x\n\n")->kind, RETURNED_UNSUBSCRIBE);
     assert_int_equal(reading(k, "From: bob@example.net\nTo: us@example.org\nSubject: lunch\n\nmy mailbox is full, 550 letters\n")->kind, RETURNED_OTHER);
+    assert_int_equal(reading(k, "  \t\nFrom: bob@example.net\nTo: us@example.org\nSubject: Re: hello\n\nClick to be on my list of approved senders:\nhttps://x.example/1\n")->kind,
+                     RETURNED_AUTO_REPLY);
+    assert_int_equal(reading(k, "From: ann@example.org\nTo: us@example.org\nIn-Reply-To: <1@x>\nSubject: Re: Undelivered mail\n\nWhat does this mean?\n\n"
+                                "> bob@example.net could not be delivered: 550 5.1.1 unknown user\n")->kind, RETURNED_OTHER);
     assert_int_equal(reading(k, "")->kind, RETURNED_OTHER);
     assert_int_equal(reading(k, "\n\n\n")->kind, RETURNED_OTHER);
 }
@@ -193,6 +260,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_words_of_other_shapes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_words_behind_another_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_of_several_kinds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bare_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_return_path, setup, teardown), cmocka_unit_test_setup_teardown(test_charsets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_to_whom_nothing_says, setup, teardown), cmocka_unit_test_setup_teardown(test_complaint, setup, teardown),
         cmocka_unit_test_setup_teardown(test_others, setup, teardown),    cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
     };
