@@ -20,6 +20,7 @@ return {
     --   address        "127.0.0.1:2587", "[::]:25", "unix:/run/tidegate/lmtp"
     --   name           what policy, events and status call it; default: the kind and a number
     --   certificate, key   PEM files of its own; default: the common ones below
+    --   certificates   further ones of its own; default: the common ones below
     --   client_ca      PEM file: ask clients for certificates signed by it
     --   greeting       text behind the name in the banner
     --   allow          networks trusted without AUTH
@@ -42,6 +43,8 @@ return {
     -- The certificate chain shown to clients and its private key, PEM. Read again on every reload.
     certificate = "var/tls/cert.pem", -- "/etc/tidegate/tls/fullchain.pem"
     key = "var/tls/key.pem",          -- "/etc/tidegate/tls/privkey.pem"
+    -- Further ones, for clients that connect to a name which is in them (SNI).
+    -- certificates = { { certificate = "/etc/tidegate/tls/other.pem", key = "/etc/tidegate/tls/other.key" } },
 
     -- Roots that servers' certificates are verified against when mail is delivered. Default: the system's.
     -- ca = "/etc/ssl/certs/ca-certificates.crt",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/jsonl.h"
+#include "cli/certificates.h"
 #include "cli/loose_ends.h"
 #include "cli/show.h"
 #include "cli/tool.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 struct checking {
@@ -181,6 +183,7 @@ int verb_check(const struct call *call) {
     uint64_t checked = 0;
     struct site *site = site_load(file, print_fault, &c);
     if (site) {
+        certificates_look(site->conf, time(NULL), print_warning, &c);
         check_scripts(&c, site, version);
         if (call_has(call, "store")) code = check_store(&c, site->conf, &checked);
         site_free(&site);

@@ -2,6 +2,7 @@
 // What the machine gives: a resolver, a clock, room on disk, descriptors, certificates that clients believe.
 
 #include "cli/doctor.h"
+#include "base/map.h"
 #include "base/quantity.h"
 #include "cli/show.h"
 #include "net/certificate.h"
@@ -176,11 +177,11 @@ void doctor_machine(struct doctor *d) {
 
 // ---- certificates -------------------------------------------------------------------------------
 
-static void check_certificate(struct doctor *d, const char *file, const char *listeners) {
+// host: NULL for one of several, which is shown to whom it fits.
+static void check_certificate(struct doctor *d, const char *file, const char *host) {
     struct certificate c;
     struct err err;
     int64_t left = 0;
-    const char *host = d->conf->hostname;
     if (!certificate_look(file, host, NULL, &c, &err))
         return add(d, FINDING_FAIL, "tls", file, err.text, "clients cannot log in",
                    "certificate and key in the configuration");
@@ -209,21 +210,21 @@ static void check_certificate(struct doctor *d, const char *file, const char *li
             "put the intermediate certificates behind your own in the file");
     else
         doctor_well(d, "tls", file,
-                    doctor_words(d, "%s is for %s, good for %lld days, trusted (%s)", listeners, host,
+                    doctor_words(d, "%s is for %s, good for %lld days, trusted (%s)", file, host ? host : c.names,
                                  (long long)(left / 86400), c.issuer));
+}
+
+static void check_once(struct doctor *d, struct map *seen, const char *file, const char *host) {
+    if (file && !map_put(seen, bytes_of(file), seen)) check_certificate(d, file, host);
 }
 
 void doctor_certificates(struct doctor *d) {
     const struct conf *conf = d->conf;
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        const char *file =
-            conf->listeners[i].certificate ? conf->listeners[i].certificate : conf->certificate;
-        bool seen = !file;
-        for (size_t k = 0; k < i; k++) {
-            const char *other =
-                conf->listeners[k].certificate ? conf->listeners[k].certificate : conf->certificate;
-            if (file && other && strcmp(file, other) == 0) seen = true;
-        }
-        if (!seen) check_certificate(d, file, file);
-    }
+    struct map seen = {0};
+    for (size_t i = 0; i < conf->listener_count; i++)
+        check_once(d, &seen, conf->listeners[i].certificate ? conf->listeners[i].certificate : conf->certificate, conf->hostname);
+    for (size_t k = 0; k < conf->certificate_count; k++) check_once(d, &seen, conf->certificates[k].certificate, NULL);
+    for (size_t i = 0; i < conf->listener_count; i++)
+        for (size_t k = 0; k < conf->listeners[i].certificate_count; k++) check_once(d, &seen, conf->listeners[i].certificates[k].certificate, NULL);
+    map_release(&seen);
 }

@@ -88,11 +88,46 @@ bool certificate_look(const char *file, const char *host, const char *ca, struct
     X509 *own = sk_X509_value(chain, 0);
     out->from_s = seconds(X509_get0_notBefore(own));
     out->until_s = seconds(X509_get0_notAfter(own));
-    out->names_host = X509_check_host(own, host, 0, 0, NULL) == 1;
+    out->names_host = !host || X509_check_host(own, host, 0, 0, NULL) == 1;
     out->self_signed = X509_self_signed(own, 0) == 1;
     put_names(own, out);
     put_issuer(own, out);
     judge_chain(own, chain, ca, out);
     sk_X509_pop_free(chain, X509_free);
+    return true;
+}
+
+static bool is_name(struct bytes text) {
+    struct bytes rest = bytes_starts(text, BYTES("*.")) ? bytes_skip(text, 2) : text;
+    for (size_t i = 0; i < rest.len; i++) {
+        char c = rest.at[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.')) return false;
+    }
+    return rest.len > 0 && text.len < 256;
+}
+
+static void tell_name(const ASN1_STRING *from, void (*name)(void *arg, struct bytes name), void *arg) {
+    struct buf text = {0};
+    const char *at = (const char *)ASN1_STRING_get0_data(from);
+    for (int i = 0; i < ASN1_STRING_length(from); i++) buf_byte(&text, at[i] >= 'A' && at[i] <= 'Z' ? (char)(at[i] - 'A' + 'a') : at[i]);
+    if (is_name(buf_bytes(&text))) name(arg, buf_bytes(&text));
+    buf_release(&text);
+}
+
+bool certificate_names(const char *file, void (*name)(void *arg, struct bytes name), void *arg, struct err *err) {
+    STACK_OF(X509) *chain = read_file(file, err);
+    if (!chain) return false;
+    X509 *own = sk_X509_value(chain, 0);
+    GENERAL_NAMES *names = X509_get_ext_d2i(own, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *one = sk_GENERAL_NAME_value(names, i);
+        if (one->type == GEN_DNS) tell_name(one->d.dNSName, name, arg);
+    }
+    const X509_NAME *subject = X509_get_subject_name(own);
+    int at = names ? -1 : X509_NAME_get_index_by_NID((X509_NAME *)subject, NID_commonName, -1);
+    if (at >= 0) tell_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), name, arg);
+    GENERAL_NAMES_free(names);
+    sk_X509_pop_free(chain, X509_free);
+    ERR_clear_error();
     return true;
 }

@@ -11,7 +11,7 @@
 
 struct certificate {
     int64_t from_s, until_s; // when it is good, since 1970
-    bool names_host;         // RFC 6125, wildcards included
+    bool names_host;         // RFC 6125, wildcards included; true where host is NULL
     bool self_signed;
     bool trusted;      // chains to a root
     char why_not[128]; // it is not trusted; "" where it is. The time is judged by until_s, not here
@@ -22,3 +22,6 @@ struct certificate {
 // ca: PEM file of roots, NULL: the system's.
 must_use bool certificate_look(const char *file, const char *host, const char *ca, struct certificate *out,
                                struct err *err);
+// The names it is for, each in lower case: the DNS names, or where it has no alternative names at all the subject's (RFC 6125 6.4.4). What
+// is no name of a host, or of all hosts right below one ("*.example.org"), is passed over.
+must_use bool certificate_names(const char *file, void (*name)(void *arg, struct bytes name), void *arg, struct err *err);

@@ -2,21 +2,34 @@
 #include "net/tls.h"
 
 #include "base/bug.h"
+#include "base/map.h"
+#include "net/certificate.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+// Which certificate for which name. Counted, since a handshake may outlive the context it began on.
+struct wardrobe {
+    atomic_int refs;
+    struct map by_name; // SSL_CTX *
+    SSL_CTX **more;
+    size_t count;
+};
+
 struct tls_context {
     SSL_CTX *ctx;
+    struct wardrobe *wardrobe; // NULL where there is only one certificate
 };
 
 struct tls_session {
     SSL *ssl;
+    struct wardrobe *wardrobe; // of a server; NULL
     bool server;
     bool named;      // the peer's name is checked
     const char *impossible; // why the demand cannot be met, whatever the peer shows; NULL
@@ -33,7 +46,7 @@ static bool set_from_queue(struct err *err, const char *what) {
     return err_set(err, "%s: %s", what, reason ? reason : "unknown error");
 }
 
-static struct tls_context *context_new(const SSL_METHOD *method) {
+static SSL_CTX *ctx_new(const SSL_METHOD *method) {
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(method);
     bug_if(!ctx);
@@ -45,9 +58,7 @@ static struct tls_context *context_new(const SSL_METHOD *method) {
     SSL_CTX_set_read_ahead(ctx, 1); // one read(2) for a record instead of two
     // Tickets are stateless; a cache of sessions would only be a lock and memory.
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    struct tls_context *c = must_alloc(sizeof *c);
-    c->ctx = ctx;
-    return c;
+    return ctx;
 }
 
 // Without it OpenSSL would ask for a passphrase on the terminal, and wait.
@@ -56,7 +67,7 @@ static int no_passphrase(char *into, int size, int writing, void *arg) {
     return -1;
 }
 
-static bool load_pair(SSL_CTX *ctx, const struct tls_server_options *o, struct err *err) {
+static bool load_pair(SSL_CTX *ctx, const struct tls_pair *o, struct err *err) {
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(ctx, o->certificate) != 1)
         return set_from_queue(err, "certificate") || err_within(err, "%s", o->certificate);
@@ -86,19 +97,92 @@ static bool ask_for_certificates(SSL_CTX *ctx, const char *client_ca, struct err
     return true;
 }
 
+static SSL_CTX *server_ctx(const struct tls_pair *pair, const char *client_ca, struct err *err) {
+    SSL_CTX *ctx = ctx_new(TLS_server_method());
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"tidegate", 8);
+    bool ok = load_pair(ctx, pair, err);
+    if (ok && client_ca) ok = ask_for_certificates(ctx, client_ca, err);
+    if (ok) return ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+// ---- certificates by name
+
+struct naming {
+    struct map *by_name;
+    SSL_CTX *ctx;
+};
+
+static void add_name(void *arg, struct bytes name) {
+    struct naming *n = arg;
+    if (!map_get(n->by_name, name)) map_put(n->by_name, name, n->ctx);
+}
+
+static void wardrobe_drop(struct wardrobe **at) {
+    struct wardrobe *w = *at;
+    *at = NULL;
+    if (!w || atomic_fetch_sub(&w->refs, 1) > 1) return;
+    for (size_t i = 0; i < w->count; i++) SSL_CTX_free(w->more[i]);
+    map_release(&w->by_name);
+    free(w->more);
+    free(w);
+}
+
+static bool hang(struct wardrobe *w, const char *file, SSL_CTX *ctx, struct err *err) {
+    return certificate_names(file, add_name, &(struct naming){&w->by_name, ctx}, err);
+}
+
+static int choose(SSL *ssl, int *alert, void *arg) {
+    (void)alert, (void)arg;
+    const struct wardrobe *w = ((struct tls_session *)SSL_get_app_data(ssl))->wardrobe;
+    const char *said = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    char name[256];
+    size_t len = said ? strlen(said) : 0;
+    if (len && said[len - 1] == '.') len--;
+    if (!len || len >= sizeof name) return SSL_TLSEXT_ERR_NOACK;
+    for (size_t i = 0; i < len; i++) name[i] = said[i] >= 'A' && said[i] <= 'Z' ? (char)(said[i] - 'A' + 'a') : said[i];
+    SSL_CTX *found = map_get(&w->by_name, bytes_range(name, len));
+    char *dot = memchr(name, '.', len);
+    if (!found && dot && dot > name) { // RFC 6125 6.4.3: a wildcard is the whole of the first label
+        dot[-1] = '*';
+        found = map_get(&w->by_name, bytes_range(dot - 1, len - (size_t)(dot - 1 - name)));
+    }
+    if (!found) return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_SSL_CTX(ssl, found);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static bool load_more(struct tls_context *c, const struct tls_server_options *o, struct err *err) {
+    if (!o->more_count) return true;
+    struct wardrobe *w = c->wardrobe = must_alloc(sizeof *w);
+    atomic_init(&w->refs, 1);
+    w->more = must_alloc(o->more_count * sizeof *w->more);
+    if (!hang(w, o->certificate, c->ctx, err)) return false;
+    for (size_t i = 0; i < o->more_count; i++) {
+        SSL_CTX *ctx = server_ctx(&o->more[i], o->client_ca, err);
+        if (!ctx) return false;
+        w->more[w->count++] = ctx;
+        if (!hang(w, o->more[i].certificate, ctx, err)) return false;
+    }
+    SSL_CTX_set_tlsext_servername_callback(c->ctx, choose);
+    return true;
+}
+
 struct tls_context *tls_server_new(const struct tls_server_options *options, struct err *err) {
-    struct tls_context *c = context_new(TLS_server_method());
-    SSL_CTX_set_options(c->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_num_tickets(c->ctx, 1);
-    SSL_CTX_set_session_id_context(c->ctx, (const unsigned char *)"tidegate", 8);
-    bool ok = load_pair(c->ctx, options, err);
-    if (ok && options->client_ca) ok = ask_for_certificates(c->ctx, options->client_ca, err);
-    if (!ok) tls_context_free(&c);
+    SSL_CTX *ctx = server_ctx(&(struct tls_pair){options->certificate, options->key}, options->client_ca, err);
+    if (!ctx) return NULL;
+    struct tls_context *c = must_alloc(sizeof *c);
+    c->ctx = ctx;
+    if (!load_more(c, options, err)) tls_context_free(&c);
     return c;
 }
 
 struct tls_context *tls_client_new(const char *ca_file, struct err *err) {
-    struct tls_context *c = context_new(TLS_client_method());
+    struct tls_context *c = must_alloc(sizeof *c);
+    c->ctx = ctx_new(TLS_client_method());
     bug_if(SSL_CTX_dane_enable(c->ctx) != 1);
     int ok = ca_file ? SSL_CTX_load_verify_locations(c->ctx, ca_file, NULL)
                      : SSL_CTX_set_default_verify_paths(c->ctx);
@@ -113,6 +197,7 @@ void tls_context_free(struct tls_context **context) {
     struct tls_context *c = *context;
     *context = NULL;
     if (!c) return;
+    wardrobe_drop(&c->wardrobe);
     SSL_CTX_free(c->ctx);
     free(c);
 }
@@ -129,6 +214,9 @@ static struct tls_session *session_new(struct tls_context *context, int fd) {
 struct tls_session *tls_accept(struct tls_context *context, int fd) {
     struct tls_session *s = session_new(context, fd);
     s->server = true;
+    s->wardrobe = context->wardrobe;
+    if (s->wardrobe) atomic_fetch_add(&s->wardrobe->refs, 1);
+    SSL_set_app_data(s->ssl, s); // for choose
     SSL_set_accept_state(s->ssl);
     return s;
 }
@@ -309,6 +397,7 @@ void tls_session_free(struct tls_session **session) {
     if (!s) return;
     tls_bye(s);
     SSL_free(s->ssl);
+    wardrobe_drop(&s->wardrobe);
     ERR_clear_error();
     free(s);
     *session = NULL;

@@ -14,9 +14,17 @@ struct tls_session;
 
 // Server: certificate chain and key in PEM files. client_ca: ask for client certificates signed by it (NULL: do not ask); one
 // that does not verify neither fails the handshake nor decides anything: the facts say so.
+//
+// A client that says to which name it connects (SNI, RFC 6066 section 3) is shown the first certificate of all that has this name, else the first
+// that has the wildcard right above it; `certificate` where none has, or no name is said.
+struct tls_pair {
+    const char *certificate, *key;
+};
 struct tls_server_options {
     const char *certificate, *key;
     const char *client_ca;
+    const struct tls_pair *more;
+    size_t more_count;
 };
 struct tls_context *tls_server_new(const struct tls_server_options *options, struct err *err);
 

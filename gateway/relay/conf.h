@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/tls.h"
 #include "relay/kept_fields.h"
 #include "smtp/server.h"
 
@@ -23,6 +24,8 @@ struct conf_listener {
     enum listener_kind kind;
     struct addr address;
     const char *certificate, *key; // PEM paths; NULL: the top-level ones
+    struct tls_pair *certificates; // by SNI; NULL: the top-level ones
+    size_t certificate_count;
     const char *client_ca;     // asks for client certificates; NULL: does not
     const char *greeting;      // "" by default
     struct network *allow;     // clients trusted without AUTH (session.trusted_network)
@@ -62,6 +65,8 @@ struct conf {
     struct conf_listener *listeners;
     size_t listener_count;
     const char *certificate, *key;
+    struct tls_pair *certificates; // further ones, by SNI
+    size_t certificate_count;
     const char *ca;            // trusted roots for delivery; NULL: the system's
     const char *store;         // default var/queue
     uint64_t store_ceiling, store_reserve, segment_size;

@@ -76,6 +76,16 @@ static void check_pairs(struct checking *c, size_t i) {
     }
 }
 
+static void check_more_certificates(struct checking *c, const char *key, const struct tls_pair *pairs, size_t count) {
+    char name[120];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "%s[%zu].certificate", key, i + 1);
+        check_file(c, name, pairs[i].certificate, "name a PEM file that is there");
+        snprintf(name, sizeof name, "%s[%zu].key", key, i + 1);
+        check_file(c, name, pairs[i].key, "name a PEM file that is there");
+    }
+}
+
 static void check_certificate(struct checking *c, size_t i) {
     const struct conf_listener *l = &c->conf->listeners[i];
     char key[64];
@@ -87,6 +97,10 @@ static void check_certificate(struct checking *c, size_t i) {
     check_file(c, key, l->certificate, "name a PEM file that is there");
     listener_key(key, i, "key");
     check_file(c, key, l->key, "name a PEM file that is there");
+    listener_key(key, i, "certificates");
+    check_more_certificates(c, key, l->certificates, l->certificate_count);
+    if (l->certificate_count && !l->certificate && !c->conf->certificate)
+        say(c, key, "there is no certificate for clients that say no name (set certificate and key, here or for all)");
     listener_key(key, i, "client_ca");
     check_file(c, key, l->client_ca, "name a PEM file that is there");
     bool needed = l->kind == LISTENER_SUBMISSION || l->kind == LISTENER_SUBMISSIONS || l->auth_required ||
@@ -117,6 +131,9 @@ static void check_common_certificate(struct checking *c) {
     check_file(c, "certificate", conf->certificate,
                "name a PEM file that is there; `make run` makes one for trying");
     check_file(c, "key", conf->key, "name a PEM file that is there; `make run` makes one for trying");
+    check_more_certificates(c, "certificates", conf->certificates, conf->certificate_count);
+    if (conf->certificate_count && !conf->certificate)
+        say(c, "certificates", "there is no certificate for clients that say no name (set certificate and key)");
 }
 
 size_t conf_check(const struct conf *conf, conf_fault_fn fault, void *arg) {

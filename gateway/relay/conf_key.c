@@ -24,6 +24,8 @@ const struct conf_key conf_keys[] = {
      "PEM file: the certificate chain shown to clients, own certificate first. Read again on every reload."},
     {"key", CONF_PATH, AT(key), NULL, "none", 0, 0, NULL, false,
      "PEM file: the private key of the certificate."},
+    {"certificates", CONF_PAIRS, AT(certificates), NULL, "none", 0, 0, NULL, false,
+     "Further certificates, each with its key: { { certificate = \"a.pem\", key = \"a.key\" }, ... }, up to 1000. A client that says to which name it connects (SNI) is shown the one that has it, by itself or by a wildcard; `certificate` where none has. Read again on every reload."},
     {"ca", CONF_PATH, AT(ca), NULL, "the system's", 0, 0, NULL, false,
      "PEM file: the roots that servers' certificates are verified against when mail is delivered."},
     {"users", CONF_PATH, AT(users), NULL, "none: nobody can log in, unless `authenticate` in the policy says so", 0, 0, NULL, false,
@@ -152,6 +154,8 @@ const struct conf_key conf_listener_keys[] = {
      "PEM file: a certificate chain of its own."},
     {"key", CONF_PATH, IN(key), NULL, "the common `key`", 0, 0, NULL, false,
      "PEM file: the private key of its own certificate."},
+    {"certificates", CONF_PAIRS, IN(certificates), NULL, "the common `certificates`", 0, 0, NULL, false,
+     "Further certificates of its own, in the place of the common ones."},
     {"client_ca", CONF_PATH, IN(client_ca), NULL, "none: clients are not asked", 0, 0, NULL, false,
      "PEM file: clients are asked for a certificate signed by one of these; the policy sees what came of it."},
     {"greeting", CONF_TEXT, IN(greeting), "", NULL, 0, 0, NULL, false,
@@ -202,6 +206,8 @@ const char *conf_kind_words(const struct conf_key *key) {
         return "an address with a port, as text";
     case CONF_NETWORKS:
         return "a list of networks, as texts: { \"10.0.0.0/8\", \"::1\" }";
+    case CONF_PAIRS:
+        return "a list of up to 1000 tables: { { certificate = \"a.pem\", key = \"a.key\" } }";
     case CONF_LISTENERS:
         return "a list of tables: { { kind = \"submission\", address = \"127.0.0.1:2587\" } }";
     }
@@ -233,7 +239,7 @@ void conf_key_kind(const struct conf_key *key, struct buf *out) {
         [CONF_SIZE] = "size",           [CONF_DURATION] = "duration", [CONF_MILLIS] = "duration",
         [CONF_SERVERS] = "addresses",   [CONF_ADDRESS] = "address",   [CONF_NETWORKS] = "networks",
         [CONF_LISTENERS] = "listeners", [CONF_WEB_HOSTS] = "hosts",
-        [CONF_FIELDS] = "names",
+        [CONF_FIELDS] = "names",        [CONF_PAIRS] = "certificates",
     };
     buf_addz(out, key->choices ? key->choices : names[key->kind]);
     if (!key->min && !key->max) return;

@@ -26,6 +26,7 @@ enum conf_kind {
     CONF_FIELDS,        // const char *: a list of names of header fields, joined by blanks; or "none": ""
     CONF_ADDRESS,       // struct addr
     CONF_NETWORKS,      // struct network *, and its count behind it
+    CONF_PAIRS,         // struct tls_pair *, and its count behind it
     CONF_LISTENERS,     // conf->listeners: a list of tables with keys of their own
 };
 

@@ -11,6 +11,8 @@
 #include <math.h>
 #include <stdio.h>
 
+enum { PAIRS_MAX = 1000 };
+
 static void *member(const struct conf_place *place, const struct conf_key *key) {
     return (char *)place->object + key->at;
 }
@@ -109,13 +111,14 @@ static bool read_duration(const struct conf_place *place, const struct conf_key 
 
 // ---- texts --------------------------------------------------------------------------------------
 
+static const char *path_in(const struct conf_place *place, struct bytes text) {
+    return text.at[0] == '/' ? arena_z(place->arena, text) : arena_format(place->arena, "%s/%.*s", place->base, BYTES_FMT(text)).at;
+}
+
 static bool read_path(const struct conf_place *place, const struct conf_key *key, struct bytes text,
                       struct err *fault) {
     if (text.len == 0) return err_set(fault, "is empty (leave the key out instead)");
-    if (text.at[0] == '/')
-        put_text(place, key, arena_z(place->arena, text));
-    else
-        put_text(place, key, arena_format(place->arena, "%s/%.*s", place->base, BYTES_FMT(text)).at);
+    put_text(place, key, path_in(place, text));
     return true;
 }
 
@@ -271,6 +274,27 @@ static bool read_networks(const struct conf_place *place, const struct conf_key 
     return true;
 }
 
+static bool read_pairs(const struct conf_place *place, const struct conf_key *key, const struct json *value, struct err *fault) {
+    size_t count = json_count(value);
+    if (count > PAIRS_MAX || (json_kind(value) != JSON_LIST && count + (json_kind(value) != JSON_MAP))) return wrong_kind(key, value, fault);
+    struct tls_pair *pairs = arena_alloc(place->arena, count * sizeof *pairs);
+    for (size_t i = 0; i < count; i++) {
+        const struct json *one = json_item(value, i);
+        struct bytes certificate = BYTES(""), own_key = BYTES("");
+        json_text(json_get(one, "certificate"), &certificate);
+        json_text(json_get(one, "key"), &own_key);
+        if (!certificate.len || !own_key.len || json_count(one) != 2)
+            return err_set(fault, "number %zu is not { certificate = \"...\", key = \"...\" } (it must be %s)", i + 1, conf_kind_words(key));
+        pairs[i] = (struct tls_pair){path_in(place, certificate), path_in(place, own_key)};
+    }
+    struct {
+        struct tls_pair *at;
+        size_t count;
+    } list = {pairs, count};
+    memcpy(member(place, key), &list, sizeof list);
+    return true;
+}
+
 // ---- any ----------------------------------------------------------------------------------------
 
 bool conf_value_read(const struct conf_place *place, const struct conf_key *key, const struct json *value,
@@ -297,6 +321,8 @@ bool conf_value_read(const struct conf_place *place, const struct conf_key *key,
         return read_fields(place, key, value, fault);
     case CONF_NETWORKS:
         return read_networks(place, key, value, fault);
+    case CONF_PAIRS:
+        return read_pairs(place, key, value, fault);
     case CONF_LISTENERS:
         bug_if("listeners are read by conf.c");
     default:

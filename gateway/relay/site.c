@@ -14,7 +14,9 @@ static bool load_listener_tls(const struct conf *conf, const struct conf_listene
     const char *certificate = l->certificate ? l->certificate : conf->certificate;
     const char *key = l->key ? l->key : conf->key;
     if (!certificate || !key) return true; // conf has checked that the kinds that need one have one
-    struct tls_server_options options = {.certificate = certificate, .key = key, .client_ca = l->client_ca};
+    struct tls_server_options options = {.certificate = certificate, .key = key, .client_ca = l->client_ca,
+                                         .more = l->certificate_count ? l->certificates : conf->certificates,
+                                         .more_count = l->certificate_count ? l->certificate_count : conf->certificate_count};
     *out = tls_server_new(&options, err);
     return *out != NULL || err_within(err, "listener %s", l->name);
 }

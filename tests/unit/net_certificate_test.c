@@ -56,6 +56,34 @@ static void what_is_no_certificate(void **state) {
     assert_non_null(strstr(err.text, "/nowhere/x.pem"));
 }
 
+static void add_name(void *arg, struct bytes name) {
+    buf_format(arg, "%.*s ", BYTES_FMT(name));
+}
+
+static void for_whom(void **state) {
+    (void)state;
+    static const struct {
+        const char *alternatives, *want;
+    } rows[] = {
+        {"DNS:MAIL.example.org,DNS:*.lab.example.org,IP:192.0.2.1", "mail.example.org *.lab.example.org "},
+        {"IP:192.0.2.1", ""}, // with names of another kind the subject is none
+        {NULL, "subject.example "},
+        {"DNS:a b,DNS:*,DNS:a.*.example,DNS:*.", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pem_pair one;
+        struct buf names = {0};
+        struct err err;
+        pem_make(&one, dir, "one", "subject.example", rows[i].alternatives, &root, 5);
+        assert_true(certificate_names(one.certificate_path, add_name, &names, &err));
+        assert_string_equal(buf_z(&names), rows[i].want);
+        buf_release(&names);
+        pem_release(&one);
+    }
+    struct err err;
+    assert_false(certificate_names("/nowhere", add_name, NULL, &err));
+}
+
 int main(void) {
     bug_if(!mkdtemp(dir));
     pem_make(&root, dir, "root", "a root", NULL, NULL, 100);
@@ -64,7 +92,7 @@ int main(void) {
     pem_make(&alone, dir, "alone", "alone.example.org", "DNS:alone.example.org", NULL, 10);
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_a_file_says),
                                        cmocka_unit_test(whom_nobody_knows),
-                                       cmocka_unit_test(what_is_no_certificate)};
+                                       cmocka_unit_test(what_is_no_certificate), cmocka_unit_test(for_whom)};
     int failed = cmocka_run_group_tests_name("net/certificate", tests, NULL, NULL);
     struct pem_pair *const all[] = {&root, &good, &old, &alone};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -30,7 +30,7 @@ static int setup(void **state) {
     b->loop = loop_new(&err);
     pem_kit_make(&b->pem);
     b->tls = tls_server_new(
-        &(struct tls_server_options){b->pem.server.certificate_path, b->pem.server.key_path, NULL}, &err);
+        &(struct tls_server_options){.certificate = b->pem.server.certificate_path, .key = b->pem.server.key_path}, &err);
     pocket_open(&b->pocket, b->loop, 0);
     b->dns = dns_new(b->loop, &(struct dns_options){.servers = b->pocket.address, .clock = &b->clock}, &err);
     web_open(&b->web, b->loop, b->tls);

@@ -21,7 +21,7 @@ static struct kit *the_kit(struct pem_kit *pem) {
     struct err err = {""};
     k->pem = *pem;
     k->server = tls_server_new(
-        &(struct tls_server_options){pem->server.certificate_path, pem->server.key_path, NULL}, &err);
+        &(struct tls_server_options){.certificate = pem->server.certificate_path, .key = pem->server.key_path}, &err);
     k->client = tls_client_new(pem->authority.certificate_path, &err);
     if (!k->server || !k->client) fail_msg("%s", err.text);
     return k;

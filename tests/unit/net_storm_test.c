@@ -138,7 +138,7 @@ static void storm(void **state) {
         struct pair pairs[PAIRS];
         struct storm s = {.loop = loop_new(NULL), .seed = seed, .left = PAIRS, .pairs = pairs};
         s.server = tls_server_new(
-            &(struct tls_server_options){pem.server.certificate_path, pem.server.key_path, NULL}, NULL);
+            &(struct tls_server_options){.certificate = pem.server.certificate_path, .key = pem.server.key_path}, NULL);
         s.client = tls_client_new(pem.authority.certificate_path, NULL);
         for (int i = 0; i < PAIRS; i++)
             pair_begins(&s, &pairs[i]);

@@ -22,7 +22,7 @@ static int kit_setup(void **state) {
     signal(SIGPIPE, SIG_IGN);
     pem_kit_make(&k->pem);
     k->server = tls_server_new(
-        &(struct tls_server_options){k->pem.server.certificate_path, k->pem.server.key_path, NULL}, &err);
+        &(struct tls_server_options){.certificate = k->pem.server.certificate_path, .key = k->pem.server.key_path}, &err);
     k->client = tls_client_new(k->pem.authority.certificate_path, &err);
     if (!k->server || !k->client) fail_msg("%s", err.text);
     *state = k;
@@ -132,7 +132,7 @@ static void matches_pins(void **state) {
     struct kit *k = *state;
     struct pem_pair old;
     pem_make(&old, k->pem.dir, "old", "mx.example", "DNS:mx.example", &k->pem.authority, -1);
-    struct tls_context *expired = tls_server_new(&(struct tls_server_options){old.certificate_path, old.key_path, NULL}, NULL);
+    struct tls_context *expired = tls_server_new(&(struct tls_server_options){.certificate = old.certificate_path, .key = old.key_path}, NULL);
     struct tls_context *stranger = tls_client_new(NULL, NULL); // has not heard of our authority
     static const struct {
         enum pinned what;
@@ -216,7 +216,7 @@ static void distrusts(void **state) {
     struct pem_pair old;
     pem_make(&old, k->pem.dir, "old", "mx.example", "DNS:mx.example", &k->pem.authority, -1);
     struct tls_context *server =
-        tls_server_new(&(struct tls_server_options){old.certificate_path, old.key_path, NULL}, NULL);
+        tls_server_new(&(struct tls_server_options){.certificate = old.certificate_path, .key = old.key_path}, NULL);
     link_open(&l, server, k->client, "mx.example", TLS_VERIFY);
     assert_non_null(strstr(l.client_err.text, "expired"));
     link_close(&l);
@@ -288,7 +288,7 @@ static void garbage_for_a_handshake(void **state) {
 
 static void server_refuses(const char *certificate, const char *key, const char *client_ca, const char *why) {
     struct err err = {""};
-    assert_null(tls_server_new(&(struct tls_server_options){certificate, key, client_ca}, &err));
+    assert_null(tls_server_new(&(struct tls_server_options){.certificate = certificate, .key = key, .client_ca = client_ca}, &err));
     if (!strstr(err.text, why)) fail_msg("%s", err.text);
 }
 
@@ -364,8 +364,7 @@ static void client_certificates(void **state) {
     pem_make(&good, k->pem.dir, "good", "client.example", NULL, &k->pem.authority, 5);
     pem_make(&stranger, k->pem.dir, "stranger", "bad\ncn", NULL, NULL, 5);
     struct tls_context *server =
-        tls_server_new(&(struct tls_server_options){k->pem.server.certificate_path, k->pem.server.key_path,
-                                                    k->pem.authority.certificate_path},
+        tls_server_new(&(struct tls_server_options){.certificate = k->pem.server.certificate_path, .key = k->pem.server.key_path, .client_ca = k->pem.authority.certificate_path},
                        NULL);
     assert_non_null(server);
     struct pem_pair *const shown[] = {&good, &stranger, NULL};
@@ -403,6 +402,54 @@ static void client_certificates(void **state) {
     pem_release(&stranger);
 }
 
+static void shows_who_fits_the_name(void **state) {
+    struct kit *k = *state;
+    struct pem_pair ann, wild, more;
+    pem_make(&ann, k->pem.dir, "ann", "Ann", "DNS:ANN.example,DNS:a.shared.example", &k->pem.authority, 5);
+    pem_make(&wild, k->pem.dir, "wild", "Wild", "DNS:*.shared.example,DNS:mx.example", &k->pem.authority, 5);
+    pem_make(&more, k->pem.dir, "more", "old.example", NULL, &k->pem.authority, 5); // its subject is all it has
+    struct tls_pair pairs[] = {{wild.certificate_path, wild.key_path}, {ann.certificate_path, ann.key_path}, {more.certificate_path, more.key_path}};
+    struct tls_server_options options = {.certificate = k->pem.server.certificate_path, .key = k->pem.server.key_path, .more = pairs, .more_count = 3};
+    struct err err = {""};
+    struct tls_context *server = tls_server_new(&options, &err);
+    if (!server) fail_msg("%s", err.text);
+    static const struct {
+        const char *said, *shown;
+    } rows[] = {
+        {"ann.example", "Ann"},           {"Ann.EXAMPLE.", "Ann"},      {"a.shared.example", "Ann"}, // by itself before by a wildcard
+        {"b.shared.example", "Wild"},     {"mx.example", "mx.example"}, // of two the first
+        {"a.b.shared.example", "mx.example"}, {"shared.example", "mx.example"}, {"x.wild.example", "mx.example"},
+        {"old.example", "old.example"},   {"nobody.example", "mx.example"}, {"192.0.2.1", "mx.example"}, {NULL, "mx.example"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct link l;
+        struct tls_facts facts;
+        link_open(&l, server, k->client, rows[i].said, TLS_ANY);
+        assert_int_equal(l.client_result, TLS_DONE);
+        tls_get_facts(l.client, &facts);
+        if (strcmp(facts.peer_name, rows[i].shown) != 0) fail_msg("%s is shown %s", rows[i].said ? rows[i].said : "nobody", facts.peer_name);
+        link_close(&l);
+    }
+    // A handshake under way when a reload lets go of the context ends as it began.
+    struct link l = {.server_err = {""}};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, l.fds), 0);
+    l.server = tls_accept(server, l.fds[0]);
+    tls_context_free(&server);
+    l.client = tls_connect(k->client, l.fds[1], &(struct tls_peer){.host = "ann.example", .demand = TLS_VERIFY});
+    for (int i = 0; i < 10; i++) {
+        l.client_result = tls_handshake(l.client, &l.client_err);
+        l.server_result = tls_handshake(l.server, &l.server_err);
+    }
+    assert_int_equal(l.client_result, TLS_DONE);
+    link_close(&l);
+    pairs[1].key = wild.key_path;
+    assert_null(tls_server_new(&options, &err));
+    assert_non_null(strstr(err.text, "is not the key of the certificate"));
+    pem_release(&ann);
+    pem_release(&wild);
+    pem_release(&more);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verifies),
@@ -416,6 +463,7 @@ int main(void) {
         cmocka_unit_test(context_outlived),
         cmocka_unit_test(old_protocols_are_refused),
         cmocka_unit_test(client_certificates),
+        cmocka_unit_test(shows_who_fits_the_name),
     };
     return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
 }

@@ -112,7 +112,7 @@ static void values_arrive(void **state) {
     (void)state;
     struct conf *conf =
         load_good("local mb = 1024 * 1024\n"
-                  "return { hostname = 'mail.example.org', certificate = 'cert.pem', key = 'key.pem', users "
+                  "return { hostname = 'mail.example.org', certificate = 'cert.pem', key = 'key.pem', certificates = { { certificate = 'cert.pem', key = 'key.pem' } }, users "
                   "= 'users',\n"
                   " workers = 3, log = 'trace', dns = { servers = { '127.0.0.1', '[::1]:5353' }, timeout = "
                   "0.25, trust_ad = true },\n"
@@ -127,6 +127,9 @@ static void values_arrive(void **state) {
                   "               { kind = 'submissions', address = '127.0.0.1:2465', proxy_from = {} },\n"
                   "               { kind = 'lmtp', address = 'unix:/run/x' } } }\n");
     assert_string_equal(conf->hostname, "mail.example.org");
+    assert_int_equal(conf->certificate_count, 1);
+    assert_string_equal(conf->certificates[0].certificate, conf->certificate);
+    assert_string_equal(conf->certificates[0].key, conf->key);
     assert_int_equal(conf->workers, 3);
     assert_int_equal(conf->log_level, LOG_TRACE);
     assert_string_equal(conf->dns_servers, "127.0.0.1,[::1]:5353");
@@ -186,6 +189,10 @@ static void each_wrong_value_has_its_words(void **state) {
         {"dns = { servers = { 'resolver.example' } }", "dns.servers: "},
         {"dns = { servers = '127.0.0.1' }",
          "dns.servers: is a text (it must be a list of addresses, as texts)\n"},
+        {"certificates = 'a.pem'", "certificates: is a text (it must be a list of up to 1000 tables"},
+        {"certificates = { { certificate = 'a.pem' } }", "certificates: number 1 is not { certificate = \"...\", key = \"...\" }"},
+        {"certificates = { { certificate = 'a', key = 'b', name = 'c' } }", "certificates: number 1 is not"},
+        {"certificates = { { certificate = 'a.pem', key = '/nowhere/b.pem' } }", "certificates[1].key: /nowhere/b.pem: No such file"},
         {"http = { hosts = 'api.example' }", "http.hosts: is a text (it must be a list of hosts"},
         {"http = { hosts = { 'https://api.example' } }", "http.hosts: 'https://api.example' (it must be a list of hosts"},
         {"http = { hosts = { 'api.example/x' } }", "http.hosts: 'api.example/x' (it must be"},

@@ -70,7 +70,7 @@ static int setup(void **state) {
     b->conf.base = b->kit.path;
     pem_kit_make(&b->pem);
     b->tls = tls_server_new(
-        &(struct tls_server_options){b->pem.server.certificate_path, b->pem.server.key_path, NULL}, &err);
+        &(struct tls_server_options){.certificate = b->pem.server.certificate_path, .key = b->pem.server.key_path}, &err);
     for (unsigned i = 0; i < WORKERS; i++)
         open_worker(b, i);
     web_open(&b->web, b->workers[0].loop, b->tls);
