@@ -20,13 +20,17 @@ static void put_json(struct jsonl *j, const char *name, const struct json *value
     buf_release(&text);
 }
 
+static void put_fields(struct jsonl *j, struct bytes message_id, struct bytes from, struct bytes to, struct bytes subject, struct bytes date) {
+    put(j, "message_id", message_id);
+    put(j, "from", from);
+    put(j, "to", to);
+    put(j, "subject", subject);
+    put(j, "date", date);
+}
+
 static void put_mail(struct jsonl *j, const struct returned *w) {
     jsonl_open(j, "message", '{');
-    put(j, "message_id", w->message_id);
-    put(j, "from", w->from);
-    put(j, "to", w->to);
-    put(j, "subject", w->subject);
-    put(j, "date", w->date);
+    put_fields(j, w->message_id, w->from, w->to, w->subject, w->date);
     jsonl_close(j, '}');
     put(j, "reporting_mta", w->reporting_mta);
     put(j, "envelope_id", w->envelope_id);
@@ -35,11 +39,7 @@ static void put_mail(struct jsonl *j, const struct returned *w) {
     jsonl_open(j, "original", '{');
     put(j, "id", w->original.id);
     put(j, "id_host", w->original.id_host);
-    put(j, "message_id", w->original.message_id);
-    put(j, "from", w->original.from);
-    put(j, "to", w->original.to);
-    put(j, "subject", w->original.subject);
-    put(j, "date", w->original.date);
+    put_fields(j, w->original.message_id, w->original.from, w->original.to, w->original.subject, w->original.date);
     jsonl_close(j, '}');
 }
 
