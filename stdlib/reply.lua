@@ -288,7 +288,7 @@ local function decide(options, message, recipient, outcome)
     return not_theirs(options, message, recipient, outcome, v, lane)
   end
   if v.permanent then
-    local entry = options.suppress and reply.blames_recipient(v) and options.suppress(message, recipient, outcome) or nil
+    local entry = options.suppress and reply.blames_recipient(v) and options.suppress(message, recipient, outcome, v) or nil
     local tally = options.tally and reply.blames_recipient(v) and options.tally(message, recipient, outcome) or nil
     return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane, tally)
   end

@@ -101,10 +101,10 @@ function suppression.bounces(options)
   local by_words = options.codes == nil
   local ways = set_of(options.ways or suppression.WAYS, "ways")
   local scope, expires = options.scope or "all", options.expires
-  return function(message, recipient, outcome)
+  return function(message, recipient, outcome, verdict) -- reply.hook has a verdict already, retry.ladder has none
     local theirs = outcome.permanent and outcome.from_peer and outcome.stage == "rcpt" and ways[outcome.via]
     if not theirs then return nil end
-    local v = reply.classify(outcome)
+    local v = verdict or reply.classify(outcome)
     if not reply.blames_recipient(v) then return nil end
     if not (codes[outcome.status] or by_words and v.class == "mailbox_unknown") then return nil end
     return { scope = scope_for(scope, message, outcome), reason = "bounced: " .. outcome.reply, expires = expires }
