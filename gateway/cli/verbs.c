@@ -337,7 +337,7 @@ static const struct verb table[] = {
               "and the entry that the policy would add to the suppression list: for a bounce what its retry hook asks for, for complaints and "
               "unsubscriptions what stdlib/returned.lua says.\n\n"
               "Anyone can write a bounce. With --verify it is `authentic` when a DKIM signature holds whose domain fits From; with --apply (which verifies too) an entry is "
-              "added only if such a signer speaks about a mailbox of its own domain, or is named by --trust. A recipient that the report does not name is never added.\n\n"
+              "added only if such a signer speaks about a mailbox of its own domain, or is named by --trust. A recipient that neither the report names nor the return path it came to (bounces+ann=example.net@...) is never added.\n\n"
               "Exit code 65: no message was any kind of report; 77: with --apply, something was not believed and not added.",
      .examples = "  tidegate classify --json < bounce.eml | jq '.recipients[] | {address, status, verdict}'\n"
                  "  tidegate classify --verify ~/Maildir/new\n"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """tidegate classify: what comes back by mail is read as what it is, whoever wrote it; it suppresses nobody unless it is believed."""
+import base64
 import json
 import mailbox
 import smtplib
@@ -105,6 +106,25 @@ def test_a_bounce_is_judged_as_a_live_reply_would_be(gateway):
     full = BOUNCE.replace("5.1.1 no such user here", "5.7.1 blocked, see example").replace("Status: 5.1.1", "Status: 5.7.1") % "ann@example.net"
     (to,) = verdicts(g, given=full)[0]["recipients"]
     assert to["verdict"]["fault"] != "recipient" and "suppress" not in to, "our fault is nobody's end"
+
+
+def test_the_return_path_names_whom_the_words_do_not(gateway):
+    g = gateway(policy=POLICY, start=False)
+    words = "From: mailer-daemon@mx.example\r\nTo: <bounces+ann=example.net@example.org>\r\nSubject: Undeliverable mail\r\n\r\n%s\r\n"
+    (to,) = verdicts(g, given=words % "550 5.1.1 unknown user")[0]["recipients"]
+    assert to["address"] == "ann@example.net" and "guessed" not in to and to["suppress"]["scope"] == "all"
+    (to,) = verdicts(g, given=words % "<bob@forwarded.example>: 550 5.1.1 unknown user")[0]["recipients"]
+    assert (to["address"], to["final_recipient"]) == ("ann@example.net", "bob@forwarded.example"), "behind a forward"
+
+
+def test_words_in_any_charset(gateway):
+    g = gateway(policy=POLICY, start=False)
+    text = "Subject: =?iso-8859-2?q?Zwrot_=B1?=\r\nContent-Type: text/plain; charset=shift_jis\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    text += base64.b64encode("ann@example.net\r\nメールボックスが一杯です\r\n".encode("cp932")).decode() + "\r\n"
+    (v,) = verdicts(g, given="From: mailer-daemon@example.net\r\nTo: us@example.org\r\n" + text)
+    (to,) = v["recipients"]
+    assert v["message"]["subject"] == "Zwrot ą" and to["text"] == "メールボックスが一杯です"
+    assert (to["address"], to["status"]) == ("ann@example.net", "5.2.2") and "suppress" not in to
 
 
 @core
