@@ -109,21 +109,28 @@ static const struct meaning {
     {"5.7.1", {"spam", "blocked", "blacklist", "black list", "blocklist", "denied", "policy", "not authorized", "not allowed", "rejected", "relaying", "unable to relay", "restricted", "refused", "not permitted", "prohibited", "permission"}},
 };
 
-// "The domain example.net does not exist": what is not there is said ahead, and it is no mailbox.
-static bool is_of_domain(struct bytes words, size_t at) {
-    static const char *const domain[] = {"domain", "host", "\xe5\x9f\x9f\xe5\x90\x8d", NULL};
-    static const char *const mailbox[] = {"user", "mailbox", "account", "recipient", "address", "@", NULL};
+// What the words say of somebody is said of whoever stands ahead of them.
+static bool is_said_of(struct bytes words, size_t at, const char *const *whom, const char *const *not) {
     struct bytes ahead = bytes_first(words, at);
     ahead = bytes_skip(ahead, ahead.len > 60 ? ahead.len - 60 : 0);
-    return returned_has_any(ahead, domain) && !returned_has_any(ahead, mailbox);
+    return returned_has_any(ahead, whom) && !returned_has_any(ahead, not);
+}
+
+// "The domain example.net does not exist" is about no mailbox, "sender address does not exist" and "your account has been suspended" about us.
+static const char *unless_of_others(const char *status, struct bytes words, size_t at) {
+    static const char *const domain[] = {"domain", "host", "\xe5\x9f\x9f\xe5\x90\x8d", NULL}, *const sender[] = {"sender", "mail from", "from address", NULL};
+    static const char *const mailbox[] = {"user", "mailbox", "account", "recipient", "address", "@", NULL}, *const recipient[] = {"recipient", "rcpt", NULL};
+    static const char *const ours[] = {"your account", "your mailbox", "sender", "sending", NULL};
+    if (strcmp(status, "5.2.1") == 0 && returned_has_any(words, ours)) return "5.7.1";
+    if (strcmp(status, "5.1.1") != 0) return status;
+    if (is_said_of(words, at, sender, recipient)) return "5.1.7";
+    return is_said_of(words, at, domain, mailbox) ? "5.1.2" : status;
 }
 
 const char *returned_status_of(struct bytes words) {
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
         ptrdiff_t at = find_any(words, meanings[i].phrases);
-        if (at < 0) continue;
-        bool unknown = strcmp(meanings[i].status, "5.1.1") == 0;
-        return unknown && is_of_domain(words, (size_t)at) ? "5.1.2" : meanings[i].status;
+        if (at >= 0) return unless_of_others(meanings[i].status, words, (size_t)at);
     }
     return NULL;
 }

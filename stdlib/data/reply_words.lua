@@ -53,7 +53,7 @@ return function(define)
     source = "RFC 3463 3.2", grade = "vendor" }
 
   -- ---- a recipient who takes mail from some only
-  words { class = "restricted", fault = "recipient", blame = false, text = "mailbox unavailable\\W.{0,20}reject due to policy",
+  words { class = "restricted", fault = "recipient", blame = false, text = "mailbox unavailable\\W.{0,20}reject(ed)? (due to|by) (\\w+ )?policy",
     source = "GMX and web.de" }
   words { class = "restricted", fault = "recipient", blame = false, text = "unavailable or access denied",
     source = "Tencent QQ: an unknown mailbox or one that refuses us, which is not said" }
@@ -243,7 +243,7 @@ return function(define)
   -- ---- a dead mailbox, by its words
   words { class = "mailbox_unknown", fault = "recipient", codes = { 500, 501, 505, 511, 521, 550, 551, 552, 553, 554, 585 },
     permanent = true,
-    text = "^(?!.*\\b(sender|helo|envelope|black ?list))(?!.*from (address|header)).*(" .. any {
+    text = "^(?!.*\\b(sender|helo|envelope|black ?list|your account|sending (limit|quota|rate|spam|too)))(?!.*from (address|header)).*(" .. any {
       "(user|recipient|mailbox|mail-box|address|account|alias).{0,30}(unknown|not found|does ?n.?t exist|do not exist|"
         .. "no longer|not exist|not known|invalid|illegal|disabled|inactive|deactivated|suspended|terminated|expired|closed|"
           .. "unrecognized|not present|is not valid|not active|not activated|not listed|not on server|removed|blocked|"

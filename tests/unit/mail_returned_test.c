@@ -88,6 +88,9 @@ static void test_words_of_other_shapes(void **state) {
         {"------ Reasons ------\n\nNo such user in the directory\nbob@example.net\n\n------ Returned Message ------\nTo: carl@example.net\n", "5.1.1", 0},
         {"bob@example.net\n    The domain example.net does not exist\n", "5.1.2", 0},
         {"bob@example.net\n    Host or user does not exist\n", "5.1.1", 0},
+        {"bob@example.net\n    550 sender address does not exist\n", "5.1.7", 550},
+        {"bob@example.net\n    550 your account has been suspended for sending too much\n", "5.7.1", 550},
+        {"bob@example.net\n    550 account suspended\n", "5.2.1", 550},
         {"Your message\n\n  To:      list@example.org\n  Sent:    today\n\ndid not reach the following recipient(s):\n\n"
          "c=US;a= ;p=X;dda:SMTP=bob@example.net; on Friday\n    Unknown Recipient\n", "5.1.1", 0},
     };
