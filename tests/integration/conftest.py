@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the integration tests. Servers are started once a run (and pytest worker), when a test first wants one."""
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -111,6 +113,17 @@ def scripted():
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def small_disk(request):
+    """A folder that is a disk of 24 MiB, or of what an indirect parameter says."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = ground.folder("disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', '24m')}", "tidegate-lab", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture

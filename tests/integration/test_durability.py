@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """250 means on disk: restarts, kills and full disks. The long versions are in tests/torture."""
-import os
 import pathlib
 import smtplib
-import subprocess
 import sys
 import time
 
@@ -145,16 +143,6 @@ def test_sigint_twice_ends_at_once(gateway, scripted, word):
 
 
 # ---- disk full
-
-@pytest.fixture
-def small_disk():
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder = ground.folder("disk")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tidegate-lab", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
 
 def fill(folder):
     """Takes what the disk has, to the last byte."""

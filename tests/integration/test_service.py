@@ -203,16 +203,7 @@ return {
 
 # ---- what it takes of the machine
 
-@pytest.fixture
-def small_disk():
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder = ground.folder("disk")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tidegate-lab", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
+@pytest.mark.parametrize("small_disk", ["96m"], indirect=True)
 def test_status_tells_of_disk_and_memory(gateway, small_disk, word):
     """What is taken and left, and how long that lasts when mail comes in faster than it goes out."""
     g = gateway(policy=policies.relay("127.0.0.1", 1, tls="none"), store={"path": str(small_disk / "queue"), "segment": "1MiB", "reserve": "4MiB"})

@@ -372,6 +372,18 @@ static void on_raw_shake(void *arg, int what) {
     if (SSL_connect(raw->ssl) == 1) loop_stop(raw->loop);
 }
 
+// A client of OpenSSL's own whose handshake with the server is over.
+static struct raw raw_secured(struct room *r, int fd) {
+    struct raw raw = {raw_client(fd), r->loop, 0};
+    assert_true(conn_secure_server(r->server.conn, r->kit->server));
+    struct watch *w = watch_new(r->loop, fd, on_raw_shake, &raw);
+    SSL_connect(raw.ssl);
+    watch_want(w, WATCH_READ);
+    run(r->loop);
+    watch_free(&w);
+    return raw;
+}
+
 static void on_raw_drain(void *arg, int what) {
     struct raw *raw = arg;
     char text[20000];
@@ -407,13 +419,7 @@ static void finish_says_goodbye(void **state) {
     int fds[2];
     tcp_open(fds);
     end_on(&r->server, r->loop, fds[0], 1000);
-    struct raw raw = {raw_client(fds[1]), r->loop, 0};
-    assert_true(conn_secure_server(r->server.conn, r->kit->server));
-    struct watch *w = watch_new(r->loop, fds[1], on_raw_shake, &raw);
-    SSL_connect(raw.ssl);
-    watch_want(w, WATCH_READ);
-    run(r->loop);
-    watch_free(&w);
+    struct raw raw = raw_secured(r, fds[1]);
     r->server.stop_at = "secured";
     if (!r->server.secured) run(r->loop);
     struct buf bulk = {0};
@@ -421,7 +427,7 @@ static void finish_says_goodbye(void **state) {
         buf_byte(&bulk, 'x');
     conn_write(r->server.conn, buf_bytes(&bulk));
     conn_finish(&r->server.conn, 5000);
-    w = watch_new(r->loop, fds[1], on_raw_drain, &raw);
+    struct watch *w = watch_new(r->loop, fds[1], on_raw_drain, &raw);
     watch_want(w, WATCH_READ);
     run(r->loop);
     assert_int_equal(raw.shutdown & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
@@ -438,13 +444,7 @@ static void truncation(void **state) {
     int fds[2];
     tcp_open(fds);
     end_on(&r->server, r->loop, fds[0], 1000);
-    struct raw raw = {raw_client(fds[1]), r->loop, 0};
-    assert_true(conn_secure_server(r->server.conn, r->kit->server));
-    struct watch *w = watch_new(r->loop, fds[1], on_raw_shake, &raw);
-    SSL_connect(raw.ssl);
-    watch_want(w, WATCH_READ);
-    run(r->loop);
-    watch_free(&w);
+    struct raw raw = raw_secured(r, fds[1]);
     assert_int_equal(SSL_write(raw.ssl, "DATA\r\n", 6), 6);
     close(fds[1]);
     r->server.stop_at = "closed";
@@ -458,13 +458,7 @@ static void garbage_after_handshake(void **state) {
     int fds[2];
     tcp_open(fds);
     end_on(&r->server, r->loop, fds[0], 1000);
-    struct raw raw = {raw_client(fds[1]), r->loop, 0};
-    assert_true(conn_secure_server(r->server.conn, r->kit->server));
-    struct watch *w = watch_new(r->loop, fds[1], on_raw_shake, &raw);
-    SSL_connect(raw.ssl);
-    watch_want(w, WATCH_READ);
-    run(r->loop);
-    watch_free(&w);
+    struct raw raw = raw_secured(r, fds[1]);
     r->server.stop_at = "closed";
     assert_int_equal(write(fds[1], "MAIL FROM:<in@the.clear>\r\n", 26), 26);
     run(r->loop);

@@ -1,46 +1,25 @@
 // SPDX-License-Identifier: MIT
-// recall: who is called back to a lane, in which order, and how many. The runner is this file: what it was told to pick up is noted.
+// recall: who is called back to a lane, in which order, and how many.
 #include "relay/recall.h"
 
-#include "relay/runner.h"
-#include "store_kit.h"
+#include "called_kit.h"
 
 #define LANE BYTES("-|direct:b.example:25|none")
 
-static char called[8000]; // "1.0 1.1 2.0 "
-
-void runner_call(struct gateway *g, struct bytes account, const struct due *parked, size_t count) {
-    (void)g;
-    assert_int_equal(account.len, 0);
-    for (size_t i = 0; i < count; i++) {
-        size_t at = strlen(called);
-        snprintf(called + at, sizeof called - at, "%llu.%u ", (unsigned long long)parked[i].id, parked[i].n);
-    }
-}
-
-static struct kit kit;
-static struct worker worker;
 static struct order order;
 static struct probe probe;
-static const int64_t start_ms = 1800000000000;
 
 static int set_up(void **state) {
-    struct err err;
     (void)state;
-    kit_init(&kit);
-    kit_open(&kit);
-    worker = (struct worker){.reader = reader_new(kit.store, &err)};
     order = (struct order){0};
     probe = (struct probe){0};
-    return worker.reader ? 0 : -1;
+    return called_set_up(BYTES(""));
 }
 
 static int tear_down(void **state) {
     (void)state;
     order_release(&order);
-    reader_free(&worker.reader);
-    kit_remove(&kit);
-    return 0;
+    return called_tear_down();
 }
 
 static void park(uint64_t first, uint64_t count, enum priority priority, const char *turn) {

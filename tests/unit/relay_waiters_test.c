@@ -1,41 +1,20 @@
 // SPDX-License-Identifier: MIT
-// waiters: who is called, in which order, and how many. The runner is this file: what it was told to pick up is noted.
+// waiters: who is called, in which order, and how many.
 #include "relay/waiters.h"
 
-#include "relay/runner.h"
-#include "store_kit.h"
+#include "called_kit.h"
 
-static char called[8000]; // "1.0 1.1 2.0 "
-
-void runner_call(struct gateway *g, struct bytes account, const struct due *parked, size_t count) {
-    (void)g;
-    assert_true(bytes_equal(account, BYTES("acme/60")));
-    for (size_t i = 0; i < count; i++) {
-        size_t at = strlen(called);
-        snprintf(called + at, sizeof called - at, "%llu.%u ", (unsigned long long)parked[i].id, parked[i].n);
-    }
-}
-
-static struct kit kit;
-static struct worker worker;
 static struct waiters *list;
-static const int64_t start_ms = 1800000000000;
 
 static int set_up(void **state) {
-    struct err err;
     (void)state;
-    kit_init(&kit);
-    kit_open(&kit);
-    worker = (struct worker){.reader = reader_new(kit.store, &err)};
-    return worker.reader ? 0 : -1;
+    return called_set_up(BYTES("acme/60"));
 }
 
 static int tear_down(void **state) {
     (void)state;
     waiters_free(&list);
-    reader_free(&worker.reader);
-    kit_remove(&kit);
-    return 0;
+    return called_tear_down();
 }
 
 static const struct place_of four = {.account = {"acme/60", 7}, .cap = 4}, six = {.account = {"acme/60", 7}, .cap = 6},

@@ -185,17 +185,27 @@ static inline struct store_stats kit_stats(struct kit *kit) {
     return stats;
 }
 
-// The whole body of a message as the store has it; free() it. NULL with `err` filled where it cannot be read.
-static inline char *kit_body(struct kit *kit, uint64_t id, size_t *len, struct err *err) {
-    struct reader *reader = reader_new(kit->store, err);
+// Where the body of a message lies; false: there is no such message.
+static inline bool kit_place(struct kit *kit, uint64_t id, struct place *place) {
+    struct err err;
+    struct reader *reader = reader_new(kit->store, &err);
     struct message m;
     assert_non_null(reader);
     reader_begin(reader);
     bool found = reader_message(reader, id, &m);
-    struct place place = m.body;
+    if (found) *place = m.body;
     reader_end(reader);
     reader_free(&reader);
-    if (!found) return err_set(err, "no such message") ? NULL : NULL;
+    return found;
+}
+
+// The whole body of a message as the store has it; free() it. NULL with `err` filled where it cannot be read.
+static inline char *kit_body(struct kit *kit, uint64_t id, size_t *len, struct err *err) {
+    struct place place;
+    if (!kit_place(kit, id, &place)) {
+        err_set(err, "no such message");
+        return NULL;
+    }
     struct body *body = body_open(kit->store, id, &place, err);
     if (!body) return NULL;
     char *all = malloc(body_length(body) + 1);
