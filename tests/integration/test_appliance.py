@@ -64,6 +64,15 @@ def test_a_seed_of_our_own(place, tmp_path):
     assert (place.conf / "scripts" / "policy.lua").read_text() == "return {}\n"
 
 
+def test_a_seeded_user_takes_the_place_of_his_own_line_alone(place, tmp_path):
+    place.conf.mkdir(parents=True, exist_ok=True)
+    (place.conf / "users").write_text("a.b:$y$old\naxb:$y$his\n")
+    (tmp_path / "seed").mkdir()
+    (tmp_path / "seed" / "tidegate.conf").write_text("user = a.b:$y$new\n")
+    assert place.run("take", tmp_path / "seed").returncode == 0
+    assert (place.conf / "users").read_text() == "axb:$y$his\na.b:$y$new\n"
+
+
 PROXMOX = {"meta-data": "instance-id: 8f2d\n", "user-data": f"""\
     #cloud-config
     hostname: gate

@@ -152,6 +152,12 @@ def test_no_backup_without_the_suppression_list(tmp_path):
     assert done.returncode != 0 and "suppression list" in done.stderr and not (tmp_path / "backup").exists()
 
 
+def test_half_a_backup_is_none(tmp_path):
+    place = machine(tmp_path / "old", "old.example")
+    place.command("tar", "echo half; exit 2")
+    assert place.run("tidegate-backup", tmp_path / "backup").returncode != 0 and not (tmp_path / "backup").exists()
+
+
 # ---- the firewall, in a network of its own with a neighbour
 
 KNOCK = """
