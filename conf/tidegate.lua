@@ -101,6 +101,7 @@ return {
         family = "both",           -- "both", "4" or "6"
         connections = 500,         -- out, at once, in all
         in_memory = 1000,          -- deliveries a worker holds at once; the others wait on disk
+        bodies_in_memory = "64MiB", -- of messages just accepted, until their first attempt; beyond it the disk is read
         connect_timeout = "30s",   -- to one address
         timeout = 0,               -- longest wait for a reply; 0: as RFC 5321 has it, by command
         idle = "5s",               -- how long a connection is kept for the lane's next message

@@ -142,7 +142,7 @@ static bool ends(const char *name, const char *end) {
 
 static bool is_size(const char *name) {
     static const char *const names[] = {
-        "size", "memory_rss", "script_memory", "memory_in_flight", "body_bytes_live", "body_bytes_disk"};
+        "size", "memory_rss", "script_memory", "memory_in_flight", "memory_fresh", "body_bytes_live", "body_bytes_disk"};
     for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return ends(name, "_bytes");

@@ -302,6 +302,19 @@ void conn_write(struct conn *c, struct bytes b) {
     if (c->state == OPEN && !c->blocked) soon(c);
 }
 
+void conn_pass(struct conn *c, struct buf *b) {
+    if (c->state == OPEN && !c->output_broken && b->len && conn_unsent(c) == 0) {
+        buf_release(&c->out);
+        c->out = *b;
+        c->out_at = 0;
+        *b = (struct buf){0};
+        if (!c->blocked) soon(c);
+    } else {
+        conn_write(c, buf_bytes(b));
+        buf_reset(b);
+    }
+}
+
 void conn_flush(struct conn *c) {
     if (c->state != OPEN || conn_unsent(c) == 0) return;
     push(c);

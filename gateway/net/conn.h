@@ -43,6 +43,7 @@ void conn_finish(struct conn **conn, int64_t timeout_ms);
 struct bytes conn_peek(struct conn *conn);           // what has come and was not taken; good until the next conn_ call or turn
 void conn_take(struct conn *conn, size_t n);         // the first n bytes are done with
 void conn_write(struct conn *conn, struct bytes b);  // copies; sent at the end of this turn of the loop, in one go where possible
+void conn_pass(struct conn *conn, struct buf *b);    // the same without a copy where nothing waits before it; b is empty then, in any case
 void conn_flush(struct conn *conn);                  // sends now what it can
 size_t conn_unsent(const struct conn *conn);
 // Paused: no reading, no `readable` (a peer's close is noticed later). Resumed: `readable` again where bytes wait untaken.

@@ -19,7 +19,7 @@ struct accept {
     void (*done)(void *arg, bool stored, const struct err *why);
     void *arg;
     bool placed;       // the writer thread's
-    bool stored, told;
+    bool held, stored, told;
     struct err why;
 };
 
@@ -63,11 +63,22 @@ static void tell(struct accept *a, bool stored) {
     if (a->done) a->done(a->arg, stored, &a->why);
 }
 
-static void on_word(struct task *task) { tell((struct accept *)((char *)task - offsetof(struct accept, word)), true); }
+// Once it is synced the store needs the parts no more; before it is committed, since then the runner may come for it.
+static void keep_fresh(struct accept *a) {
+    struct worker *w = a->worker;
+    if (!a->held) fresh_keep(&w->fresh, a->message.id, &a->content, w->site->conf->limits.bodies_in_memory, loop_now_ms(w->loop));
+}
+
+static void on_word(struct task *task) {
+    struct accept *a = (struct accept *)((char *)task - offsetof(struct accept, word));
+    keep_fresh(a);
+    tell(a, true);
+}
 
 static void come_back(struct task *task) {
     struct accept *a = (struct accept *)((char *)task - offsetof(struct accept, back));
     a->worker->accepting--;
+    if (a->stored && !a->told) keep_fresh(a);
     if (a->stored) runner_wake(a->worker->runner);
     tell(a, a->stored);
     accept_free(&a);
@@ -108,6 +119,7 @@ void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool sto
     a->op.body_id = m->id;
     a->word.run = on_word;
     a->back.run = come_back;
+    a->held = held;
     a->done = done;
     a->arg = arg;
     a->worker->accepting++;

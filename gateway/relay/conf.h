@@ -52,6 +52,7 @@ struct conf_limits {
     int hook_steps, hook_time_s; // a hook's budget
     uint64_t script_memory;    // of a worker's Lua state
     int queue_in_memory;       // deliveries a worker holds at once: 1,000
+    uint64_t bodies_in_memory; // kept until their first attempt is over, in all: 64 MiB
     int connections_out;       // 500 at once in all
 };
 

@@ -82,6 +82,8 @@ const struct conf_key conf_keys[] = {
      "Connections out at once, in all. The policy sets those of each lane."},
     {"delivery.in_memory", CONF_COUNT, AT(limits.queue_in_memory), "1000", NULL, 10, 1000000, NULL, false,
      "Deliveries a worker holds in memory at once; all others wait on disk."},
+    {"delivery.bodies_in_memory", CONF_SIZE, AT(limits.bodies_in_memory), "64MiB", NULL, 0, TIB, NULL, false,
+     "Memory for the bodies of messages that were just accepted, in all, until their first attempt is over, which then need not read them from disk. Beside limits.memory_in_flight; beyond it, and with 0, the disk is read."},
     {"delivery.connect_timeout", CONF_DURATION, AT(connect_timeout_s), "30s", NULL, 1, 600, NULL, false,
      "How long to wait for a connection to one address before the next is tried."},
     {"delivery.timeout", CONF_DURATION, AT(smtp_timeout_s), "0s", NULL, 0, 3600, NULL, false,

@@ -125,6 +125,19 @@ bool content_finish(struct content *c, struct err *err) {
     return true;
 }
 
+uint64_t content_hand_over(struct content *c, struct iovec **parts, size_t *count) {
+    if (!c->part_count || c->file >= 0) return 0;
+    uint64_t memory = c->in_memory;
+    *parts = c->parts;
+    *count = c->part_count;
+    atomic_fetch_sub_explicit(c->in_flight, memory, memory_order_relaxed);
+    c->counted -= memory;
+    c->parts = NULL;
+    c->part_count = c->part_room = 0;
+    c->in_memory = 0;
+    return memory;
+}
+
 void content_release(struct content *c) {
     canon_body_drop(&c->canon);
     if (c->in_flight) atomic_fetch_sub_explicit(c->in_flight, c->counted, memory_order_relaxed);

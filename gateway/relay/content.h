@@ -37,4 +37,7 @@ struct content {
 void content_init(struct content *c, const char *folder, _Atomic uint64_t *in_flight);
 bool must_use content_add(struct content *c, struct bytes piece, struct err *err); // false: the file could not be written
 bool must_use content_finish(struct content *c, struct err *err); // both parts end with CRLF (where not empty), the hash is there
+// What it holds of the body in memory becomes the caller's (the parts and their array: free()), no longer counted; returns what it takes.
+// 0 where the body is empty or lies in part in the file: nothing has changed.
+uint64_t content_hand_over(struct content *c, struct iovec **parts, size_t *count);
 void content_release(struct content *c);

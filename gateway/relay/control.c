@@ -181,6 +181,7 @@ static void status_then(struct round *round) {
     jsonl_int(&j, "hooks", (int64_t)round->hooks);
     jsonl_int(&j, "script_memory", (int64_t)round->script_memory);
     jsonl_int(&j, "memory_in_flight", (int64_t)atomic_load(&c->memory_in_flight));
+    jsonl_int(&j, "memory_fresh", (int64_t)atomic_load(&c->memory_fresh));
     jsonl_int(&j, "memory_rss", (int64_t)footprint_memory());
     footprint_show(g->footprint, &j);
     jsonl_time(&j, "now", clock_ms(&g->clock));

@@ -102,6 +102,7 @@ void courier_free(struct courier **at) {
     struct courier *c = *at;
     *at = NULL;
     if (!c) return;
+    drop_message(c); // which lends from the attempt
     if (c->attempt) {
         c->attempt->end = ATTEMPT_BACK;
         attempt_return(c->attempt);
@@ -494,7 +495,7 @@ static const struct client_result *result_of(const struct courier *c, size_t i) 
 static void write_output(struct courier *c) {
     if (c->peer) return;
     struct buf *out = client_output(c->client);
-    if (out->len && c->conn && !c->lost) conn_write(c->conn, buf_bytes(out));
+    if (out->len && c->conn && !c->lost) conn_pass(c->conn, out);
     buf_reset(out);
     if (out->cap > 2 * BODY_AHEAD) buf_release(out);
 }

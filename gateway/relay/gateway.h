@@ -31,6 +31,7 @@ struct counters {
     _Atomic uint64_t connections_in, sessions_in;
     struct slots_shared connections_out;
     _Atomic uint64_t memory_in_flight; // content bytes held while being received
+    _Atomic uint64_t memory_fresh;     // ... and until their first attempt is over (relay/fresh)
     _Atomic int64_t shelf_full_ms;     // when the log was last told so (relay/keeping); 0: never
 };
 

@@ -14,6 +14,7 @@
 struct job *job_new(struct worker *owner, const struct message *m) {
     struct job *job = must_alloc(sizeof *job);
     job->owner = owner;
+    job->fresh = fresh_take(&owner->fresh, m->id);
     message_copy(&job->arena, m, &job->message);
     job->picked_ms = clock_ms(&owner->gateway->clock);
     job->generation = generation_ref(canary_generation(owner, m->id));
@@ -80,6 +81,7 @@ void job_free(struct job **at) {
         plan_free(&job->recipients[i].routed);
     }
     free(job->recipients);
+    fresh_body_free(&job->fresh);
     generation_free(&job->generation);
     arena_release(&job->arena);
     free(job);

@@ -26,6 +26,7 @@ struct job {
     struct arena arena;
     struct message message;
     struct message_facts facts;
+    struct fresh_body *fresh;      // the body, where it is still in memory
     char id_text[ID_TEXT];
     int64_t picked_ms;
     struct generation *generation; // the version that routes it, and answers retry for it

@@ -44,14 +44,14 @@ static bool write_message(int fd, struct bytes prefix, struct body *body, struct
     struct buf text = {0};
     char chunk[65536];
     bool cr = false, good = true;
-    size_t got = 0;
+    struct bytes piece = BYTES("");
     add_lf(&text, prefix, &cr);
     uint64_t offset = 0;
     do {
-        good = put(fd, &text, err) && body_read(body, offset, chunk, sizeof chunk, &got, err);
-        if (good) add_lf(&text, bytes_range(chunk, got), &cr);
-        offset += got;
-    } while (good && got);
+        good = put(fd, &text, err) && body_piece(body, offset, chunk, sizeof chunk, &piece, err);
+        if (good) add_lf(&text, piece, &cr);
+        offset += piece.len;
+    } while (good && piece.len);
     if (good && cr) buf_byte(&text, '\r');
     good = good && put(fd, &text, err);
     buf_release(&text);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BODY_PIECE = 64 * 1024 };
+enum { BODY_PIECE = 64 * 1024, DOTS = 256 }; // at once to the peer; and room for what transparency may add, and the end
 
 static struct bytes envelope_sender(const struct attempt *a) {
     const struct message *m = &a->job->message;
@@ -40,21 +40,26 @@ bool parcel_pack(struct parcel *p, struct gateway *g, const struct attempt *a, s
     if (who->key_count && !sign_message(&p->prefix, who->keys, who->key_count, m->head, m->body_hash, now_s, NULL, err)) return false;
     buf_add(&p->prefix, m->head);
     buf_add(&p->prefix, BYTES("\r\n"));
-    p->body = body_open(g->store, m->id, &m->body, err);
+    const struct fresh_body *fresh = a->job->fresh;
+    p->body = fresh ? body_in_memory(fresh->parts, fresh->part_count) : body_open(g->store, m->id, &m->body, err);
     if (!p->body) return false;
     fill_envelope(p, a);
     return true;
 }
 
 bool parcel_pour(struct parcel *p, struct client *client, struct err *err) {
-    char piece[BODY_PIECE];
-    size_t got = 0;
+    char room[BODY_PIECE];
+    uint64_t length = body_length(p->body), until = p->poured + BODY_PIECE < length ? p->poured + BODY_PIECE : length;
+    buf_reserve(client_output(client), p->prefix.len + (size_t)(until - p->poured) + DOTS);
     client_body(client, buf_bytes(&p->prefix));
     buf_reset(&p->prefix);
-    if (!body_read(p->body, p->poured, piece, sizeof piece, &got, err)) return false;
-    p->poured += got;
-    client_body(client, bytes_range(piece, got));
-    if (p->poured >= body_length(p->body)) client_body_end(client);
+    while (p->poured < until) {
+        struct bytes piece;
+        if (!body_piece(p->body, p->poured, room, (size_t)(until - p->poured), &piece, err)) return false;
+        p->poured += piece.len;
+        client_body(client, piece);
+    }
+    if (p->poured >= length) client_body_end(client);
     return true;
 }
 

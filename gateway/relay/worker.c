@@ -144,6 +144,7 @@ static bool open_generation(struct worker *w, struct err *err) {
 
 static void on_tick(void *arg) {
     struct worker *w = arg;
+    fresh_forget_old(&w->fresh, loop_now_ms(w->loop));
     timer_set(w->tick, TICK_MS);
 }
 
@@ -166,6 +167,7 @@ struct worker *worker_new(struct gateway *g, unsigned index, struct err *err) {
     w->events = event_writer_new(g->events, w->loop, &g->clock);
     event_writer_listen(w->events, tell_settle, w);
     w->runner = runner_new(w);
+    fresh_init(&w->fresh, &g->counters.memory_fresh);
     w->lanes = lanes_new(w);
     w->ledger = ledger_new(w);
     w->rounds = rounds_new(w);
@@ -228,6 +230,7 @@ void worker_free(struct worker **at) {
     tokens_free(&w->tokens);
     logins_free(&w->logins);
     if (w->runner) runner_free(&w->runner);
+    fresh_release(&w->fresh);
     if (w->tick) timer_free(&w->tick);
     generation_free(&w->generation);
     generation_free(&w->canary);

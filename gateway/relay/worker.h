@@ -7,6 +7,7 @@
 
 #include "net/dns.h"
 #include "net/fetch.h"
+#include "relay/fresh.h"
 #include "relay/gateway.h"
 #include "relay/reach.h"
 
@@ -41,6 +42,7 @@ struct worker {
     struct event_writer *events;
     struct intake *intake;
     struct runner *runner;
+    struct fresh fresh;
     struct lanes *lanes;
     struct ledger *ledger;
     struct rounds *rounds;

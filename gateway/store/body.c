@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // body: one message's body, open for reading. [contract: store.h]
+#include "base/bug.h"
 #include "store/crc32c.h"
 #include "store/inside.h"
 #include "store/key.h"
@@ -10,6 +11,8 @@
 
 struct body {
     uint64_t id;
+    const struct iovec *parts; // NULL: it is on disk
+    size_t part_count;
     struct file *file;   // NULL: a message without a body
     uint64_t at, length; // of the body's first byte
     uint32_t crc, sum;   // as it was written; of what was read in order so far
@@ -80,11 +83,21 @@ struct body *body_open(struct store *store, uint64_t id, const struct place *pla
     return out;
 }
 
+struct body *body_in_memory(const struct iovec *parts, size_t count) {
+    struct body *b = must_alloc(sizeof *b);
+    b->parts = parts;
+    b->part_count = count;
+    for (size_t i = 0; i < count; i++)
+        b->length += parts[i].iov_len;
+    return b;
+}
+
 uint64_t body_length(const struct body *body) {
     return body->length;
 }
 
 bool body_read(struct body *b, uint64_t offset, void *into, size_t size, size_t *got, struct err *err) {
+    bug_if(b->parts);
     *got = 0;
     if (offset >= b->length) return true;
     if (size > b->length - offset) size = (size_t)(b->length - offset);
@@ -100,6 +113,25 @@ bool body_read(struct body *b, uint64_t offset, void *into, size_t size, size_t 
     if (b->summed < b->length || b->sum == b->crc) return true;
     return err_set(err, "body of %016llx: damaged on disk (CRC32C does not match)",
                    (unsigned long long)b->id);
+}
+
+static struct bytes piece_in_memory(const struct body *b, uint64_t offset, size_t size) {
+    for (size_t i = 0; i < b->part_count; i++) {
+        const struct iovec *part = &b->parts[i];
+        if (offset < part->iov_len)
+            return bytes_first(bytes_range((char *)part->iov_base + offset, part->iov_len - (size_t)offset), size);
+        offset -= part->iov_len;
+    }
+    return BYTES("");
+}
+
+bool body_piece(struct body *b, uint64_t offset, void *room, size_t size, struct bytes *piece, struct err *err) {
+    if (b->parts) {
+        *piece = piece_in_memory(b, offset, size);
+        return true;
+    }
+    *piece = bytes_range(room, 0);
+    return body_read(b, offset, room, size, &piece->len, err);
 }
 
 void body_close(struct body **body) {

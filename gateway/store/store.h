@@ -162,9 +162,12 @@ bool reader_walk_from(struct reader *r, enum table table, struct bytes from, boo
 struct body; // an open body: keeps its segment's file open (even when it is unlinked meanwhile)
 // Checks magic, id, length. A body that compaction has moved since `place` was read is found where it is now.
 struct body *body_open(struct store *store, uint64_t id, const struct place *place, struct err *err);
+struct body *body_in_memory(const struct iovec *parts, size_t count); // one that lies in memory, which stays the caller's until body_close
 uint64_t body_length(const struct body *body);
 // Up to `size` bytes from `offset`; *got 0 at the end. The CRC is checked when a read passes the end in order.
 bool must_use body_read(struct body *body, uint64_t offset, void *into, size_t size, size_t *got, struct err *err);
+// The same without a copy where it lies in memory: *piece is there; else in `room`. Empty at the end.
+bool must_use body_piece(struct body *body, uint64_t offset, void *room, size_t size, struct bytes *piece, struct err *err);
 void body_close(struct body **body);
 
 // A full check for `check --store` and the torture tests: every record of the store's own rooms decodes (what a row of the ledger, the journal

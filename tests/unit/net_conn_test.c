@@ -27,6 +27,31 @@ static void sends_a_turn_in_one_go(void **state) {
     close(fds[1]);
 }
 
+static void a_buffer_passed_goes_in_its_turn(void **state) {
+    int fds[2];
+    char packet[100];
+    struct buf first = {0}, second = {0};
+    pair_open(SOCK_SEQPACKET, fds);
+    struct end e = {.stop_at = "drained"};
+    end_on(&e, *state, fds[0], 1000);
+    buf_addz(&first, "one ");
+    buf_addz(&second, "two ");
+    const char *lay = first.at;
+    conn_pass(e.conn, &first);
+    assert_null(first.at); // it is the conn's now
+    conn_pass(e.conn, &second);
+    assert_true(second.at != lay && second.len == 0);
+    conn_write(e.conn, BYTES("three"));
+    conn_pass(e.conn, &first); // nothing
+    assert_int_equal(conn_unsent(e.conn), 13);
+    run(*state);
+    assert_int_equal(recv(fds[1], packet, sizeof packet, 0), 13);
+    assert_memory_equal(packet, "one two three", 13);
+    buf_release(&second);
+    end_release(&e);
+    close(fds[1]);
+}
+
 static void flush_sends_now(void **state) {
     int fds[2];
     char packet[100];
@@ -604,6 +629,7 @@ static void no_events_wanted(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         on_loop(sends_a_turn_in_one_go),
+        on_loop(a_buffer_passed_goes_in_its_turn),
         on_loop(flush_sends_now),
         on_loop(hears_and_ends),
         on_loop(untaken_bytes_outlive_the_end),

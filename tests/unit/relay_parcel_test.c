@@ -143,8 +143,7 @@ static enum client_next say(struct client *c, const char *line) {
     return client_next(c, &in, &want);
 }
 
-static void it_is_poured_whole(void **state) {
-    struct bench *b = *state;
+static void assert_poured_whole(struct bench *b) {
     struct client_options options = {.helo = "gate.example"};
     struct client *c = client_new(&options);
     struct buf *out = client_output(c), want = {0};
@@ -171,6 +170,18 @@ static void it_is_poured_whole(void **state) {
     assert_memory_equal(out->at, want.at, want.len);
     buf_release(&want);
     client_free(&c);
+}
+
+static void it_is_poured_whole(void **state) { assert_poured_whole(*state); }
+
+// The store does not have it, so what comes has not been read there.
+static void a_fresh_one_is_poured_from_memory(void **state) {
+    struct bench *b = *state;
+    struct iovec parts[3] = {{b->body, 4096}, {b->body + 4096, 100000}, {b->body + 104096, BODY - 104096}};
+    struct fresh_body fresh = {.parts = parts, .part_count = 3};
+    b->job.message.id = 2;
+    b->job.fresh = &fresh;
+    assert_poured_whole(b);
 }
 
 static void signatures_stand_before_the_head(void **state) {
@@ -201,8 +212,7 @@ static void a_body_that_is_gone_is_told_of(void **state) {
     assert_true(err.text[0]);
 }
 
-static void it_can_be_captured(void **state) {
-    struct bench *b = *state;
+static void assert_captured(struct bench *b) {
     char dir[80], name[160], got[BODY + 300];
     struct buf want = {0};
     struct err err;
@@ -222,14 +232,27 @@ static void it_can_be_captured(void **state) {
     buf_release(&want);
 }
 
+static void it_can_be_captured(void **state) { assert_captured(*state); }
+
+static void a_fresh_one_can_be_captured(void **state) {
+    struct bench *b = *state;
+    struct iovec parts[2] = {{b->body, BODY - 1}, {b->body + BODY - 1, 1}}; // parted inside a CRLF
+    struct fresh_body fresh = {.parts = parts, .part_count = 2};
+    b->job.message.id = 2;
+    b->job.fresh = &fresh;
+    assert_captured(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_envelope_is_that_of_the_attempt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_identity_has_its_return_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_poured_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_fresh_one_is_poured_from_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(signatures_stand_before_the_head, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_body_that_is_gone_is_told_of, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_can_be_captured, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_fresh_one_can_be_captured, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
