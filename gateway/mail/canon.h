@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // canon: the "relaxed" canonical forms of RFC 6376 3.4, which is what our signatures cover.
 //
-// The body's hash is taken while the body streams in, in pieces of any size; it needs no more memory than the
+// A body's hash is taken of pieces of any size, as they come; it needs no more memory than the
 // struct. Bare CR and bare LF are ordinary bytes. Belongs to one thread at a time.
 #pragma once
 

@@ -100,7 +100,8 @@ void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool sto
     struct message *m = &a->message;
     bug_if(!m->id || !a->count);
     m->head = buf_bytes(&a->content.head);
-    memcpy(m->body_hash, a->content.body_hash, sizeof m->body_hash);
+    if (a->content.hashed) memcpy(m->body_hash, a->content.body_hash, sizeof m->body_hash);
+    else m->flags |= MESSAGE_UNHASHED;
     m->recipients = (uint32_t)a->count;
     for (size_t i = 0; i < a->count; i++) {
         struct recipient *r = &a->recipients[i];

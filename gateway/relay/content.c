@@ -28,9 +28,17 @@ static void add_part(struct content *c) {
     count(c, size);
 }
 
-static bool add_to_file(struct content *c, struct bytes piece, struct err *err) {
-    if (c->file < 0) c->file = open(c->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+static bool start_file(struct content *c, struct err *err) {
+    c->file = open(c->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (c->file < 0) return err_errno(err, "cannot make a temporary file in %s", c->folder);
+    for (size_t i = 0; i < c->part_count; i++)
+        canon_body_add(&c->canon, bytes_range(c->parts[i].iov_base, c->parts[i].iov_len));
+    return true;
+}
+
+static bool add_to_file(struct content *c, struct bytes piece, struct err *err) {
+    if (c->file < 0 && !start_file(c, err)) return false;
+    canon_body_add(&c->canon, piece);
     while (piece.len) {
         ssize_t n = write(c->file, piece.at, piece.len);
         if (n < 0 && errno == EINTR) continue;
@@ -58,7 +66,6 @@ static bool keep_body(struct content *c, struct bytes piece, struct err *err) {
 static bool add_body(struct content *c, struct bytes piece, struct err *err) {
     if (piece.len == 0) return true;
     c->body_length += piece.len;
-    canon_body_add(&c->canon, piece);
     if (piece.len >= 2) memcpy(c->last, piece.at + piece.len - 2, 2);
     else c->last[0] = c->last[1], c->last[1] = piece.at[0];
     return keep_body(c, piece, err);
@@ -121,7 +128,8 @@ bool content_finish(struct content *c, struct err *err) {
         if (!split(c, err)) return false;
     }
     if (c->body_length && memcmp(c->last, "\r\n", 2) != 0 && !add_body(c, BYTES("\r\n"), err)) return false;
-    canon_body_finish(&c->canon, c->body_hash, NULL);
+    c->hashed = c->file >= 0;
+    if (c->hashed) canon_body_finish(&c->canon, c->body_hash, NULL);
     return true;
 }
 

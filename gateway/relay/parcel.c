@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "relay/parcel.h"
 
+#include "mail/canon.h"
 #include "mail/sign.h"
 #include "relay/job.h"
 #include "relay/maildir.h"
@@ -33,16 +34,39 @@ static void fill_envelope(struct parcel *p, const struct attempt *a) {
     };
 }
 
-bool parcel_pack(struct parcel *p, struct gateway *g, const struct attempt *a, struct err *err) {
+// What a signature says of the body. Reads all of it where that was not done while it came (relay/content): it is no large one then.
+static bool hash_body(struct body *body, const struct message *m, uint8_t hash[DIGEST_SIZE], struct err *err) {
+    char room[BODY_PIECE];
+    struct canon_body canon;
+    struct bytes piece;
+    if (!(m->flags & MESSAGE_UNHASHED)) {
+        memcpy(hash, m->body_hash, DIGEST_SIZE);
+        return true;
+    }
+    canon_body_init(&canon);
+    bool good;
+    for (uint64_t at = 0; (good = body_piece(body, at, room, sizeof room, &piece, err)) && piece.len; at += piece.len)
+        canon_body_add(&canon, piece);
+    if (good) canon_body_finish(&canon, hash, NULL);
+    else canon_body_drop(&canon);
+    return good;
+}
+
+static bool sign(struct parcel *p, const struct attempt *a, int64_t now_s, struct err *err) {
     const struct message *m = &a->job->message;
     const struct identity *who = &a->plan->identity;
-    int64_t now_s = clock_ms(&g->clock) / 1000;
-    if (who->key_count && !sign_message(&p->prefix, who->keys, who->key_count, m->head, m->body_hash, now_s, NULL, err)) return false;
-    buf_add(&p->prefix, m->head);
-    buf_add(&p->prefix, BYTES("\r\n"));
+    uint8_t hash[DIGEST_SIZE];
+    if (!who->key_count) return true;
+    return hash_body(p->body, m, hash, err) && sign_message(&p->prefix, who->keys, who->key_count, m->head, hash, now_s, NULL, err);
+}
+
+bool parcel_pack(struct parcel *p, struct gateway *g, const struct attempt *a, struct err *err) {
+    const struct message *m = &a->job->message;
     const struct fresh_body *fresh = a->job->fresh;
     p->body = fresh ? body_in_memory(fresh->parts, fresh->part_count) : body_open(g->store, m->id, &m->body, err);
-    if (!p->body) return false;
+    if (!p->body || !sign(p, a, clock_ms(&g->clock) / 1000, err)) return false;
+    buf_add(&p->prefix, m->head);
+    buf_add(&p->prefix, BYTES("\r\n"));
     fill_envelope(p, a);
     return true;
 }

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { MESSAGE_VERSION = 2 /* 1: without trail */, RECIPIENT_VERSION = 2, RECIPIENT_PLAIN = 1 /* without priority and turn */ };
+enum { MESSAGE_VERSION = 3 /* 1: without trail; 2: always with a body hash */, RECIPIENT_VERSION = 2, RECIPIENT_PLAIN = 1 /* without priority and turn */ };
 enum {
     MESSAGE_FIXED = 1 + 8 + 8 + 4 + 4 + 4 + 8 + 8 + 32, // version .. body_hash
     RECIPIENT_FIXED = 1 + 1 + 4 + 8 + 8 + 4,            // version .. notify

@@ -22,6 +22,7 @@ enum message_flag {
     MESSAGE_RET_FULL = 4,  // RFC 3461 RET=FULL
     MESSAGE_RET_HDRS = 8,
     MESSAGE_REPORT = 16,   // made by us: a delivery status notification
+    MESSAGE_UNHASHED = 32, // body_hash was not taken: who signs reads the body first
 };
 
 struct message {
@@ -36,7 +37,7 @@ struct message {
     struct bytes policy;     // version of the policy that accepted it
     struct bytes trail;      // how its hooks decided (relay/journal), ""
     struct bytes head;       // header block as it will be sent, without the empty line
-    uint8_t body_hash[32];   // SHA-256 of the relaxed body (RFC 6376 3.4.4): signing never reads the body again
+    uint8_t body_hash[32];   // SHA-256 of the relaxed body (RFC 6376 3.4.4), but where MESSAGE_UNHASHED says otherwise
     struct place body;       // the body without the empty line before it
     uint32_t recipients;     // how many it was accepted for
 };

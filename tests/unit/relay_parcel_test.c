@@ -184,6 +184,47 @@ static void a_fresh_one_is_poured_from_memory(void **state) {
     assert_poured_whole(b);
 }
 
+static void hash_of_body(struct bench *b, uint8_t hash[DIGEST_SIZE]) {
+    struct canon_body canon;
+    canon_body_init(&canon);
+    canon_body_add(&canon, bytes_range(b->body, BODY));
+    canon_body_finish(&canon, hash, NULL);
+}
+
+// Whoever took the hash, and wherever the body is: it is the same signature.
+static void a_signature_is_of_the_body_that_goes(void **state) {
+    struct bench *b = *state;
+    struct buf pem = {0};
+    struct err err;
+    assert_true(sign_key_make(0, &pem, &err));
+    struct sign_key *key = sign_key_load("sender.example", "s1", buf_bytes(&pem), &err);
+    b->plan.identity.keys = &key;
+    b->plan.identity.key_count = 1;
+    hash_of_body(b, b->job.message.body_hash);
+    pack(b);
+    char *want = bytes_dupz(buf_bytes(&b->parcel.prefix));
+    parcel_release(&b->parcel);
+
+    memset(b->job.message.body_hash, 0, sizeof b->job.message.body_hash);
+    b->job.message.flags |= MESSAGE_UNHASHED;
+    pack(b);
+    assert_bytes(buf_bytes(&b->parcel.prefix), want);
+    struct bytes piece;
+    char room[100]; // the body is still to be had from its beginning
+    assert_true(body_piece(b->parcel.body, 0, room, sizeof room, &piece, &err) && piece.len == sizeof room);
+    assert_memory_equal(piece.at, b->body, sizeof room);
+    parcel_release(&b->parcel);
+
+    struct iovec parts[2] = {{b->body, 70000}, {b->body + 70000, BODY - 70000}};
+    struct fresh_body fresh = {.parts = parts, .part_count = 2};
+    b->job.fresh = &fresh;
+    pack(b);
+    assert_bytes(buf_bytes(&b->parcel.prefix), want);
+    free(want);
+    sign_key_free(&key);
+    buf_release(&pem);
+}
+
 static void signatures_stand_before_the_head(void **state) {
     struct bench *b = *state;
     struct buf pem = {0};
@@ -249,6 +290,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_identity_has_its_return_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_poured_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fresh_one_is_poured_from_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_signature_is_of_the_body_that_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(signatures_stand_before_the_head, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_body_that_is_gone_is_told_of, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_can_be_captured, set_up, tear_down),

@@ -146,7 +146,7 @@ static void nothing_shorter_or_longer_decodes(void **state) {
     }
 }
 
-static void the_version_before_has_no_trail(void **state) {
+static void the_first_version_has_no_trail(void **state) {
     (void)state;
     struct message m = full_message(), back;
     struct buf out = {0};
@@ -159,6 +159,18 @@ static void the_version_before_has_no_trail(void **state) {
     buf_release(&out);
 }
 
+static void the_version_before_reads_as_this_one(void **state) {
+    (void)state;
+    struct message m = full_message(), back;
+    struct buf out = {0};
+    message_encode(&m, &out);
+    out.at[0] = 2; // which always had a body hash
+    assert_true(message_decode(1, buf_bytes(&out), &back, NULL));
+    assert_true(!(back.flags & MESSAGE_UNHASHED) && bytes_equal(back.trail, m.trail));
+    assert_memory_equal(back.body_hash, m.body_hash, sizeof m.body_hash);
+    buf_release(&out);
+}
+
 static void another_version_or_state_is_refused_in_words(void **state) {
     (void)state;
     struct message m = full_message();
@@ -166,9 +178,9 @@ static void another_version_or_state_is_refused_in_words(void **state) {
     struct buf out = {0};
     struct err err;
     message_encode(&m, &out);
-    out.at[0] = 3;
+    out.at[0] = 4;
     assert_false(message_decode(1, buf_bytes(&out), &m, &err));
-    assert_non_null(strstr(err.text, "encoding version 3"));
+    assert_non_null(strstr(err.text, "encoding version 4"));
     buf_reset(&out);
     recipient_encode(&r, &out);
     for (int was = 0; was < 256; was++) {
@@ -229,7 +241,8 @@ int main(void) {
         cmocka_unit_test(a_recipient_comes_back_as_it_went), cmocka_unit_test(one_that_waits_in_turns_says_whose),
         cmocka_unit_test(empty_ones_too),
         cmocka_unit_test(nothing_shorter_or_longer_decodes),
-        cmocka_unit_test(the_version_before_has_no_trail),
+        cmocka_unit_test(the_first_version_has_no_trail),
+        cmocka_unit_test(the_version_before_reads_as_this_one),
         cmocka_unit_test(another_version_or_state_is_refused_in_words),
         cmocka_unit_test(random_damage_never_reads_outside),
         cmocka_unit_test(ids_are_ordered_by_time_and_readable),
