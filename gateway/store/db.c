@@ -201,18 +201,12 @@ static bool is_mostly_air(struct db *db) {
 }
 
 static bool copy_live(struct db *db, const char *path, const char *to) {
-    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600),
-        dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     char name[4096];
     snprintf(name, sizeof name, "%s/data.mdb", path);
-    bool copied = fd >= 0 && dir >= 0 && mdb_env_copyfd2(db->env, fd, MDB_CP_COMPACT) == 0 &&
-                  fsync(fd) == 0 && rename(to, name) == 0;
-    if (copied)
-        fsync(dir); // where that is lost, the old file is still there whole
-    else
-        unlink(to);
+    bool copied = fd >= 0 && mdb_env_copyfd2(db->env, fd, MDB_CP_COMPACT) == 0 && fsync(fd) == 0 && rename(to, name) == 0;
+    if (!copied) unlink(to);
     if (fd >= 0) close(fd);
-    if (dir >= 0) close(dir);
     return copied;
 }
 
@@ -224,7 +218,10 @@ static int shrink(struct db *db, const char *path) {
     if (!is_mostly_air(db) || !copy_live(db, path, to)) return 0;
     mdb_env_close(db->env);
     db->env = NULL;
-    int rc = env_open_somewhere(db, path);
+    // Which of the two a power cut would leave is not known before. Both hold the same now; what is committed later would be in one alone.
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = dir >= 0 && fsync(dir) == 0 ? 0 : errno;
+    if (dir >= 0) close(dir);
+    if (rc == 0) rc = env_open_somewhere(db, path);
     if (rc == 0)
         log_note(db->log, "%s/data.mdb: shrunk from %llu to %llu MiB", path, (unsigned long long)(was >> 20),
                  (unsigned long long)(db_bytes_file(db) >> 20));

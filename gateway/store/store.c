@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "base/bug.h"
+#include "base/folder.h"
 #include "store/inside.h"
 #include "store/lock.h"
 
@@ -17,27 +18,13 @@ static uint64_t or_usual(uint64_t value, uint64_t usual) {
     return value ? value : usual;
 }
 
-// Makes the folder and those above it that are missing.
-static bool make_folder(const char *path, struct err *err) {
-    char *part = bytes_dupz(bytes_of(path));
-    bool made = true;
-    for (char *at = part + 1; made && *at; at++) {
-        if (*at != '/') continue;
-        *at = 0;
-        made = mkdir(part, 0700) == 0 || errno == EEXIST;
-        *at = '/';
-    }
-    made = made && (mkdir(path, 0700) == 0 || errno == EEXIST);
-    free(part);
-    return made || err_errno(err, "%s", path);
-}
-
 static int open_folder(int at, const char *path) {
     return openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static bool open_folders(struct store *s, struct err *err) {
-    if (!make_folder(s->path, err)) return false;
+    if (!folder_make_parents(s->path, err)) return false;
+    if (mkdir(s->path, 0700) != 0 && errno != EEXIST) return err_errno(err, "%s", s->path);
     s->dir = open_folder(AT_FDCWD, s->path);
     if (s->dir < 0) return err_errno(err, "%s", s->path);
     s->lock = lock_take(s->dir, s->path, err);
