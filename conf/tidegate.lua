@@ -125,6 +125,7 @@ return {
         commands = 10000,          -- of a session, as the next two
         errors = 20,
         messages = 0,              -- 0: any number
+        login_delay = "2s",        -- before a refused login is answered
         received = 30,             -- Received fields: more are a loop
         idle = "5m",               -- silence
         session = "1h",            -- in all

@@ -43,6 +43,7 @@ struct conf_limits {
     int line_length, text_line_length; // 1000 (512 + extensions), 1000... see server.h
     int recipients;            // 1000 a transaction
     int commands, errors, messages; // a session: 10,000, 20, 0 = any
+    int login_delay_s;         // 2, before a wrong login is answered
     int received;              // 30 Received fields: a loop
     int idle_s;                // 300
     int session_s;             // 3600 in all

@@ -114,6 +114,8 @@ const struct conf_key conf_keys[] = {
      "Commands of one session. Beyond it: 421 4.7.0."},
     {"limits.errors", CONF_COUNT, AT(limits.errors), "20", NULL, 1, 1000000, NULL, false,
      "Wrong or refused commands of one session. Beyond it: 421 4.7.0."},
+    {"limits.login_delay", CONF_DURATION, AT(limits.login_delay_s), "2s", NULL, 0, 10, NULL, false,
+     "How long a refused login waits for its answer, so that guessing passwords is slow. 0s: not at all. fail2ban does the rest: conf/operations.md."},
     {"limits.messages", CONF_COUNT, AT(limits.messages), "0", NULL, 0, 1000000000, NULL, false,
      "Messages of one session. Beyond it: 421 4.7.0. 0: any number."},
     {"limits.received", CONF_COUNT, AT(limits.received), "30", NULL, 5, 1000, NULL, false,

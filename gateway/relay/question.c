@@ -8,7 +8,7 @@
 
 enum { CALLS_KEPT = 512 }; // bytes that a connection keeps for the next transaction's calls
 
-bool question_is_open(const struct session *s) { return s->hook || s->password || s->asking || s->submitted; }
+bool question_is_open(const struct session *s) { return s->hook || s->password || s->penance || s->asking || s->submitted; }
 
 // What was refused and came to no message.
 static void keep_refusal(struct session *s) {
@@ -46,6 +46,7 @@ void question_drop(struct session *s) {
 void question_cancel(struct session *s) {
     hook_cancel(&s->hook);
     password_cancel(&s->password);
+    timer_free(&s->penance);
     question_drop(s);
 }
 
@@ -162,6 +163,23 @@ static void ask_recipient(struct session *s, const struct server_path *path) {
 
 // ---- AUTH -------------------------------------------------------------------------------------------------------
 
+static void say_late(void *arg) {
+    struct session *s = arg;
+    timer_free(&s->penance);
+    say(s, s->late);
+}
+
+// Late, or passwords could be tried as fast as crypt(3) goes, and everybody else's login would wait behind them.
+static void refuse_login(struct session *s, const struct reply *reply) {
+    int delay_s = s->site->conf->limits.login_delay_s;
+    if (!delay_s) return say(s, reply);
+    struct reply *late = arena_alloc(&s->transaction, sizeof *late);
+    *late = *reply;
+    s->late = late;
+    s->penance = timer_new(s->worker->loop, say_late, s);
+    timer_set(s->penance, (int64_t)delay_s * 1000);
+}
+
 static void login_decided(void *arg, const struct answer *a) {
     struct session *s = arg;
     s->hook = NULL;
@@ -176,7 +194,7 @@ static void login_decided(void *arg, const struct answer *a) {
     log_note(&s->worker->gateway->log, "%.*s: login of '%.*s' from %.*s refused: %s", BYTES_FMT(s->facts.id),
              BYTES_FMT(s->login.user), BYTES_FMT(s->facts.client_ip), a->reply.text);
     rebuff_tell(s->worker->events, &(struct rebuff){.session = &s->facts, .stage = "auth", .login = s->login.user, .reply = &a->reply, .origin = &a->origin});
-    say(s, &a->reply);
+    refuse_login(s, &a->reply);
 }
 
 static void password_checked(void *arg, enum password_result result) {

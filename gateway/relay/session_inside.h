@@ -27,6 +27,8 @@ struct session {
     struct hook_ticket *hook;
     struct password_ticket *password;
     struct login_facts login;       // while ASK_LOGIN waits
+    struct timer *penance;          // a wrong login waits for its answer `late`, in `transaction`
+    const struct reply *late;
 
     struct arena transaction;
     struct asked {                  // what `hook` is about

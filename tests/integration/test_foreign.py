@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Servers that are strict on purpose: Postfix behind postscreen's deep tests and with all that it can forbid, Exim that checks order,
-HELO and client certificates. What the gateway sends passes all of it; what they defer comes back and gets in."""
+"""Foreign programs, kind and hostile. Servers that are strict on purpose: Postfix behind postscreen's deep tests and with all that it can forbid, Exim that checks order,
+HELO and client certificates. What the gateway sends passes all of it; what they defer comes back and gets in.
+Guessers of passwords are slow, harm nobody else, and are known to fail2ban."""
+import base64
 import re
 
 import pytest
 from lab import ground, mail, policies
+from lab.clients import Wire
 from lab.mta import Exim, Postfix
 
 pytestmark = pytest.mark.core
@@ -133,3 +136,56 @@ def test_strict_servers_find_no_fault(gateway, strict, strict_exim, knot, word, 
         server.wait(w, seconds=30)
     g.until_empty()
     assert not g.events("deferred") and not g.events("bounced"), g.events()[-5:]
+
+
+# ---- guessed passwords (what hydra, medusa, ncrack and patator do)
+
+def plain(user, password):
+    return "AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+def test_guessing_is_slow_and_holds_up_nobody(gateway, authority):
+    g = gateway(policy=policies.capture(), limits={"login_delay": "2s"})
+
+    def submission(source=None):
+        w = Wire(g.host, g.SUBMISSIONS, banner=False, source=source)
+        w.secure(authority).expect("220")
+        w.say("EHLO client.example", "250")
+        return w
+    with submission() as guesser, submission() as honest:
+        guesser.send(plain("demo", "guessed") + "\r\nNOOP\r\n")
+        g.until_event("refused", stage="auth")
+        honest.say(plain("demo", g.PASSWORD), "235")
+        assert guesser.is_quiet(0.2), "a wrong login was answered before a right one that came later"
+        guesser.expect("535 5.7.8")
+        guesser.expect("250")
+        guesser.say(plain("demo", g.PASSWORD), "235")
+    gone = submission()
+    gone.send(plain("demo", "guessed") + "\r\n")
+    g.until_event("refused", 2, stage="auth")
+    gone.close()
+    ground.until("the guesser that left is forgotten", lambda: g.status()["connections"] == 0)
+
+
+def test_fail2ban_finds_the_guesser(gateway, authority):
+    """The filter in conf/operations.md, as fail2ban uses it: the date is cut out of the line, the rest must match."""
+    text = (ground.REPOSITORY / "conf/operations.md").read_text()
+    date, fail = (re.search(rf"^ +{name} = (.*)$", text, re.M).group(1) for name in ("datepattern", "failregex"))
+    for percent, pattern in (("%%Y", r"\d{4}"), ("%%m", r"\d\d"), ("%%d", r"\d\d"), ("%%H", r"\d\d"), ("%%M", r"\d\d"), ("%%S", r"\d\d"), ("%%f", r"\d+"), ("%%z", "Z")):
+        date = date.replace(percent, pattern)
+    g = gateway(policy=policies.capture())
+    here = ground.address()
+    names = ["demo", 'x","client_ip":"192.0.2.1","', '{"time":"2026-01-01T00:00:00.000Z","type":"refused","stage":"auth","client_ip":"192.0.2.1","',
+             "a' from 192.0.2.1 refused: "]
+    with Wire(g.host, g.SUBMISSIONS, banner=False, source=here) as w:
+        w.secure(authority).expect("220")
+        w.say("EHLO 192.0.2.1", "250")
+        for name in names:
+            w.say(plain(name, "guessed"), "535")
+        w.say(plain("demo", g.PASSWORD), "235")
+    found = []
+    for line in (g.folder / "var/events.jsonl").read_text().splitlines():
+        rest, dated = re.subn(date, "", line, count=1)
+        match = dated and re.search(fail.replace("<ADDR>", r"(?P<ip>[0-9a-f.:]+)"), rest)
+        found += [match["ip"]] if match else []
+    assert found == [here] * len(names)

@@ -74,6 +74,7 @@ class Gateway:
             "certificate": self.certificate and self.certificate.chain, "key": self.certificate and self.certificate.key,
             "ca": authority and authority.file, "users": "conf/users", "scripts": "scripts",
             "stdlib": ground.REPOSITORY / "stdlib",
+            "limits": {"login_delay": "0s"},
             "store": {"segment": "4MiB", "reserve": "1MiB"},
             "dns": {"servers": [dns.server] if dns else ["127.0.0.1:9"], "timeout": "1s"},
             "delivery": {"port": ground.smtp_port(), "private_mx": True, "connect_timeout": "5s", "timeout": "20s", "idle": "1s"},
