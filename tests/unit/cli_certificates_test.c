@@ -45,7 +45,7 @@ static void what_clients_will_not_like(void **state) {
              both.certificate_path, ann.certificate_path, old.certificate_path, bare.certificate_path);
     expect(&conf, time(NULL), want);
     snprintf(want, sizeof want, "%s: expires in 4 days\n", ann.certificate_path);
-    expect(&(struct conf){.certificate = ann.certificate_path}, time(NULL) + 5 * 86400, want);
+    expect(&(struct conf){.certificate = ann.certificate_path}, time(NULL) + 5 * 86400 + 3600, want);
     snprintf(want, sizeof want, "%s: is not good before 10 days from now\n", ann.certificate_path);
     expect(&(struct conf){.certificate = ann.certificate_path}, time(NULL) - 40 * 86400, want);
 }
