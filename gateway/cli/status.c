@@ -12,11 +12,13 @@ struct field {
     const char *name, *before, *after; // a field of the row, and the words around its value
 };
 
+enum { FIELDS = 12 };
+
 // One line: a title, and those of its fields that the row has, or that an object in it has. Words that begin with a blank go on with
 // the field before.
 struct line {
     const char *title, *within; // the object's name; NULL: the row itself
-    struct field fields[10];    // ends where the name is NULL
+    struct field fields[FIELDS]; // ends where the name is NULL, if it is not full
 };
 
 static const struct line lines[] = {
@@ -85,7 +87,7 @@ enum { LINES = sizeof lines / sizeof *lines };
 static void print_line(const struct json *row, const struct line *line) {
     struct buf out = {0};
     if (line->within) row = json_get(row, line->within);
-    for (const struct field *f = line->fields; f->name; f++) {
+    for (const struct field *f = line->fields; f < line->fields + FIELDS && f->name; f++) {
         const struct json *value = json_get(row, f->name);
         if (show_is_empty(value)) continue;
         if (out.len && f->before[0] != ' ') buf_addz(&out, ", ");
