@@ -34,6 +34,7 @@ static const struct metric metrics[] = {
     {"tidegate_memory_limit_bytes", "", "gauge", "The machine's, or what a control group leaves of it.", "memory", "most_bytes"},
     {"tidegate_script_memory_bytes", "", "gauge", "Memory of the scripts, all workers.", NULL, "script_memory"},
     {"tidegate_receiving_bytes", "", "gauge", "Memory of messages that are just being received.", NULL, "memory_in_flight"},
+    {"tidegate_fresh_body_bytes", "", "gauge", "Memory of bodies that were just accepted and await their first attempt.", NULL, "memory_fresh"},
     {"tidegate_disk_free_bytes", "", "gauge", "Free on the queue's disk.", "disk", "free_bytes"},
     {"tidegate_disk_size_bytes", "", "gauge", "Size of the queue's disk.", "disk", "whole_bytes"},
     {"tidegate_store_body_bytes", "", "gauge", "What message bodies take on disk.", "store", "body_bytes_disk"},
