@@ -226,8 +226,11 @@ end
 
 local function is_over(outcome) return outcome.expires_at and outcome.expires_at - clock.now() < 60 end
 
-local function wait_uncounted(message, recipient, outcome, seconds, why, lane, pause)
-  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false, nil, lane, pause)
+-- What events say it was taken for.
+local function about_of(v) return { fault = v.fault, class = v.class } end
+
+local function wait_uncounted(message, recipient, outcome, seconds, why, lane, pause, about)
+  return retry.wait(fits_lifetime(outcome, spread(message, recipient, seconds)), why, false, nil, lane, pause, nil, about)
 end
 
 -- Seconds until a used-up quota is tried again with one message. A rolling window frees little by little, and the service has counted
@@ -257,14 +260,15 @@ local UNPROVEN = { spf = true, dkim = true, dmarc = true }
 
 local function not_theirs(options, message, recipient, outcome, v, lane)
   local why = v.fault .. ": " .. v.class .. " (" .. v.rule .. ")"
-  if is_over(outcome) then return retry.give_up("expired while waiting; " .. why, nil, nil, lane) end
+  local about = about_of(v)
+  if is_over(outcome) then return retry.give_up("expired while waiting; " .. why, nil, nil, lane, nil, nil, about) end
   local exhaust = exhaust_of(outcome, v)
   local pause = options.pause and UNPROVEN[v.class] and options.pause or nil
-  if exhaust then return retry.elsewhere(why, false, nil, exhaust, lane, pause) end
-  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false, nil, nil, lane, pause) end
+  if exhaust then return retry.elsewhere(why, false, nil, exhaust, lane, pause, nil, about) end
+  if options.elsewhere and not jumped_lately(recipient) then return retry.elsewhere(why, false, nil, nil, lane, pause, nil, about) end
   local seconds = v.wait or MEND
   if v.fault == "quota" then seconds = math.min(v.wait or LOOK_AGAIN, LOOK_AGAIN) end
-  return wait_uncounted(message, recipient, outcome, seconds, why, lane, pause)
+  return wait_uncounted(message, recipient, outcome, seconds, why, lane, pause, about)
 end
 
 -- What the lane is to do about it. A relay's customers are not the relay: for its words only the rules for everyone hold.
@@ -290,13 +294,13 @@ local function decide(options, message, recipient, outcome)
   if v.permanent then
     local entry = options.suppress and reply.blames_recipient(v) and options.suppress(message, recipient, outcome, v) or nil
     local tally = options.tally and reply.blames_recipient(v) and options.tally(message, recipient, outcome) or nil
-    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane, tally)
+    return retry.give_up(v.fault .. ": " .. v.class .. " (" .. v.rule .. ")", nil, entry, lane, tally, nil, about_of(v))
   end
   local patient = v.wait and (v.wait >= HOUR or (outcome.attempt or 1) <= SOON_AGAIN)
   if patient and not is_over(outcome) then
-    return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class, nil, nil, lane)
+    return retry.wait(fits_lifetime(outcome, spread(message, recipient, v.wait)), v.fault .. ": " .. v.class, nil, nil, lane, nil, nil, about_of(v))
   end
-  return options.climb(message, recipient, outcome, lane)
+  return options.climb(message, recipient, outcome, lane, about_of(v))
 end
 
 function reply.hook(options)

@@ -15,6 +15,8 @@
 --
 --   retry.wait { seconds = 600, pause = "1h" }                 ... and all mail of the plan's identity stops for so long (elsewhere too)
 --
+--   retry.give_up { about = { fault = "recipient", class = "mailbox_unknown" } }      ... and the event says so as its `verdict`
+--
 --   retry.default(message, recipient, outcome)       the hook itself
 --   retry.ladder{ 60, 300, 3600 }                 the same hook with steps of your own
 --   retry.ladder{ suppress = suppression.bounces{} }      ... that lets a hard bounce add to the suppression list
@@ -38,9 +40,9 @@ local function jitter(message, recipient, step)
   return math.floor(step * (0.9 + 0.2 * share))
 end
 
-local function climb(steps, rule, message, recipient, outcome, lane)
+local function climb(steps, rule, message, recipient, outcome, lane, about)
   if outcome.permanent then
-    return retry.give_up("a permanent refusal", nil, rule and rule(message, recipient, outcome), lane)
+    return retry.give_up("a permanent refusal", nil, rule and rule(message, recipient, outcome), lane, nil, nil, about)
   end
   local attempt = math.max(outcome.attempt, 1)
   local step = steps[math.min(attempt, #steps)]
@@ -48,10 +50,10 @@ local function climb(steps, rule, message, recipient, outcome, lane)
   if outcome.expires_at and clock.now() + wait >= outcome.expires_at then
     local left = math.floor(outcome.expires_at - clock.now())
     -- One last attempt near the end, if there is time for it.
-    if left < 60 then return retry.give_up("no success before it expired", nil, nil, lane) end
+    if left < 60 then return retry.give_up("no success before it expired", nil, nil, lane, nil, nil, about) end
     wait = math.max(1, left - 30)
   end
-  return retry.wait(wait, "attempt " .. attempt .. " failed, next in " .. wait .. " s", nil, nil, lane)
+  return retry.wait(wait, "attempt " .. attempt .. " failed, next in " .. wait .. " s", nil, nil, lane, nil, nil, about)
 end
 
 -- options: a list of seconds (none: the default's), and `suppress`, a rule as suppression.bounces makes it.
@@ -71,9 +73,9 @@ function retry.ladder(options)
   end
   for i, step in ipairs(options) do own[i] = step end
   local steps, rule = #own > 0 and own or STEPS, options.suppress
-  return function(message, recipient, outcome, lane) return climb(steps, rule, message, recipient, outcome, lane) end
+  return function(message, recipient, outcome, lane, about) return climb(steps, rule, message, recipient, outcome, lane, about) end
 end
 
-function retry.default(message, recipient, outcome, lane) return climb(STEPS, nil, message, recipient, outcome, lane) end
+function retry.default(message, recipient, outcome, lane, about) return climb(STEPS, nil, message, recipient, outcome, lane, about) end
 
 return retry

@@ -168,6 +168,9 @@ struct verdict {
     struct suppress suppress; // ELSEWHERE, GIVE_UP
     struct exhaust exhaust;   // WAIT, ELSEWHERE
     struct reaction lane;
+    struct about {            // for events alone: what the refusal was taken for; "" where the hook does not say
+        struct bytes fault, class; // "recipient", "mailbox_unknown"
+    } about;
     int64_t pause_s;          // WAIT, ELSEWHERE: the plan's identity is paused for so long; 0: it is not
     const struct spend *tally; // GIVE_UP: accounts that it counts in, full or not
     size_t tally_count;

@@ -22,7 +22,15 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE, WAIT_PAUSE, WAIT_SHELF };
+enum { ABOUT_FAULT, ABOUT_CLASS };
+static const struct made_row about_rows[] = {
+    [ABOUT_FAULT] = {"fault", MADE_TEXT, .required = true},
+    [ABOUT_CLASS] = {"class", MADE_TEXT},
+    {0},
+};
+static const struct made_shape about_shape = {"about", 0, false, about_rows, NULL};
+
+enum { WAIT_SECONDS, WAIT_BECAUSE, WAIT_COUNTS, WAIT_EXHAUST, WAIT_LANE, WAIT_PAUSE, WAIT_SHELF, WAIT_ABOUT };
 static const struct made_row wait_rows[] = {
     [WAIT_SECONDS] = {"seconds", MADE_SECONDS, .required = true, .min = 1, .max = 30.0 * 86400},
     [WAIT_BECAUSE] = {"because", MADE_TEXT},
@@ -31,10 +39,11 @@ static const struct made_row wait_rows[] = {
     [WAIT_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [WAIT_PAUSE] = {"pause", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
     [WAIT_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
+    [WAIT_ABOUT] = {"about", MADE_INNER, .inner = &about_shape},
     {0},
 };
 
-enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE, ELSEWHERE_PAUSE, ELSEWHERE_SHELF };
+enum { ELSEWHERE_BECAUSE, ELSEWHERE_COUNTS, ELSEWHERE_SUPPRESS, ELSEWHERE_EXHAUST, ELSEWHERE_LANE, ELSEWHERE_PAUSE, ELSEWHERE_SHELF, ELSEWHERE_ABOUT };
 static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_BECAUSE] = {"because", MADE_TEXT},
     [ELSEWHERE_COUNTS] = {"counts", MADE_BOOL},
@@ -43,10 +52,11 @@ static const struct made_row elsewhere_rows[] = {
     [ELSEWHERE_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [ELSEWHERE_PAUSE] = {"pause", MADE_SECONDS, .min = 1, .max = 30.0 * 86400},
     [ELSEWHERE_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
+    [ELSEWHERE_ABOUT] = {"about", MADE_INNER, .inner = &about_shape},
     {0},
 };
 
-enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE, GIVE_UP_TALLY, GIVE_UP_SHELF };
+enum { GIVE_UP_BECAUSE, GIVE_UP_REPLY, GIVE_UP_SUPPRESS, GIVE_UP_LANE, GIVE_UP_TALLY, GIVE_UP_SHELF, GIVE_UP_ABOUT };
 static const char *const permanent[] = {"5", NULL};
 static const struct made_row give_up_rows[] = {
     [GIVE_UP_BECAUSE] = {"because", MADE_TEXT},
@@ -55,6 +65,7 @@ static const struct made_row give_up_rows[] = {
     [GIVE_UP_LANE] = {"lane", MADE_INNER, .inner = &lane_shape},
     [GIVE_UP_TALLY] = {"tally", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
     [GIVE_UP_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
+    [GIVE_UP_ABOUT] = {"about", MADE_INNER, .inner = &about_shape},
     {0},
 };
 
@@ -121,6 +132,16 @@ static struct exhaust exhaust_read(lua_State *l, struct arena *arena, int i, int
     return e;
 }
 
+static struct about about_read(lua_State *l, struct arena *arena, int i) {
+    static const int rows[] = {[VERDICT_WAIT] = WAIT_ABOUT, [VERDICT_ELSEWHERE] = ELSEWHERE_ABOUT, [VERDICT_GIVE_UP] = GIVE_UP_ABOUT};
+    struct about a = {.fault = {0}};
+    if (!made_push(l, i, rows[made_shape_at(l, i) - shapes])) return a;
+    a.fault = arena_copy(arena, made_text(l, lua_gettop(l), ABOUT_FAULT));
+    a.class = arena_copy(arena, made_text(l, lua_gettop(l), ABOUT_CLASS));
+    lua_pop(l, 1);
+    return a;
+}
+
 void verdict_read(lua_State *l, struct hook_ticket *t) {
     int i = lua_gettop(l);
     const struct made_shape *shape = made_shape_at(l, i);
@@ -154,6 +175,7 @@ void verdict_read(lua_State *l, struct hook_ticket *t) {
     static const int shelf[] = {[VERDICT_WAIT] = WAIT_SHELF, [VERDICT_ELSEWHERE] = ELSEWHERE_SHELF, [VERDICT_GIVE_UP] = GIVE_UP_SHELF};
     v.keeps = keeps_read(l, t, i, shelf[v.kind], &v.keep_count);
     v.lane = reaction_read(l, i);
+    v.about = about_read(l, &t->arena, i);
     if (v.kind != VERDICT_GIVE_UP) v.pause_s = made_int(l, i, v.kind == VERDICT_WAIT ? WAIT_PAUSE : ELSEWHERE_PAUSE, 0);
     t->verdict = v;
 }

@@ -24,6 +24,13 @@ static void put_result(struct jsonl *j, const struct story *st) {
     if (st->attempt && st->attempt->peer[0]) jsonl_textz(j, "peer", st->attempt->peer);
 }
 
+static void put_verdict(struct jsonl *j, const struct about *a) {
+    jsonl_open(j, "verdict", '{');
+    jsonl_text(j, "fault", a->fault);
+    if (a->class.len) jsonl_text(j, "class", a->class);
+    jsonl_close(j, '}');
+}
+
 static void put_suppress(struct jsonl *j, const struct suppression *s) {
     jsonl_open(j, "suppress", '{');
     jsonl_text(j, "address", s->address);
@@ -61,6 +68,7 @@ void telling_event(struct writing *w, const struct job_recipient *r, struct chan
     }
     if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
     if (st->result) put_result(&j, st);
+    if (st->verdict && st->verdict->about.fault.len) put_verdict(&j, &st->verdict->about);
     if (st->attempt) {
         jsonl_textz(&j, "tls", st->attempt->tls);
         jsonl_bool(&j, "tls_verified", st->attempt->tls_verified);

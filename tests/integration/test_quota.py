@@ -77,3 +77,25 @@ def test_a_mailbox_that_does_not_exist_is_another_matter(gateway, scripted, word
     g.submit(word + "b", to=["gone@b.example"], sender="")
     g.until_event("suppressed", 1)
     assert "full_until" not in row_of(g, "box/one")
+
+
+def test_events_say_whose_fault_it_was(gateway, scripted, word):
+    """The verdict that the retry hook came to stands beside the reply, wait or not: what alarms and statistics go by."""
+    peer = scripted(rcpt={"gone": "550 5.1.1 no such user", "busy": "451 4.3.2 shutting down", "spam": "550 5.7.1 message blocked: spam"})
+    g = gateway(policy=policy(peer))
+    g.submit(word, to=["gone@b.example", "busy@b.example", "spam@b.example"], sender="")
+    gone, spam = sorted(g.until_event("bounced", 2), key=lambda e: e["recipient"])
+    busy = g.until_event("deferred", recipient="busy@b.example")
+    assert gone["verdict"] == {"fault": "recipient", "class": "mailbox_unknown"} and gone["because"].startswith("recipient: mailbox_unknown")
+    assert spam["verdict"]["fault"] == "content", spam
+    assert busy["verdict"]["fault"] == "network" and busy["verdict"]["class"], busy
+
+
+def test_a_policy_says_it_in_its_own_words(gateway, scripted, word):
+    peer = scripted(rcpt={"a": "450 4.2.1 later", "b": "550 5.1.1 no"})
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none", retry='''
+        if outcome.permanent then return retry.give_up("as they say") end
+        return retry.wait { seconds = 60, about = { fault = "weather" } }'''))
+    g.submit(word, to=["a@b.example", "b@b.example"], sender="")
+    assert g.until_event("deferred")["verdict"] == {"fault": "weather"}
+    assert "verdict" not in g.until_event("bounced")

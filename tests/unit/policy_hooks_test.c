@@ -80,6 +80,26 @@ static struct verdict ask_retry(struct outcome_facts o, uint32_t attempts) {
     return a.verdict;
 }
 
+static void a_verdict_says_what_it_was(void **state) {
+    (void)state;
+    static const char *const verdicts[] = {"retry.wait { seconds = 9, about = { fault = 'a', class = 'b' } }", "retry.elsewhere { about = { fault = 'a', class = 'b' } }",
+                                           "retry.give_up('x', nil, nil, nil, nil, nil, { fault = 'a', class = 'b' })"};
+    static const enum verdict_kind kinds[] = {VERDICT_WAIT, VERDICT_ELSEWHERE, VERDICT_GIVE_UP};
+    for (size_t i = 0; i < 3; i++) {
+        char policy[300];
+        snprintf(policy, sizeof policy, "local retry = require 'retry'; return { retry = function() return %s end }", verdicts[i]);
+        kit_policy(&k, policy);
+        struct verdict v = ask_retry(kit_outcome(450), 0);
+        assert_int_equal(v.kind, kinds[i]);
+        assert_true(bytes_equal(v.about.fault, BYTES("a")) && bytes_equal(v.about.class, BYTES("b")));
+    }
+    kit_policy(&k, "local retry = require 'retry'; return { retry = function() return retry.wait { seconds = 9, about = { class = 'b' } } end }");
+    assert_true(ask_retry(kit_outcome(450), 0).origin.fault);
+    assert_non_null(strstr(a.because, "about.fault"));
+    kit_policy(&k, "return {}");
+    assert_int_equal(ask_retry(kit_outcome(450), 0).about.fault.len, 0);
+}
+
 static void the_default_ladder_climbs(void **state) {
     (void)state;
     kit_policy(&k, "return {}");
@@ -615,7 +635,7 @@ int main(void) {
         TEST(without_hooks_the_defaults_answer),
         TEST(by_default_nobody_relays_without_login),
         TEST(by_default_the_users_file_decides_logins),
-        TEST(the_default_ladder_climbs),
+        TEST(a_verdict_says_what_it_was), TEST(the_default_ladder_climbs),
         TEST(answers_come_out_as_data),
         TEST(facts_have_their_fields),
         TEST(session_facts_survive_as_text),
