@@ -92,7 +92,7 @@ def test_an_operator_works_on_it(gateway, scripted, word):
     assert g.cli("shelf", "set", "k" * 201, "1", check=False).returncode == 64
     assert g.cli("shelf", "set", "k", "null", check=False).returncode == 64
     # Names of our own stand in the same table, and are out of reach.
-    g.cli("identity", "pause", "acme")
+    g.cli("lane", "pause", "--identity", "acme")
     assert "acme" not in g.cli("shelf", "list").stdout
     for i in range(5):
         g.cli("shelf", "set", f"n{i}", str(i))

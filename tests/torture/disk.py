@@ -8,6 +8,7 @@ A file's content is what its last sync left, and of the writes and changes of si
 or of their 512-byte sectors. A folder's names are those of its last sync, and of the changes since then any part. So a disk that reorders
 everything between two syncs, and tears every write, is among those tried; what no sync covered counts on nothing.
 """
+import os
 import pathlib
 import struct
 
@@ -20,22 +21,34 @@ class Record:
     __slots__ = ("at", "kind", "file", "offset", "length", "name", "other", "data")
 
 
+def whole_records(raw):
+    """The records, each with where it ends; one that a kill has cut short at the end is left out."""
+    at = 0
+    while at + RECORD.size <= len(raw):
+        r = Record()
+        kind, _, name_len, other_len, _, r.file, r.offset, r.length = RECORD.unpack_from(raw, at)
+        r.at, r.kind = at, chr(kind)
+        at += RECORD.size
+        end = at + name_len + other_len + (r.length if r.kind in "WK" else 0)
+        if end > len(raw):
+            return
+        r.name, r.other = raw[at:at + name_len].decode(), raw[at + name_len:at + name_len + other_len].decode()
+        r.data = raw[at + name_len + other_len:end] if r.kind in "WK" else None
+        at = end
+        yield r, end
+
+
+def drop_torn_end(path):
+    """After a kill: the next life of the process would write behind half a record."""
+    path = pathlib.Path(path)
+    ends = [end for _, end in whole_records(path.read_bytes())]
+    os.truncate(path, ends[-1] if ends else 0)
+
+
 class Log:
     def __init__(self, path):
-        raw, at, self.records, self.promises = pathlib.Path(path).read_bytes(), 0, [], {}
-        while at + RECORD.size <= len(raw):
-            r = Record()
-            kind, _, name_len, other_len, _, r.file, r.offset, r.length = RECORD.unpack_from(raw, at)
-            r.at, r.kind = at, chr(kind)
-            at += RECORD.size
-            r.name, r.other = raw[at:at + name_len].decode(), raw[at + name_len:at + name_len + other_len].decode()
-            at += name_len + other_len
-            r.data = None
-            if r.kind in "WK":
-                if at + r.length > len(raw):
-                    break  # the process was killed while it wrote this
-                r.data = raw[at:at + r.length]
-                at += r.length
+        self.records, self.promises = [], {}
+        for r, _ in whole_records(pathlib.Path(path).read_bytes()):
             if r.kind == "K":
                 self.promises[r.data.decode()] = len(self.records)
             self.records.append(r)

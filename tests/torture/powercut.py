@@ -37,7 +37,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 if os.access("/dev/shm", os.W_OK):
     os.environ.setdefault("TIDEGATE_TMP", "/dev/shm")
 
-from disk import MODES, Disk, Log  # noqa: E402
+from disk import MODES, Disk, Log, drop_torn_end  # noqa: E402
 from lab import ground, mail, policies, scripted  # noqa: E402
 from lab.gateway import Gateway  # noqa: E402
 
@@ -86,6 +86,7 @@ class Run:
                 if restart and time.monotonic() > restart:
                     restart = None
                     self.gateway.kill9()
+                    drop_torn_end(self.path)
                     self.gateway.start()
             self.ended = True
             for t in threads:
