@@ -291,13 +291,13 @@ void conf_free(struct conf **conf) {
     free(gone);
 }
 
-// Whatever can be had of the file, faults or not.
 void conf_script_options(const struct conf *conf, struct generation_options *out) {
     *out = (struct generation_options){.memory_max = conf->limits.script_memory, .steps_max = (uint64_t)conf->limits.hook_steps,
                                        .time_max_ms = (int64_t)conf->limits.hook_time_s * 1000, .key_dir = conf->base,
                                        .hostname = conf->hostname, .http_hosts = conf->http_hosts};
 }
 
+// Whatever can be had of the file, faults or not.
 static struct conf *peek(const char *file) {
     struct conf *conf = conf_new(file);
     struct load l = {.conf = conf};
