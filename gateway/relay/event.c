@@ -149,3 +149,14 @@ void event_end(struct event_writer *w) {
     jsonl_end(&w->json);
     written(w, bytes_range(w->lines.at + w->line_at, w->lines.len - w->line_at));
 }
+
+void event_put_reply(struct jsonl *j, const struct reply *r) {
+    jsonl_open(j, "reply", '{');
+    jsonl_int(j, "code", r->code);
+    if (r->status[0]) {
+        char status[REPLY_STATUS];
+        jsonl_textz(j, "status", reply_status(r, status));
+    }
+    jsonl_textz(j, "text", r->text);
+    jsonl_close(j, '}');
+}

@@ -9,6 +9,7 @@
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "smtp/reply.h"
 
 struct events;
 struct events *events_open(const char *path, const struct log *log, struct err *err);
@@ -29,3 +30,6 @@ void event_put(struct event_writer *w, struct bytes line); // with its LF
 
 struct jsonl *event_begin(struct event_writer *w, const char *type);
 void event_end(struct event_writer *w);
+
+// Writes "reply":{"code","status","text"}: what a peer or a client heard; the enhanced status where it has one.
+void event_put_reply(struct jsonl *j, const struct reply *r);

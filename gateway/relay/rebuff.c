@@ -13,15 +13,6 @@ static void put_recipients(struct jsonl *j, const struct rebuff *r) {
     jsonl_close(j, ']');
 }
 
-static void put_reply(struct jsonl *j, const struct reply *r) {
-    char status[REPLY_STATUS];
-    jsonl_open(j, "reply", '{');
-    jsonl_int(j, "code", r->code);
-    if (r->status[0]) jsonl_textz(j, "status", reply_status(r, status));
-    jsonl_textz(j, "text", r->text);
-    jsonl_close(j, '}');
-}
-
 void rebuff_tell(struct event_writer *w, const struct rebuff *r) {
     struct jsonl *j = event_begin(w, "refused");
     jsonl_textz(j, "stage", r->stage);
@@ -33,7 +24,7 @@ void rebuff_tell(struct event_writer *w, const struct rebuff *r) {
     jsonl_text(j, "user", r->session->user);
     if (strcmp(r->stage, "connect") && strcmp(r->stage, "auth")) jsonl_text(j, "sender", r->sender); // "" is the null sender
     put_recipients(j, r);
-    put_reply(j, r->reply);
+    event_put_reply(j, r->reply);
     jsonl_text(j, "policy", r->origin->version);
     jsonl_text(j, "where", r->origin->where);
     jsonl_text(j, "because", r->origin->because);

@@ -6,19 +6,8 @@
 
 enum { TELLING_KEPT = 64 * 1024 }; // bytes that a worker keeps to make the next event in
 
-static void put_reply(struct jsonl *j, const struct reply *r) {
-    jsonl_open(j, "reply", '{');
-    jsonl_int(j, "code", r->code);
-    if (r->status[0]) {
-        char status[REPLY_STATUS];
-        jsonl_textz(j, "status", reply_status(r, status));
-    }
-    jsonl_textz(j, "text", r->text);
-    jsonl_close(j, '}');
-}
-
 static void put_result(struct jsonl *j, const struct story *st) {
-    put_reply(j, &st->result->reply);
+    event_put_reply(j, &st->result->reply);
     jsonl_textz(j, "stage", client_stage_name(st->result->stage));
     jsonl_bool(j, "local", st->result->local);
     if (st->attempt && st->attempt->peer[0]) jsonl_textz(j, "peer", st->attempt->peer);
