@@ -20,6 +20,7 @@ struct accept {
     void *arg;
     bool placed;       // the writer thread's
     bool held, stored, told;
+    bool taken; // by the runner, ahead of the commit
     struct err why;
 };
 
@@ -63,7 +64,7 @@ static void tell(struct accept *a, bool stored) {
     if (a->done) a->done(a->arg, stored, &a->why);
 }
 
-// Once it is synced the store needs the parts no more; before it is committed, since then the runner may come for it.
+// Once it is synced the store needs the parts no more; and before the runner comes for it.
 static void keep_fresh(struct accept *a) {
     struct worker *w = a->worker;
     if (!a->held) fresh_keep(&w->fresh, a->message.id, &a->content, w->site->conf->limits.bodies_in_memory, loop_now_ms(w->loop));
@@ -73,13 +74,14 @@ static void on_word(struct task *task) {
     struct accept *a = (struct accept *)((char *)task - offsetof(struct accept, word));
     keep_fresh(a);
     tell(a, true);
+    a->taken = !a->held && runner_take(a->worker->runner, &a->message, a->recipients, a->count);
 }
 
 static void come_back(struct task *task) {
     struct accept *a = (struct accept *)((char *)task - offsetof(struct accept, back));
     a->worker->accepting--;
     if (a->stored && !a->told) keep_fresh(a);
-    if (a->stored) runner_wake(a->worker->runner);
+    if (a->stored && !a->taken) runner_wake(a->worker->runner);
     tell(a, a->stored);
     accept_free(&a);
 }

@@ -26,6 +26,7 @@ struct runner {
     // The clock was set back by lead_ms: what was written before is due by the clock as it was. Looked for up to led_ms.
     int64_t lead_ms, led_ms, led_until_ms; // until the clock says again what it said
     bool starved;         // the last scan stopped for want of room: look again when there is some
+    bool caught_up;       // it came to the end of what was due
 };
 
 // ---- what is in memory -----------------------------------------------------------------------------------------------
@@ -280,11 +281,25 @@ static void scan(struct runner *r) {
     reader_begin(r->worker->reader);
     bool complete = reader_due(r->worker->reader, &(struct due){0}, now, note_due, r);
     reader_end(r->worker->reader);
+    r->caught_up = complete;
     r->starved = !complete && runner_in_memory(r) + r->batch_count >= capacity(r);
     start_batch(r, false);
     if (complete && r->lead_ms) scan_led(r, now);
     if (complete) sleep_until_next(r, now);
     else if (!r->starved) runner_wake(r);
+}
+
+// Never past those that wait in the store for room, or for the first look.
+bool runner_take(struct runner *r, const struct message *m, const struct recipient *recipients, size_t count) {
+    if (r->stopped || !r->caught_up || count > SCAN_BATCH || runner_in_memory(r) + count > capacity(r)) return false;
+    if (!gateway_may_send(r->worker->gateway)) return false;
+    struct job *job = job_new(r->worker, m);
+    for (size_t i = 0; i < count; i++) {
+        job_add(job, &recipients[i]);
+        set_working(r, m->id, recipients[i].n);
+    }
+    route(job);
+    return true;
 }
 
 static void on_soon(struct task *task) {

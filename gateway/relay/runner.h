@@ -10,6 +10,9 @@
 struct runner;
 struct runner *runner_new(struct worker *w);
 void runner_free(struct runner **r);
+// A message that was just promised and is not committed yet is picked up from memory: the commit comes before its outcome's, or with it.
+// False: it waits for its commit and the scan that follows.
+bool runner_take(struct runner *r, const struct message *m, const struct recipient *recipients, size_t count);
 void runner_wake(struct runner *r);  // look at the due index soon
 void runner_wake_there(struct worker *w); // any thread: the same, there
 void runner_stop(struct runner *r);  // pick up nothing more

@@ -77,6 +77,10 @@ int file_fd(const struct file *file) {
     return file->fd;
 }
 
+bool file_is_ours_alone(const struct file *file) {
+    return atomic_load_explicit(&file->holders, memory_order_acquire) == 1;
+}
+
 void file_put(struct file **file) {
     struct file *f = *file;
     *file = NULL;

@@ -25,6 +25,7 @@ void files_release(struct files *files);
 struct file *files_get(struct files *files, uint32_t number, struct err *err); // NULL: see err
 void files_forget(struct files *files, uint32_t number); // after unlink
 int file_fd(const struct file *file);
+bool file_is_ours_alone(const struct file *file); // nobody else has it; for one that was forgotten, so it stays so
 void file_put(struct file **file);
 
 void file_name(uint32_t number, char out[FILE_NAME]);

@@ -32,7 +32,7 @@ void group_add(struct group *g, struct store_op *op) {
     struct group_slot *slot = &g->slots[g->count++];
     slot->op = op;
     slot->has_body = op->part_count || has_file(op);
-    slot->out = slot->promised = false;
+    slot->out = slot->promised = slot->applied = false;
     slot->why.text[0] = 0;
     if (slot->has_body) g->bytes += body_bytes(op);
     if (g->count == 1) g->since_us = clock_monotonic_us();
@@ -49,7 +49,8 @@ static void put_out(struct group_slot *slot, const struct err *why) {
 static void drop_txn(struct group *g, struct store *s) {
     if (g->open) txn_abort(&s->txn);
     g->open = false;
-    g->applied = 0;
+    for (size_t i = 0; i < g->count; i++)
+        g->slots[i].applied = false;
     redo_begin(&g->redo, s->txn.redo_secret); // what was promised before has its record already
 }
 
@@ -64,27 +65,31 @@ static bool apply(struct group *g, struct store *s, struct group_slot *slot, str
     return applied;
 }
 
-// Until all that are still in are applied in the open transaction. An op's own refusal puts it out.
-static bool apply_all(struct group *g, struct store *s, struct err *err) {
-    while (!g->open || g->applied < g->count) {
-        if (!g->open && !txn_begin(&s->txn, err)) return false;
-        g->open = true;
-        struct group_slot *slot = &g->slots[g->applied];
+static bool begin(struct group *g, struct store *s, struct err *err) {
+    if (!g->open) g->open = txn_begin(&s->txn, err);
+    return g->open;
+}
+
+// Until what is still in is applied in the open transaction: all of it, or what was promised and what may be now. An op's own refusal
+// puts it out.
+static bool apply_in_order(struct group *g, struct store *s, bool all, struct err *err) {
+    for (size_t i = 0; i < g->count; i++) {
+        struct group_slot *slot = &g->slots[i];
         struct err why = {""};
-        if (g->applied == g->count || slot->out || apply(g, s, slot, &why)) {
-            g->applied += g->applied < g->count;
-            continue;
-        }
+        if (slot->out || slot->applied || !(all || slot->promised || wants_promise(g, slot))) continue;
+        if (!begin(g, s, err)) return false;
+        slot->applied = apply(g, s, slot, &why);
+        if (slot->applied) continue;
         bool own = db_trouble(s->db) == DB_NO_TROUBLE && !slot->promised;
         drop_txn(g, s);
         if (own) {
             put_out(slot, &why);
-            continue;
+            return apply_in_order(g, s, all, err);
         }
         *err = why;
         return false;
     }
-    return true;
+    return !all || begin(g, s, err);
 }
 
 static bool put_bodies_out(struct group *g, const struct err *why) {
@@ -108,15 +113,16 @@ static void set_sick(struct store *s, bool sick, const struct err *why) {
 
 static bool commit_open(struct group *g, struct store *s, struct txn_counts *counts, struct err *err) {
     g->open = false; // either way
-    g->applied = 0;
+    for (size_t i = 0; i < g->count; i++)
+        g->slots[i].applied = false;
     return txn_commit(&s->txn, counts, err);
 }
 
-// All that are still in are applied, and committed where `counts` says to take them from it. False: the store is sick, there is
-// no transaction, and all are out that were not promised.
+// What a round applies is applied; or, where `counts` asks for those of a commit, all that are still in, and committed. False: the
+// store is sick, there is no transaction, and all are out that were not promised.
 static bool carry_out(struct group *g, struct store *s, struct txn_counts *counts) {
     struct err why = {""};
-    while (!apply_all(g, s, &why) || (counts && !commit_open(g, s, counts, &why))) {
+    while (!apply_in_order(g, s, counts, &why) || (counts && !commit_open(g, s, counts, &why))) {
         // On a full disk what frees room goes first, and what takes room is the first to be refused.
         if (db_trouble(s->db) == DB_FULL && (space_give_reserve(s->space) || put_bodies_out(g, &why))) continue;
         for (size_t i = 0; i < g->count; i++)
@@ -140,10 +146,9 @@ static void finish(struct group *g, struct store *s, bool done) {
         else if (left++ != i)
             g->slots[left - 1] = *slot;
     }
-    g->count = left;
+    g->count = g->seen = left;
     if (left == 0) g->bytes = 0;
-    if (g->open && left == 0) drop_txn(g, s);
-    if (g->open) g->applied = left; // none that is out was ever in it
+    if (g->open && left == 0) drop_txn(g, s); // none that is out was ever in it
 }
 
 static void tell(const struct group *g, struct store *s, const struct txn_counts *counts, int64_t began_us) {
@@ -234,7 +239,7 @@ static bool is_urgent(const struct group *g) {
 
 void group_round(struct group *g, struct store *s) {
     int64_t began_us = clock_monotonic_us();
-    size_t from = g->open ? g->applied : g->kept;
+    size_t from = g->seen;
     struct err why;
     g->promises = may_promise(g, s);
     redo_begin(&g->redo, s->txn.redo_secret);

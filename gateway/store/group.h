@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // group: ops that share a transaction, round after round, until it commits.
 //
-// A round takes in what waits: group_add while group_has_room, then group_round: bodies are appended, each op applied in the open
-// transaction, what asked for a promise taken down in a redo record behind the bodies, the segment synced once, promises told. Where
+// A round takes in what waits: group_add while group_has_room, then group_round: bodies are appended, what asks for a promise is applied
+// in the open transaction and taken down in a redo record behind the bodies, the segment synced once, promises told. Where
 // one is in that nobody promised and that is not patient, the round ends with the commit; else the transaction stays open for the
-// rounds that follow, until group_commit. finish of each follows the commit; of those refused, their round.
+// rounds that follow, until group_commit. All else is applied there, in order; that new mail goes before it is seen by nobody, since none
+// knew of it. So what came and was delivered meanwhile leaves no trace in the tables: they are not emptied and begun anew for each.
+// finish of each follows the commit; of those refused, their round.
 //
 // What fails one op fails that op alone: the transaction is begun anew without it, all others applied again. A promised op cannot be
 // put out. Where the commit fails it is kept, in memory and in the log; while any is kept nothing is promised, each round tries
@@ -21,11 +23,12 @@ struct group_slot {
     struct store_op *op;
     bool has_body, out; // out: has failed, with why
     bool promised;
+    bool applied;       // is in the open transaction
     struct err why;
 };
 
 struct group {
-    size_t count, applied;   // applied: so many of the first are in the open transaction
+    size_t count, seen;      // seen: so many of the first were in an earlier round
     size_t kept;             // the first so many were promised, and could not be committed
     bool open;               // there is a transaction
     bool promises;           // this round may make some

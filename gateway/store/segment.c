@@ -139,10 +139,9 @@ bool segments_save(struct segments *s, struct db_txn *txn, struct err *err) {
 static void forget(struct segments *s, struct segment *seg) {
     char name[FILE_NAME];
     file_name(seg->number, name);
-    if (unlinkat(s->dir, name, 0) != 0 && errno != ENOENT)
+    if (!spent_take(&s->spent, s->files, seg->number))
         log_warn(s->log, "segments/%s: cannot be removed: %s", name,
                  strerror(errno)); // the next start sweeps it
-    files_forget(s->files, seg->number);
     segments_set_disk(s, seg, 0);
     size_t at = (size_t)(seg - s->all);
     s->count--;
@@ -192,6 +191,7 @@ void segments_init(struct segments *s, int dir, struct files *files, uint64_t se
 void segments_release(struct segments *s) {
     for (int kind = 0; kind < SEGMENT_KINDS; kind++)
         if (s->tail[kind].fd >= 0) close(s->tail[kind].fd);
+    spent_release(&s->spent);
     free(s->all);
     free(s->touched);
     free(s->gathered);

@@ -4,7 +4,7 @@
 // A record is a header (magic, CRC32C of the body, id, length, codec, CRC32C of the header itself) and the body. Among the bodies
 // stand the records of what was promised ahead of its commit (redo.h): dead bytes once that is done. New mail
 // goes to the hot tail, preallocated; what compaction saves goes to the cold one. A full tail is sealed; a sealed
-// segment without live bytes is unlinked. Only the writer thread comes here, but for segment_head_decode.
+// segment without live bytes is unlinked (spent.h). Only the writer thread comes here, but for segment_head_decode.
 //
 // Bodies are written by tail.h. Then follow one or more attempts of a transaction: claim and drop count live bytes,
 // segments_save puts the changed rows, segments_settle follows a commit, segments_rewind an abort.
@@ -17,6 +17,7 @@
 #include "store/db.h"
 #include "store/files.h"
 #include "store/record.h"
+#include "store/spent.h"
 
 enum { SEGMENT_HEAD = 32, SEGMENT_CODEC_PLAIN = 0, SEGMENT_CODEC_REDO = 1 /* not a body: see redo.h */ };
 
@@ -58,6 +59,7 @@ struct segments {
     size_t count, cap;
     uint32_t next_number;
     struct segment_tail tail[SEGMENT_KINDS];
+    struct spent spent;
     uint32_t *touched;
     size_t touched_count, touched_cap;
     struct iovec *gathered; // one run of bytes at the hot tail's end, not yet written

@@ -4,16 +4,17 @@
 // WRITING. Any thread gives the writer an op (store_submit). The writer takes all that wait, up to a group's bounds
 // (256 ops, 8 MiB), writes their bodies, runs each op's `apply` in one LMDB transaction, syncs the segment,
 // commits (synced), and calls each op's `finish`. A lone op commits at once, and while one group commits the next gathers;
-// only ops that say they are patient, or were promised, wait for others to share the commit with: 3 ms, on a slow disk 10. `finish(op, true)`
+// only ops that say they are patient, or were promised, wait for others to share the commit with: 25 ms. `finish(op, true)`
 // means: on disk, and seen by every read that begins from now on. An op whose apply fails is undone by itself (all others are applied
-// again without it) and gets finish(op, false, why).
+// again without it) and gets finish(op, false, why). They are applied in the order they came, but for new mail that asks for a promise:
+// that comes first.
 // `apply`, `promised` and `finish` run on the writer thread: apply touches only the op and the txn, and may be run more than once; the others only
 // hand the op, or word of it, to its owner's loop (loop_post).
 //
 // PROMISING. A new message need not wait for the commit (two more syncs) to be safe: an op with a body and `promised` set has what it
 // puts written behind its body too (redo.h), one fdatasync makes both durable, and `promised(op)` says so: it will survive anything,
-// but no read sees it yet. finish follows with the commit. Such an apply only puts messages and recipients that are new, and makes the same of
-// them whenever it is run. Where the promise cannot be made before the commit (a new segment, a full or sick disk or one without a reserve, a fleeting store) promised is not called:
+// but no read sees it yet; an op that comes later finds it in its transaction. finish follows with the commit. Such an apply only puts
+// messages and recipients that are new, and makes the same of them whenever it is run. Where the promise cannot be made before the commit (a new segment, a full or sick disk or one without a reserve, a fleeting store) promised is not called:
 // finish says it all. A promised op gets finish(op, false) only where the store is closed while it cannot commit: the next open puts it.
 //
 // READING. Each worker has its own reader (one LMDB read transaction, reset and renewed): reader_begin..reader_end

@@ -12,14 +12,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-// How often a sick database is tried and a missing reserve looked after; how often compaction may come
+// How often a sick database is tried and a missing reserve looked after; how often the housework may come
 // between groups.
-enum { UPKEEP_MS = 250, COMPACT_EVERY_MS = 10 };
+enum { UPKEEP_MS = 250, HOUSEWORK_EVERY_MS = 10 };
 // How often a few suppressions are looked at, and how long it rests when all have been.
 enum { SWEEP_MS = 250, SWEPT_REST_MS = 60000 };
-// So long may a transaction stay open for others to join it, where all in it are promised or patient: some times what a commit
-// takes, since nothing is promised meanwhile; but never long, since until then what a peer has taken may come to it twice.
-enum { OPEN_COMMITS = 4, OPEN_LEAST_US = 3000, OPEN_MOST_US = 10000 };
+// So long may a transaction stay open for others to join it, where all in it are promised or patient: many times what a commit
+// takes, since nothing is promised meanwhile; but not long, since until then what a peer has taken may come to it twice.
+enum { OPEN_US = 25000 };
 
 struct writer {
     struct store *store;
@@ -28,7 +28,7 @@ struct writer {
     atomic_bool stop;
     pthread_t thread;
     struct queue_node *oldest, *newest; // taken from the queue, not yet in a group
-    int64_t upkeep_us, compact_us, sweep_at_us;
+    int64_t upkeep_us, housework_us, sweep_at_us;
     struct group group;
 };
 
@@ -45,9 +45,7 @@ static void take_waiting(struct writer *w) {
 
 // How long the open transaction may still wait for others; 0: its time has come.
 static int64_t open_us(const struct writer *w) {
-    int64_t us = (int64_t)atomic_load_explicit(&w->store->told.commit_us_last, memory_order_relaxed) * OPEN_COMMITS;
-    us = us < OPEN_LEAST_US ? OPEN_LEAST_US : us > OPEN_MOST_US ? OPEN_MOST_US : us;
-    int64_t left = w->group.since_us + us - clock_monotonic_us();
+    int64_t left = w->group.since_us + OPEN_US - clock_monotonic_us();
     return left > 0 ? left : 0;
 }
 
@@ -72,12 +70,13 @@ static int sooner(int a_ms, int b_ms) {
     return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
 }
 
-// While groups come one after the other, compaction gets a turn every few milliseconds.
-static int compact_turn(struct writer *w, bool busy) {
+// What makes room: a piece of a spent file, or else, where the database is well, a step of compaction.
+static int housework_turn(struct writer *w, bool busy, bool sick) {
+    struct store *s = w->store;
     int64_t now = clock_monotonic_us();
-    if (busy && now - w->compact_us < COMPACT_EVERY_MS * 1000) return 0;
-    int idle_ms = compact_step(&w->store->compact, w->store);
-    w->compact_us = clock_monotonic_us();
+    if (busy && now - w->housework_us < HOUSEWORK_EVERY_MS * 1000) return 0;
+    int idle_ms = spent_give_back(&s->segments.spent) ? 0 : sick ? -1 : compact_step(&s->compact, s);
+    w->housework_us = clock_monotonic_us();
     return idle_ms;
 }
 
@@ -92,7 +91,8 @@ static int sweep_turn(struct writer *w) {
 static int upkeep(struct writer *w, bool busy) {
     struct store *s = w->store;
     bool sick = atomic_load(&s->told.sick);
-    int idle_ms = sick ? -1 : sooner(compact_turn(w, busy), sweep_turn(w));
+    int idle_ms = housework_turn(w, busy, sick);
+    if (!sick) idle_ms = sooner(idle_ms, sweep_turn(w));
     if (!sick && s->space->has_reserve) return idle_ms;
     int64_t now = clock_monotonic_us();
     if (now - w->upkeep_us >= UPKEEP_MS * 1000) {

@@ -2,6 +2,7 @@
 // recipient: a message with one recipient, from the client's end of data to its fate, with kill -9 at any step.
 //
 //   client -- body and redo record, 250 -- commit --> due -- route --> parked, held, waiting (still on disk)
+//                                   (picked up from here on: the outcome may be in that commit too)
 //                                                      ^ |
 //                                   deferred (commit)  | +--> attempt -- peer's 250 ----> delivered (commit)
 //                                                      +-------- 4xx or a lost line |
@@ -12,7 +13,7 @@
 // puts in its place; what is in memory is gone with a crash. The peer, the client and what they were told survive it. Meanwhile compaction copies the body, commits its new place, unlinks the old file.
 //
 // Claims: an acknowledged message always has a fate, or is in the store with its body; it is with the peer more than once only where a
-// crash fell between the peer's 250 and our commit, or the line was lost after the content. BUG=1..7 are mistakes that must be seen.
+// crash fell between the peer's 250 and our commit, or the line was lost after the content. BUG=1..8 are mistakes that must be seen.
 #ifndef BUG
 #define BUG 0
 #endif
@@ -66,7 +67,13 @@ inline crash() {
     fi;
 }
 
+// The message is in the transaction ahead of its outcome; its record in the log is done with when they commit.
 inline write_outcome() {
+#if BUG != 8
+    if :: disk == nothing -> redo = false
+       :: else -> skip
+    fi;
+#endif
     disk = outcome;
     if :: outcome == gone -> file[0] = false; file[1] = false
        :: else -> skip
@@ -90,7 +97,8 @@ active proctype gateway() {
     :: atomic { disk == nothing && file[0] && !redo -> disk = due; owes_250 = true; check() }
     :: atomic { owes_250 -> owes_250 = false; acknowledged = true; check() } // perhaps when it is delivered already
 
-    // -- picked up: it stays on disk
+    // -- picked up: it stays on disk; from memory, where it is not committed yet
+    :: atomic { disk == nothing && redo && !in_hand && outcome == nothing -> in_hand = true; check() }
     :: atomic { disk == due && !in_hand && outcome == nothing -> in_hand = true;
 #if BUG == 2
             disk = gone;

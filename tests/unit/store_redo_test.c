@@ -230,6 +230,39 @@ static void all_rounds_of_a_transaction_are_kept(void **state) {
     kit_remove(&copy);
 }
 
+static void submit_and_take_copy(struct mail *mail) {
+    submit_also(mail);
+    take_copy(mail);
+}
+
+// Delivered at once: its outcome finds it in the transaction that it was promised ahead of, and both commit as one.
+static void what_is_settled_before_its_commit_is_in_no_table(void **state) {
+    struct kit *kit = *state;
+    struct job settled = {.work = work_drop, .id = 2};
+    struct mail mail = {.then = submit_and_take_copy, .also = &settled};
+    settled.op = (struct store_op){.apply = job_apply, .finish = job_finish, .file = -1, .patient = true};
+    pthread_mutex_init(&settled.lock, NULL);
+    pthread_cond_init(&settled.done, NULL);
+    uint64_t before = kit_stats(kit).commits;
+    mail_submit(&mail, kit, 2);
+    assert_true(job_wait(&settled));
+    assert_true(job_wait(&mail.job));
+    assert_true(mail.promised);
+    assert_int_equal(kit_stats(kit).commits - before, 1);
+    assert_false(is_queued(kit->store, 2));
+    assert_int_equal(kit_stats(kit).messages, 1); // that of setup
+    expect_sound(kit);
+    kit_reopen(kit);
+    assert_false(is_queued(kit->store, 2)); // its record in the log is behind the commit
+    expect_sound(kit);
+    struct kit copy = crashed(&mail); // before that commit: the outcome is forgotten, the message is not
+    open_crashed(&copy);
+    assert_true(is_queued(copy.store, 2));
+    expect_body(&copy, &mail, 2);
+    expect_sound(&copy);
+    kit_remove(&copy);
+}
+
 static void what_was_settled_does_not_rise_again(void **state) {
     struct kit *kit = *state;
     struct mail mail = {.then = take_copy}, next = {.then = take_copy};
@@ -554,6 +587,7 @@ int main(void) {
         CASE(after_a_crash_it_is_kept),
         CASE(looking_does_not_disturb_it),
         CASE(all_rounds_of_a_transaction_are_kept),
+        CASE(what_is_settled_before_its_commit_is_in_no_table),
         CASE(what_was_settled_does_not_rise_again),
         CASE(what_is_torn_was_not_promised),
         CASE(only_the_store_itself_can_write_a_record),
