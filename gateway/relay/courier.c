@@ -167,10 +167,7 @@ static void tell_attempt(struct courier *c, const struct reply *why, enum client
     jsonl_text(j, "identity", c->plan->identity.name);
     jsonl_text(j, "lane", c->plan->lane);
     jsonl_textz(j, "stage", client_stage_name(stage));
-    jsonl_open(j, "reply", '{');
-    jsonl_int(j, "code", why->code);
-    jsonl_textz(j, "text", why->text);
-    jsonl_close(j, '}');
+    event_put_reply(j, why);
     event_end(c->worker->events);
 }
 

@@ -364,10 +364,7 @@ static struct jsonl *tell_begin(struct lane *lane, const char *state) {
 }
 
 static void tell_why(struct lane *lane, struct jsonl *j, const struct reply *why, struct bytes because) {
-    jsonl_open(j, "reply", '{');
-    jsonl_int(j, "code", why->code);
-    jsonl_textz(j, "text", why->text);
-    jsonl_close(j, '}');
+    event_put_reply(j, why);
     jsonl_text(j, "because", because);
     event_end(lane->lanes->worker->events);
 }
