@@ -158,8 +158,8 @@ static void close_conn(struct courier *c) {
     c->opened = c->stands = c->lost = false;
 }
 
-// One address of several did not do: the outcome will only tell of the last.
-static void tell_attempt(struct courier *c, const struct reply *why, enum client_stage stage) {
+// What no outcome will tell of: one address of several did not do, or `left` recipients were too many for a transaction.
+static void tell_attempt(struct courier *c, const struct reply *why, enum client_stage stage, size_t left) {
     if (!c->attempt) return;
     struct jsonl *j = event_begin(c->worker->events, "attempted");
     jsonl_textz(j, "id", c->attempt->job->id_text);
@@ -168,6 +168,7 @@ static void tell_attempt(struct courier *c, const struct reply *why, enum client
     jsonl_text(j, "lane", c->plan->lane);
     jsonl_textz(j, "stage", client_stage_name(stage));
     event_put_reply(j, why);
+    if (left) jsonl_int(j, "left", (int64_t)left);
     event_end(c->worker->events);
 }
 
@@ -180,7 +181,7 @@ static void address_failed(struct courier *c, const struct reply *why, enum clie
     c->last_failure = *why;
     c->last_stage = stage;
     note_peer(c);
-    tell_attempt(c, why, stage);
+    tell_attempt(c, why, stage, 0);
     close_conn(c);
     bool tls_trouble = stage == STAGE_TLS && may_go_without(c) && !c->without_tls;
     if (tls_trouble) c->without_tls = true;
@@ -334,7 +335,7 @@ static void ask_other_token(struct courier *c, const struct client_result *failu
     c->last_stage = failure->stage;
     c->token_refused = true;
     note_peer(c);
-    tell_attempt(c, &c->last_failure, c->last_stage);
+    tell_attempt(c, &c->last_failure, c->last_stage, 0);
     close_conn(c);
     ask_token(c);
 }
@@ -555,7 +556,11 @@ static void done(struct courier *c) {
     }
     for (size_t i = 0; i < a->count; i++) a->results[i] = *result_of(c, i);
     a->peer_has_dsn = c->client && client_has_dsn(c->client);
+    size_t most;
+    struct attempt *rest = attempt_left_over(a, &most);
+    if (rest) tell_attempt(c, &rest->results[0].reply, STAGE_RCPT, rest->count);
     hand_back(c, ATTEMPT_TRIED);
+    if (rest) lane_resume(c->lane, rest, most);
 }
 
 static void closing(struct courier *c) {

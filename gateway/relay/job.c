@@ -123,6 +123,37 @@ struct attempt *attempt_split(struct attempt *a, size_t n) {
     return rest;
 }
 
+// RFC 3463 3.6 has a status for it; of old it was code 452, which is said of full disks and mailboxes as well.
+static bool is_one_too_many(const struct client_result *r) {
+    static const int too_many[3] = {4, 5, 3};
+    if (r->local || r->stage != STAGE_RCPT) return false;
+    return r->reply.status[0] ? memcmp(r->reply.status, too_many, sizeof too_many) == 0 : r->reply.code == 452;
+}
+
+struct attempt *attempt_left_over(struct attempt *a, size_t *most) {
+    size_t taken = 0, taken_first = 0, left = 0, kept = 0;
+    *most = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        taken += reply_is_positive(&a->results[i].reply);
+        if (left == 0) taken_first = taken;
+        left += is_one_too_many(&a->results[i]);
+    }
+    // Who is refused where nobody is taken may hear the same for ever.
+    if (taken == 0 || left == 0) return NULL;
+    if (taken == taken_first) *most = taken;
+    struct attempt *rest = attempt_new(a->job, a->plan, a->which, left);
+    rest->soonest = a->soonest;
+    for (size_t i = 0; i < a->count; i++) {
+        bool stays = is_one_too_many(&a->results[i]);
+        struct attempt *to = stays ? rest : a;
+        size_t at = stays ? i - kept : kept++;
+        to->which[at] = a->which[i];
+        to->results[at] = a->results[i];
+    }
+    a->count = kept;
+    return rest;
+}
+
 void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local) {
     for (size_t i = 0; i < a->count; i++)
         a->results[i] = (struct client_result){.reply = *reply, .stage = stage, .local = local};

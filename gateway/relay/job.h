@@ -74,6 +74,9 @@ void attempt_free(struct attempt **a);
 // Whose turn it is in the plan's lane: as the plan says, else the user's, else the sender's domain's.
 struct bytes plan_turn(const struct plan *plan, const struct message *message);
 struct attempt *attempt_split(struct attempt *a, size_t n); // keeps the first n; the others are the new one's
+// Of one that was tried: whom the peer had no room for in that transaction though it took others (RFC 5321 4.5.3.1.10), with what it said to
+// each; NULL: nobody. `most`: so many it takes at once; 0: it did not show.
+struct attempt *attempt_left_over(struct attempt *a, size_t *most);
 // The same result for every recipient.
 void attempt_fill(struct attempt *a, const struct reply *reply, enum client_stage stage, bool local);
 void attempt_go(struct attempt *a);     // owner's thread: to its lane's worker

@@ -17,6 +17,7 @@ enum {
     LOOK_MS = 60 * 1000,          // a lane that is kept for what is known of it is looked at
     LINE_FIRST = 64,              // recipients called back while it is not known how fast they go
     LINE_SECONDS = 4,             // and then as many as go in that time
+    MOST_MS = 10 * 60 * 1000,     // so long a peer is not asked for more recipients at once than it took
 };
 
 struct worker *lane_worker(struct lane *lane) { return lane->lanes->worker; }
@@ -85,16 +86,17 @@ static struct attempt *take_chosen(struct lane *lane) {
     return a;
 }
 
+static void send_back(struct attempt *a, enum attempt_end end) {
+    a->end = end;
+    attempt_return(a);
+}
+
 void lane_put_back(struct lane *lane, struct attempt *a) {
+    if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK); // whoever emptied the lines has been here
     fifo_add_front(&lane->ready, a);
     count_in(lane, a);
     if (a->grant) lane->granted++;
     lane_touch(lane);
-}
-
-static void send_back(struct attempt *a, enum attempt_end end) {
-    a->end = end;
-    attempt_return(a);
 }
 
 int64_t lane_closed_until(struct lane *lane) { return brake_closed_until(&lane->brake, lane_now_ms(lane)); }
@@ -153,10 +155,32 @@ static bool has_place(struct lane *lane, const struct attempt *a) {
     return turn && order_takes(&lane->order, turn, a->count, waited ? line_room(lane, false) : class_room(lane));
 }
 
+// In pieces of as many as the peer takes at once.
+static void line_up(struct lane *lane, struct attempt *a, bool front) {
+    size_t most = lane->most && lane_now_ms(lane) < lane->most_until_ms ? lane->most : a->count;
+    while (a->count > most) {
+        struct attempt *last = attempt_split(a, (a->count - 1) / most * most);
+        if (!put_into_line(lane, last, front)) park(lane, last);
+    }
+    if (!put_into_line(lane, a, front)) park(lane, a);
+}
+
 void lane_offer(struct lane *lane, struct attempt *a) {
     plan_free(&lane->plan);
     lane->plan = plan_ref(a->plan);
-    if (!has_place(lane, a) || lane_closed_until(lane) || !put_into_line(lane, a, false)) park(lane, a);
+    if (!has_place(lane, a) || lane_closed_until(lane)) park(lane, a);
+    else line_up(lane, a, false);
+    lane_touch(lane);
+}
+
+void lane_resume(struct lane *lane, struct attempt *a, size_t most) {
+    if (most) {
+        lane->most = most;
+        lane->most_until_ms = lane_now_ms(lane) + MOST_MS;
+    }
+    if (lane->lanes->stopped) return send_back(a, ATTEMPT_BACK);
+    if (lane_closed_until(lane)) park(lane, a);
+    else line_up(lane, a, true);
     lane_touch(lane);
 }
 

@@ -31,6 +31,8 @@ struct lane {
     size_t chosen;           // recipients in both
     struct courier **couriers;
     size_t courier_count, courier_room;
+    size_t most;             // recipients that the peer takes in one transaction; 0: as many as there are
+    int64_t most_until_ms;   // believed so long
     struct probe probe;      // while it is closed
     int64_t recalled_ms;     // when those in the store were looked at last
     uint64_t taken;          // attempts given to couriers, ever

@@ -261,6 +261,22 @@ def test_partial_acceptance(gateway, knot, postfix, word, domain):
     assert row["recipient"] == f"tempfail@{domain}" and row["attempts"] == 1
 
 
+def test_a_peer_that_takes_few_at_once(gateway, knot, postfix, word, domain):
+    """As many transactions as it takes, one behind the other, nobody deferred; who comes next is not sent into the same wall."""
+    knot.mail(domain, postfix.at["few"])
+    g = gateway(policy=policies.direct("none", extra='lane = { connections = 1 }, spend = { require "limit".per_day("all", 6) }'), dns=knot, workers=1)
+    g.submit(word, to=[f"r{i}@{domain}" for i in range(8)])
+    assert {m.field("Delivered-To") for m in postfix.wait(word, 8)} == {f"r{i}@{domain}" for i in range(8)}
+    told = g.until_event("attempted")
+    assert (told["left"], told["reply"]["status"], told["stage"]) == (5, "4.5.3", "rcpt"), told
+    g.submit(word + "x", to=[f"r{i}@{domain}" for i in range(7)])
+    postfix.wait(word + "x", 7)
+    assert {d["attempt"] for d in g.until_event("delivered", 15)} == {1}
+    assert len(g.events("attempted")) == 1 and not g.events("deferred") and not g.events("limit")
+    row, = [r for r in g.control("limit")[0] if r["key"] == "all"]
+    assert row["used"] == 6 # each transaction is a message
+
+
 def test_every_recipient_refused_sends_no_content(gateway, scripted, word):
     peer = scripted(rcpt="550 5.1.1 nobody", extensions=["PIPELINING", "8BITMIME"])
     g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"))

@@ -74,16 +74,30 @@ def test_permanent_refusals(gateway, scripted, word, stage, reply):
     g.until_empty()
 
 
-def test_one_recipient_too_many_comes_later(gateway, scripted, word):
-    """552 for "too many recipients" (RFC 5321 4.5.3.1.10): old servers take some and bounce nobody."""
-    peer = scripted(rcpt=["250 ok", "250 ok", "552 too many recipients", "250 ok"])
+@pytest.mark.parametrize("reply", ["552 too many recipients", "452 too many recipients", "550 5.5.3 too many"])
+def test_one_recipient_too_many_goes_next(gateway, scripted, word, reply):
+    """RFC 5321 4.5.3.1.10, and how it was said before: the transaction goes with those it took, and the others with another one, at once."""
+    peer = scripted(rcpt=["250 ok", "250 ok", reply, "250 ok"])
     g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), workers=1)
     g.submit(word, to=[f"u{i}@example.net" for i in range(3)])
-    event = g.until_event("deferred")
-    assert event["recipient"] == "u2@example.net" and event["reply"]["status"] == "4.5.3", event
-    g.advance_clock(3 * 3600)
+    assert [d["attempt"] for d in g.until_event("delivered", 3)] == [1, 1, 1]
+    told = g.until_event("attempted")
+    assert (told["stage"], told["left"], told["reply"]["code"], told["reply"]["text"].startswith("too many")) == ("rcpt", 1, 452, True), told
     g.until_empty()
-    assert sorted(len(a.recipients) for a in peer.accepted) == [1, 2] and not g.events("bounced")
+    assert [a.recipients for a in peer.accepted] == [["u0@example.net", "u1@example.net"], ["u2@example.net"]] and len(peer.sessions) == 1
+    assert not g.events("deferred") and not g.events("bounced")
+
+
+def test_452_to_the_first_or_with_nothing_taken_is_a_deferral(gateway, scripted, word):
+    """Who takes nobody, or refuses what it took, may say the same for ever: nothing is asked again at once."""
+    peer = scripted(rcpt={"u": "250 ok", "full": "452 4.5.3 too many"}, dot=["451 4.3.0 not now", "250 ok"])
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none"), workers=1)
+    g.submit(word, to=["u0@example.net", "full0@example.net"])
+    g.until_event("deferred", 2)
+    assert not g.events("attempted") and len(peer.until_line("MAIL")) == 1
+    g.submit(word + "x", to=["full1@example.net", "u0@example.net", "full2@example.net"])
+    assert [d["recipient"] for d in g.until_event("deferred", 4)[2:]] == ["full1@example.net", "full2@example.net"]
+    assert len(g.events("attempted")) == 1 and len(peer.until_line("MAIL", 3)) == 3
 
 
 def test_ehlo_refused_helo_taken(gateway, scripted, word):

@@ -52,7 +52,7 @@ class Mta:
 class Postfix(Mta):
     """at: plain (no TLS offered), tls (STARTTLS), smtps (TLS from the first byte), must (refuses MAIL without TLS),
     selfsigned, wrongname, expired (STARTTLS with such certificates), calm (plain, and does not sleep on errors), no8bit (offers neither 8BITMIME nor SMTPUTF8), small (SIZE
-    20,000), nopipe (no PIPELINING, no ENHANCEDSTATUSCODES, no CHUNKING), six (::1, STARTTLS)."""
+    20,000), few (3 recipients a transaction), nopipe (no PIPELINING, no ENHANCEDSTATUSCODES, no CHUNKING), six (::1, STARTTLS)."""
     peer, name = "postfix", "postfix.mx.example"
     command = "exec postfix start-fg"
     has_six = True  # there is one ::1 for all of a run
@@ -60,7 +60,7 @@ class Postfix(Mta):
     def configure(self):
         kinds = {"plain": "smtpd_tls_security_level=none", "calm": "smtpd_tls_security_level=none -o smtpd_error_sleep_time=0", "tls": "", "smtps": "smtpd_tls_wrappermode=yes",
                  "must": "smtpd_tls_security_level=encrypt", "no8bit": "smtpd_discard_ehlo_keywords=8bitmime,smtputf8,chunking",
-                 "small": "message_size_limit=20000", "nopipe": "smtpd_discard_ehlo_keywords=pipelining,enhancedstatuscodes,chunking"}
+                 "small": "message_size_limit=20000", "few": "smtpd_recipient_limit=3", "nopipe": "smtpd_discard_ehlo_keywords=pipelining,enhancedstatuscodes,chunking"}
         certificates = {"selfsigned": self.authority.self_signed(self.name), "wrongname": self.authority.issue("somebody-else.test"),
                         "expired": self.authority.issue(self.name, "*.mx.example", days=-1)}
         for kind, certificate in certificates.items():
