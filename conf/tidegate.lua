@@ -76,7 +76,7 @@ return {
         max = 200000,              -- entries of about 1 KiB, the oldest fall out (restart)
         keep = "7d",               -- none is kept for longer (restart)
         decisions = true,          -- kept so that they can be decided again; false: outcomes alone
-        -- headers = { "From", "List-ID" }, -- header fields kept with a message, or "none"; default: ten that say what mail it is
+        -- headers = { "From", "List-ID" }, -- header fields kept with a message, or "none"; default: eleven that say what mail it is
     },
 
     -- Asking DNS (restart).

@@ -250,15 +250,12 @@ static struct conf *conf_new(const char *file) {
     return conf;
 }
 
-static const char journal_headers_usual[] = "From Sender Reply-To Date Message-ID List-ID List-Unsubscribe Precedence Auto-Submitted Content-Type";
-
 static void read_all(struct load *l, const struct json *root) {
     struct conf *conf = l->conf;
     struct conf_place place = {&conf->arena, conf->base, conf};
     for (const struct conf_key *key = conf_keys; key->name; key++)
         if (key->kind != CONF_LISTENERS) read_key(l, &place, "", key, find_value(root, key->name));
     if (!conf->hostname) conf->hostname = find_hostname(&conf->arena);
-    if (!conf->journal_headers) conf->journal_headers = journal_headers_usual;
     conf->journal_fields = kept_fields_of(bytes_of(conf->journal_headers), &conf->arena);
     read_listeners(l, json_get(root, "listeners"));
     find_unknown(l, "", conf_keys, "", root);

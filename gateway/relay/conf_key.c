@@ -62,7 +62,7 @@ const struct conf_key conf_keys[] = {
      "How long an entry is kept at most, from when its message was received. Addresses stand in entries as they stand in the queue and in the events: a policy decides by them; this is how soon they are forgotten."},
     {"journal.decisions", CONF_BOOL, AT(journal_decisions), "true", NULL, 0, 0, NULL, false,
      "Whether what was decided is kept so that it can be decided again (`replay`): the facts and answers of sender, recipient, message, route and retry, with what they looked up: DNS, limits, suppression list, web. Passwords, bodies and what is sent to web servers never are. false: outcomes alone are kept."},
-    {"journal.headers", CONF_FIELDS, AT(journal_headers), NULL, "From, Sender, Reply-To, Bcc, Date, Message-ID, List-ID, List-Unsubscribe, Precedence, Auto-Submitted, Content-Type", 0, 0, NULL, false,
+    {"journal.headers", CONF_FIELDS, AT(journal_headers), "From Sender Reply-To Bcc Date Message-ID List-ID List-Unsubscribe Precedence Auto-Submitted Content-Type", NULL, 0, 0, NULL, false,
      "Header fields kept with a message for `replay`, as a list of names, or \"none\". A script that reads another one cannot be replayed there."},
 
     {"dns.servers", CONF_SERVERS, AT(dns_servers), NULL, "those of /etc/resolv.conf", 0, 0, NULL, true,

@@ -330,9 +330,10 @@ bool conf_value_read(const struct conf_place *place, const struct conf_key *key,
     }
 }
 
-// The row's default is written as a person would write it; as JSON it is a number or a text.
+// The row's default is written as a person would write it; as JSON it is a number or a text; of a list it has the names.
 void conf_value_unset(const struct conf_place *place, const struct conf_key *key) {
     if (!key->unset) return;
+    if (key->kind == CONF_FIELDS) return put_text(place, key, key->unset);
     bool bare = key->kind == CONF_BOOL || key->kind == CONF_COUNT || key->kind == CONF_NUMBER;
     struct buf text = {0};
     buf_format(&text, bare ? "%s" : "\"%s\"", key->unset);

@@ -78,6 +78,8 @@ def test_first_run(checkout, word):
     shown = ground.until("the delivery is in the journal", lambda: "delivered" in (text := checkout.tool("queue", "show", id)) and text)
     assert "policy.lua:" in shown
     assert id in checkout.tool("log") and checkout.tool("status")
+    # What the shipped policy asks of a message is what the journal keeps by itself: it can be decided again, all of it.
+    assert "unknown" not in checkout.tool("replay", "--since", "1h", "--fail-if", "changed > 0 or unknown > 0")
     # Only below var/ has anything been written.
     assert {p.name for p in checkout.folder.iterdir()} == {"conf", "scripts", "stdlib", "build", "var", "stderr.log"}
     checkout.process.signal(signal.SIGINT)

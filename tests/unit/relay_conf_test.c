@@ -100,6 +100,9 @@ static void defaults_are_there(void **state) {
     assert_string_equal(conf->family, "both");
     assert_false(conf->private_mx);
     assert_int_equal(conf->listener_count, 1);
+    assert_string_equal(conf->journal_headers, "From Sender Reply-To Bcc Date Message-ID List-ID List-Unsubscribe Precedence "
+                                               "Auto-Submitted Content-Type"); // Bcc: the shipped policy looks at it
+    assert_true(kept_fields_has(&conf->journal_fields, BYTES("Bcc")));
     assert_string_equal(conf->listeners[0].name, "relay-1");
     assert_string_equal(conf->listeners[0].greeting, "");
     assert_false(conf->listeners[0].auth_required);
