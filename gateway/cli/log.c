@@ -28,6 +28,13 @@ static void put(struct buf *out, const struct json *event, const char *name, con
     show_value(out, name, value);
 }
 
+// Of a reload and a canary: which policy, in the place of which.
+static void put_versions(struct buf *out, const struct json *event) {
+    put(out, event, "action", " ");
+    put(out, event, "policy", " policy ");
+    put(out, event, "was", ", was ");
+}
+
 // Time, type, id, who to whom, by which way, what was said, why.
 static void put_event(struct buf *out, const struct json *event) {
     static const struct {
@@ -41,8 +48,10 @@ static void put_event(struct buf *out, const struct json *event) {
     struct bytes type = {0};
     json_text(json_get(event, "type"), &type);
     bool refused = bytes_equal(type, BYTES("refused")); // of others it would be one word too many
+    bool versions = bytes_equal(type, BYTES("reloaded")) || bytes_equal(type, BYTES("canary"));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         put(out, event, parts[i].name, parts[i].before);
+        if (i == 1 && versions) put_versions(out, event);
         if (i != 1 || !refused) continue;
         put(out, event, "stage", " at ");
         put(out, event, "client_ip", ", client ");

@@ -329,6 +329,7 @@ def test_queued_mail_follows_the_new_policy(gateway, word):
     g.captured.wait(word)
     assert g.until_event("delivered")["policy"] == done["version"]
     assert g.until_event("reloaded")["was"] == old
+    assert f"reloaded policy {done['version']}, was {old}" in g.cli("log", "--type", "reloaded").stdout
 
 
 @pytest.mark.parametrize("broken,words", [("return {", "policy.lua:"), ("error('at load')", "at load"), ("return 5", "policy.lua"), ("return { rout = function() end }", "rout"),
