@@ -111,6 +111,7 @@ lint: build/.deps
 	@tests/lint/floors --self-test
 	@tests/lint/floors
 	@tests/lint/map
+	@tests/lint/events
 
 ## stories      the stories of the shipped policy (scripts/) and of the library (tests/lua/)
 stories: build
