@@ -14,6 +14,7 @@ struct listing {
     const struct call *call;
     struct table *table;
     int64_t now;
+    int shown;
 };
 
 static bool is_wanted(const struct call *call, const struct json *row) {
@@ -38,6 +39,7 @@ static void cell(struct listing *l, const struct json *row, const char *name) {
 static bool print_limit(void *arg, const struct json *row, struct bytes text) {
     struct listing *l = arg;
     if (!is_wanted(l->call, row)) return true;
+    l->shown++;
     if (call_has(l->call, "json")) {
         printf("%.*s\n", BYTES_FMT(text));
         return true;
@@ -83,5 +85,7 @@ int verb_limit(const struct call *call) {
     code = ask_run(ask, BYTES("{\"verb\":\"limit\"}\n"), 30, print_limit, &l, NULL);
     table_free(&l.table);
     ask_close(&ask);
+    if (code == EX_OK && call->argument_count && !l.shown)
+        return tool_fail(call, 1, "nothing was asked of a limit '%s' yet (`tidegate limit` lists those in use)", call->arguments[0]);
     return code;
 }

@@ -201,6 +201,7 @@ static const int exits_reload[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX
 static const int exits_send[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM,
                                  EX_CONFIG,  0};
 static const int exits_classify[] = {EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
+static const int exits_limit[] = {1, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, 0};
 static const int exits_doctor[] = {1, 2, EX_DATAERR, EX_CONFIG, 0};
 static const int exits_help[] = {EX_CANTCREAT, 0};
 static const int exits_passwd[] = {EX_DATAERR, EX_CANTCREAT, EX_CONFIG, 0};
@@ -398,7 +399,7 @@ static const struct verb table[] = {
          "limit:KEY/SECONDS/CAP`. With --count nothing is listed: so much is added to KEY, for what no message of ours shows, such as a "
          "complaint that a provider's feedback loop has told of (stdlib/README.md, warmup).",
      .examples = "  tidegate limit\n  tidegate limit acme/google --json\n  tidegate limit complaints/acme/google --count 1",
-     .exits = exits_control},
+     .exits = exits_limit},
     {.name = "suppression",
      .summary = "who must not be written to: look, add, import",
      .arguments = "",

@@ -276,6 +276,8 @@ end }
     listed = g.cli("limit").stdout
     assert listed.count("acme/") == 4 and "1d" in listed
     assert g.cli("limit", "acme/a", "--json").stdout.count("\n") == 1
+    unknown = g.cli("limit", "acme/aa", check=False)
+    assert unknown.returncode == 1 and "a limit 'acme/aa' yet" in unknown.stderr
 
 
 def test_the_cap_under_fire(gateway):
