@@ -250,11 +250,18 @@ static void capture(struct courier *c) {
     hand_back(c, ATTEMPT_TRIED);
 }
 
-static void capture_all(struct courier *c) {
+static void start_soon(struct courier *c) {
+    c->starting = true;
+    loop_post(c->worker->loop, &c->start);
+}
+
+// One at a turn of the loop: each syncs a file and a folder, and sessions wait meanwhile.
+static void capture_next(struct courier *c) {
     lane_succeeded(c->lane);
-    do capture(c);
-    while ((c->attempt = lane_take(c->lane, c->plan->same)) != NULL);
-    end(c);
+    capture(c);
+    c->attempt = lane_take(c->lane, c->plan->same);
+    if (c->attempt) start_soon(c);
+    else end(c);
 }
 
 // ---- resolving ---------------------------------------------------------------------------------------------------------------
@@ -664,7 +671,7 @@ static void on_start(struct task *task) {
     c->starting = false;
     if (c->freed) return free(c);
     if (rehearsal_peers(c->worker)) resolve(c);
-    else if (c->plan->via.kind == VIA_CAPTURE) capture_all(c);
+    else if (c->plan->via.kind == VIA_CAPTURE) capture_next(c);
     else if (c->plan->via.oauth.token_url.len) ask_token(c);
     else resolve(c);
 }
@@ -679,7 +686,6 @@ struct courier *courier_new(struct lane *lane, struct attempt *first) {
     c->attempt = first;
     c->idle = timer_new(c->worker->loop, on_idle, c);
     c->start.run = on_start;
-    c->starting = true;
-    loop_post(c->worker->loop, &c->start);
+    start_soon(c);
     return c;
 }
