@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "relay/queue_control.h"
 
-#include "base/nearest.h"
-#include "mail/header.h"
 #include "relay/deed.h"
-#include "relay/journal.h"
 #include "relay/lanes.h"
+#include "relay/queue_filter.h"
+#include "relay/queue_show.h"
 #include "relay/runner.h"
 #include "relay/settle.h"
 #include "relay/token.h"
 #include "relay/worker.h"
 
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -20,15 +18,6 @@ enum { LOOK_MOST = 4000, SLICE_US = 5000, SLICE_EACH = 32, TELL_US = 200000 }; /
 
 enum action { ACTION_LIST, ACTION_SHOW, ACTION_HOLD, ACTION_RELEASE, ACTION_RETRY, ACTION_BOUNCE, ACTION_DELETE, ACTION_COUNT };
 static const char *const action_name[] = {"list", "show", "hold", "release", "retry", "bounce", "delete"};
-
-// All that are given must hold.
-struct filter {
-    bool by_id;
-    uint64_t id;
-    char *sender, *recipient, *domain, *identity, *lane, *state; // NULL: not given
-    int64_t older_than_s;                                       // 0: not given
-    struct json *tags;                                          // an object; NULL: not given
-};
 
 struct picked {
     uint64_t id;
@@ -41,7 +30,7 @@ struct walk {
     struct asker *asker;
     struct reader *reader;
     enum action action;
-    struct filter filter;
+    struct queue_filter filter;
     bool count_only, tells;   // tells: rows of how far it is, now and then
     uint64_t looked;          // at so many, so far
     int64_t began_us, told_us; // this piece; the last of these rows
@@ -72,15 +61,8 @@ static bool open_reader(struct walk *w) {
 }
 
 static void free_walk(struct walk *w) {
-    struct filter *f = &w->filter;
     if (w->reader) reader_free(&w->reader);
-    free(f->sender);
-    free(f->recipient);
-    free(f->domain);
-    free(f->identity);
-    free(f->lane);
-    free(f->state);
-    json_free(&f->tags);
+    queue_filter_release(&w->filter);
     free(w);
 }
 
@@ -96,44 +78,15 @@ static void finish(struct walk *w) {
     asker_done_end(a);
 }
 
-// ---- does it match? ----------------------------------------------------------------------------------------------------------
+// ---- is it meant? ------------------------------------------------------------------------------------------------------------
 
-static struct bytes domain_of(struct bytes address) {
-    ptrdiff_t at = bytes_find_last(address, '@');
-    return at < 0 ? BYTES("") : bytes_skip(address, (size_t)at + 1);
-}
-
-// A whole address, "@domain", or anything with * as wildcard; case does not count.
-static bool like(struct bytes address, const char *pattern) {
-    if (pattern[0] == '@' && !strchr(pattern, '*')) return bytes_equal_nocase(domain_of(address), bytes_of(pattern + 1));
-    if (!strpbrk(pattern, "*?[")) return bytes_equal_nocase(address, bytes_of(pattern));
-    char *z = bytes_dupz(address);
-    bool hit = fnmatch(pattern, z, FNM_CASEFOLD) == 0;
-    free(z);
-    return hit;
-}
-
-static bool tags_match(const struct json *wanted, struct bytes tags) {
-    struct json *has = tags.len ? json_parse(tags, NULL) : NULL;
-    bool match = has != NULL;
-    void *at = NULL;
-    struct bytes name, value, text;
-    const struct json *v;
-    while (match && json_next(wanted, &at, &name, &v)) {
-        char *z = bytes_dupz(name);
-        match = json_text(v, &value) && json_text(json_get(has, z), &text) && bytes_equal(value, text);
-        free(z);
-    }
-    json_free(&has);
-    return match;
-}
-
-static bool load_message(struct walk *w, uint64_t id) {
+static const struct message *load_message(void *arg, uint64_t id) {
+    struct walk *w = arg;
     if (w->message_id != id) {
         w->message_id = id;
         w->has_message = reader_message(w->reader, id, &w->message);
     }
-    return w->has_message;
+    return w->has_message ? &w->message : NULL;
 }
 
 // What stays as it is is not counted, nor told as changed. A hold of what the policy holds is the operator's word on it.
@@ -143,129 +96,8 @@ static bool changes(enum action action, enum recipient_state state) {
 }
 
 static bool matches(struct walk *w, const struct recipient *r) {
-    const struct filter *f = &w->filter;
-    if (!changes(w->action, r->state)) return false;
-    if (f->by_id && r->id != f->id) return false;
-    if (f->state && strcmp(recipient_state_name[r->state], f->state) != 0) return false;
-    if (f->recipient && !like(r->address, f->recipient)) return false;
-    if (f->domain && !bytes_equal_nocase(domain_of(r->address), bytes_of(f->domain))) return false;
-    if (f->lane && !bytes_equal(r->lane, bytes_of(f->lane))) return false;
-    if (f->identity) { // a lane's key begins with its identity
-        struct bytes lane = r->lane;
-        if (!lane.len || !bytes_equal(bytes_cut(&lane, '|'), bytes_of(f->identity))) return false;
-    }
-    if (!f->sender && !f->older_than_s && !f->tags) return true;
-    if (!load_message(w, r->id)) return false;
-    if (f->sender && !like(w->message.sender, f->sender)) return false;
-    int64_t age = clock_ms(&asker_gateway(w->asker)->clock) - w->message.received_ms;
-    if (f->older_than_s && age < f->older_than_s * 1000) return false;
-    return !f->tags || tags_match(f->tags, w->message.tags);
-}
-
-// ---- list and show --------------------------------------------------------------------------------------------------------------
-
-static void put_recipient(struct jsonl *j, const struct recipient *r) {
-    char id[ID_TEXT];
-    id_text(r->id, id);
-    jsonl_textz(j, "id", id);
-    jsonl_int(j, "n", r->n);
-    jsonl_textz(j, "state", recipient_state_name[r->state]);
-    jsonl_text(j, "recipient", r->address);
-    jsonl_time(j, "due", r->due_ms);
-    jsonl_int(j, "attempts", r->attempts);
-    if (r->last_ms) jsonl_time(j, "last_attempt", r->last_ms);
-    jsonl_text(j, "lane", r->lane);
-    if (r->decision.len) {
-        struct json *d = json_parse(r->decision, NULL);
-        struct bytes because = BYTES("");
-        json_text(json_get(d, "because"), &because);
-        jsonl_text(j, "because", because);
-        json_free(&d);
-        jsonl_raw(j, "decision", r->decision);
-    }
-    if (r->outcome.len) jsonl_raw(j, "last", r->outcome);
-}
-
-static void show_row(struct walk *w, const struct recipient *r) {
-    struct buf out = {0};
-    struct jsonl j = jsonl_begin(&out);
-    put_recipient(&j, r);
-    if (load_message(w, r->id)) {
-        jsonl_text(&j, "sender", w->message.sender);
-        jsonl_text(&j, "user", w->message.user);
-        jsonl_time(&j, "received", w->message.received_ms);
-        jsonl_time(&j, "expires", w->message.expires_ms);
-        jsonl_int(&j, "size", (int64_t)(w->message.head.len + 2 + w->message.body.length));
-        if (w->message.tags.len) jsonl_raw(&j, "tags", w->message.tags);
-    }
-    jsonl_end(&j);
-    asker_row(w->asker, buf_bytes(&out));
-    buf_release(&out);
-}
-
-static void show_message(struct asker *a, const struct message *m) {
-    struct buf out = {0};
-    struct jsonl j = jsonl_begin(&out);
-    char id[ID_TEXT];
-    id_text(m->id, id);
-    jsonl_textz(&j, "id", id);
-    jsonl_text(&j, "sender", m->sender);
-    jsonl_text(&j, "user", m->user);
-    jsonl_time(&j, "received", m->received_ms);
-    jsonl_time(&j, "expires", m->expires_ms);
-    jsonl_int(&j, "size", (int64_t)(m->head.len + 2 + m->body.length));
-    jsonl_int(&j, "recipient_count", m->recipients);
-    jsonl_text(&j, "policy", m->policy);
-    jsonl_bool(&j, "report", m->flags & MESSAGE_REPORT);
-    if (m->tags.len) jsonl_raw(&j, "tags", m->tags);
-    if (m->facts.len) jsonl_raw(&j, "facts", m->facts);
-    jsonl_text(&j, "head", m->head);
-    jsonl_end(&j);
-    asker_row(a, buf_bytes(&out));
-    buf_release(&out);
-}
-
-static bool each_recipient(void *arg, const struct recipient *r) {
-    struct buf out = {0};
-    struct jsonl j = jsonl_begin(&out);
-    put_recipient(&j, r);
-    jsonl_end(&j);
-    asker_row(arg, buf_bytes(&out));
-    buf_release(&out);
-    return true;
-}
-
-static bool each_journal(void *arg, int64_t at_ms, struct bytes entry) {
-    struct bytes event = journal_event(entry);
-    if (!event.len) return true; // of the session's hooks
-    struct buf out = {0};
-    struct jsonl j = jsonl_begin(&out);
-    (void)at_ms;
-    jsonl_raw(&j, "journal", event);
-    jsonl_end(&j);
-    asker_row(((struct walk *)arg)->asker, buf_bytes(&out));
-    ((struct walk *)arg)->count++;
-    buf_release(&out);
-    return true;
-}
-
-static void show(struct walk *w) {
-    struct message m;
-    if (!open_reader(w)) return finish(w);
-    reader_begin(w->reader);
-    bool queued = reader_message(w->reader, w->filter.id, &m);
-    if (queued) {
-        show_message(w->asker, &m);
-        reader_recipients_of(w->reader, w->filter.id, each_recipient, w->asker);
-    }
-    reader_journal_of(w->reader, w->filter.id, each_journal, w);
-    reader_end(w->reader);
-    if (queued || w->count) return finish(w);
-    struct asker *a = w->asker;
-    char id[ID_TEXT];
-    id_text(w->filter.id, id);
-    free_walk(w);
-    asker_error(a, EX_DATAERR, "%s is neither in the queue nor in the journal", id);
+    int64_t now = clock_ms(&asker_gateway(w->asker)->clock);
+    return changes(w->action, r->state) && queue_filter_matches(&w->filter, r, now, load_message, w);
 }
 
 // ---- changes --------------------------------------------------------------------------------------------------------------------------
@@ -365,18 +197,19 @@ struct bounce {
     struct walk *walk;
     struct arena arena;
     struct message message;
+    const struct change *change; // of the settling under way
 };
 
 static void bounced(void *arg, bool good, const struct err *why) {
     struct bounce *b = arg;
     struct walk *w = b->walk;
-    arena_release(&b->arena);
-    free(b);
-    if (good) w->count++;
+    if (good) w->count += !b->change->skipped; // not who was settled meanwhile
     else {
         w->failed = true;
         w->failure = *why;
     }
+    arena_release(&b->arena);
+    free(b);
     if (--w->outstanding) return;
     if (w->failed) finish(w);
     else step(w);
@@ -407,6 +240,7 @@ static void bounce_one(struct walk *w, const struct message *m, const struct rec
     c->reported = (struct report_recipient){.address = c->record.address, .orcpt = c->record.orcpt, .action = REPORT_FAILED,
                                             .status = BYTES("5.7.0"), .diagnostic = BYTES("550 5.7.0 given up by the operator"),
                                             .last_attempt_ms = r->last_ms};
+    b->change = c;
     w->outstanding++;
     settle_submit(s, NULL, bounced, b);
 }
@@ -444,13 +278,14 @@ static bool visit(void *arg, const struct recipient *r) {
     w->looked++;
     if (!matches(w, r)) return true;
     if (w->action == ACTION_LIST || w->count_only) {
-        if (!w->count_only) show_row(w, r);
+        if (!w->count_only) queue_show_recipient(w->asker, r, load_message(w, r->id));
         w->count++;
         w->complete = w->limit && w->count >= w->limit;
         return !w->complete;
     }
     w->picked[w->picked_count++] = (struct picked){.id = r->id, .n = r->n};
-    return true;
+    w->complete = w->limit && w->count + w->picked_count >= w->limit;
+    return !w->complete;
 }
 
 static void on_go_on(struct task *task) { step((struct walk *)((char *)task - offsetof(struct walk, go_on))); }
@@ -498,64 +333,6 @@ static void step(struct walk *w) {
 
 // ---- reading the request --------------------------------------------------------------------------------------------------------------------
 
-static bool read_text(const struct json *filter, const char *name, char **out) {
-    struct bytes text;
-    const struct json *v = json_get(filter, name);
-    if (!v) return true;
-    if (!json_text(v, &text)) return false;
-    *out = bytes_dupz(text);
-    return true;
-}
-
-static bool is_state(const char *name) {
-    for (int s = RECIPIENT_DUE; s <= RECIPIENT_HELD; s++)
-        if (strcmp(recipient_state_name[s], name) == 0) return true;
-    return false;
-}
-
-static bool read_filter(const struct json *request, struct filter *f, struct err *err) {
-    static const char *const known[] = {"id", "sender", "recipient", "domain", "identity", "lane", "state", "older_than", "tag"};
-    const struct json *filter = json_get(request, "filter");
-    void *at = NULL;
-    struct bytes name, text;
-    const struct json *value;
-    // Something else taken for an empty filter would mean the whole queue.
-    if (filter && json_kind(filter) != JSON_MAP) return err_set(err, "filter is an object");
-    while (json_next(filter, &at, &name, &value)) {
-        struct nearest near = nearest_to(name);
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-            nearest_offer(&near, known[i]);
-            found = found || bytes_equal(name, bytes_of(known[i]));
-        }
-        if (found) continue;
-        struct buf hint = {0};
-        nearest_hint(&near, &hint);
-        err_set(err, "unknown filter '%.*s'%s", BYTES_FMT(name), buf_z(&hint));
-        buf_release(&hint);
-        return false;
-    }
-    const struct json *id = json_get(request, "id") ? json_get(request, "id") : json_get(filter, "id");
-    if (id) {
-        f->by_id = true;
-        if (!json_text(id, &text) || !id_parse(text, &f->id)) return err_set(err, "id: a message id is 16 hex digits");
-    }
-    if (!read_text(filter, "sender", &f->sender) || !read_text(filter, "recipient", &f->recipient) ||
-        !read_text(filter, "domain", &f->domain) || !read_text(filter, "identity", &f->identity) ||
-        !read_text(filter, "lane", &f->lane) || !read_text(filter, "state", &f->state))
-        return err_set(err, "sender, recipient, domain, identity, lane and state are texts");
-    if (f->state && !is_state(f->state)) return err_set(err, "state: '%s' is none of due, parked, held", f->state);
-    const struct json *older = json_get(filter, "older_than");
-    if (older && !json_int(older, &f->older_than_s)) return err_set(err, "older_than is a number of seconds");
-    const struct json *tags = json_get(filter, "tag");
-    if (!tags) return true;
-    struct buf copy = {0};
-    json_write(tags, &copy);
-    f->tags = json_kind(tags) == JSON_MAP ? json_parse(buf_bytes(&copy), NULL) : NULL;
-    buf_release(&copy);
-    return f->tags || err_set(err, "tag is an object of names and texts");
-}
-
 static enum action read_action(const struct json *request) {
     struct bytes name;
     if (!json_text(json_get(request, "action"), &name)) return ACTION_COUNT;
@@ -564,27 +341,34 @@ static enum action read_action(const struct json *request) {
     return ACTION_COUNT;
 }
 
+// What is there and is something else is refused: a count_only taken for false would delete what was to be counted.
+static bool read_options(const struct json *request, struct walk *w, struct err *err) {
+    const struct json *limit = json_get(request, "limit"), *only = json_get(request, "count_only"), *tells = json_get(request, "progress");
+    int64_t most = 0;
+    if (limit && (!json_int(limit, &most) || most < 0)) return err_set(err, "limit is a number of recipients, 0 for all");
+    if ((only && !json_bool(only, &w->count_only)) || (tells && !json_bool(tells, &w->tells)))
+        return err_set(err, "count_only and progress are true or false");
+    w->limit = limit ? (uint64_t)most : w->action == ACTION_LIST && !w->count_only ? LIST_DEFAULT : 0;
+    return true;
+}
+
+static void refuse(struct walk *w, const char *why) {
+    struct asker *a = w->asker;
+    free_walk(w);
+    asker_error(a, EX_USAGE, "queue: %s", why);
+}
+
 void queue_control(struct asker *a, const struct json *request) {
     struct err err;
     struct walk *w = must_alloc(sizeof *w);
-    int64_t limit = -1;
     w->asker = a;
     w->action = read_action(request);
-    if (w->action == ACTION_COUNT) {
-        free_walk(w);
-        return asker_error(a, EX_USAGE, "queue: action is one of list, show, hold, release, retry, bounce, delete");
-    }
-    if (!read_filter(request, &w->filter, &err)) {
-        free_walk(w);
-        return asker_error(a, EX_USAGE, "queue: %s", err.text);
-    }
-    json_bool(json_get(request, "count_only"), &w->count_only);
-    json_bool(json_get(request, "progress"), &w->tells);
-    json_int(json_get(request, "limit"), &limit);
-    w->limit = limit >= 0 ? (uint64_t)limit : w->action == ACTION_LIST && !w->count_only ? LIST_DEFAULT : 0;
+    if (w->action == ACTION_COUNT) return refuse(w, "action is one of list, show, hold, release, retry, bounce, delete");
+    if (!queue_filter_read(request, &w->filter, &err) || !read_options(request, w, &err)) return refuse(w, err.text);
     if (w->filter.by_id) w->next_id = w->filter.id;
     if (w->action != ACTION_SHOW) return step(w);
-    if (w->filter.by_id) return show(w);
+    if (!w->filter.by_id) return refuse(w, "show: which message? give its id");
+    uint64_t id = w->filter.id;
     free_walk(w);
-    asker_error(a, EX_USAGE, "queue show: which message? give its id");
+    queue_show(a, id);
 }

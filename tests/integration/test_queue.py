@@ -120,6 +120,21 @@ def test_delete(filled):
     assert filled.change("delete", domain="wait.example") == 0
 
 
+def test_a_limit_is_kept_by_changes_too(filled):
+    _, done = filled.control("queue", action="delete", filter={"domain": "wait.example"}, limit=1)
+    assert done["count"] == 1 and len(filled.queue(domain="wait.example")) == 1
+    _, done = filled.control("queue", action="release", limit=1)
+    assert done["count"] == 1 and len(filled.events("released")) == 1
+
+
+@pytest.mark.parametrize("options", [{"count_only": "yes"}, {"count_only": 1}, {"limit": "5"}, {"limit": -1}, {"progress": "often"}])
+def test_a_wrong_option_changes_nothing(filled, options):
+    with pytest.raises(ControlError) as refused:
+        filled.control("queue", action="delete", **options)
+    assert next(iter(options)) in str(refused.value)
+    assert len(filled.queue()) == 5
+
+
 def test_bounce(filled):
     before = filled.status()["messages"]
     assert filled.change("bounce", sender="sales@sender.example") == 2
