@@ -181,7 +181,7 @@ int verb_check(const struct call *call) {
     struct checking c = {.call = call};
     char version[16] = "";
     uint64_t checked = 0;
-    struct site *site = site_load(file, print_fault, &c);
+    struct site *site = site_load(file, NULL, print_fault, &c);
     if (site) {
         certificates_look(site->conf, time(NULL), print_warning, &c);
         check_scripts(&c, site, version);

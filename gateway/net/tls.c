@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 // Which certificate for which name. Counted, since a handshake may outlive the context it began on.
 struct wardrobe {
@@ -22,9 +23,18 @@ struct wardrobe {
     size_t count;
 };
 
+// The file that roots were read from, as it was then. A file that takes another's place, or is written to, differs in one of these.
+struct source {
+    dev_t device;
+    ino_t inode; // 0: there was none
+    off_t size;
+    struct timespec changed;
+};
+
 struct tls_context {
     SSL_CTX *ctx;
     struct wardrobe *wardrobe; // NULL where there is only one certificate
+    struct source roots;       // of a client
 };
 
 struct tls_session {
@@ -180,10 +190,33 @@ struct tls_context *tls_server_new(const struct tls_server_options *options, str
     return c;
 }
 
+// Looked at before it is read: if it changes in between, it is read once more next time.
+static struct source source_of(const char *ca_file) {
+    struct stat now;
+    const char *system = getenv(X509_get_default_cert_file_env());
+    const char *path = ca_file ? ca_file : system ? system : X509_get_default_cert_file();
+    if (stat(path, &now) != 0) return (struct source){0};
+    return (struct source){now.st_dev, now.st_ino, now.st_size, now.st_ctim};
+}
+
+static bool is_same_source(const struct source *a, const struct source *b) {
+    return a->inode && a->inode == b->inode && a->device == b->device && a->size == b->size &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
 struct tls_context *tls_client_new(const char *ca_file, struct err *err) {
+    return tls_client_renew(NULL, ca_file, err);
+}
+
+struct tls_context *tls_client_renew(const struct tls_context *was, const char *ca_file, struct err *err) {
     struct tls_context *c = must_alloc(sizeof *c);
     c->ctx = ctx_new(TLS_client_method());
+    c->roots = source_of(ca_file);
     bug_if(SSL_CTX_dane_enable(c->ctx) != 1);
+    if (was && is_same_source(&was->roots, &c->roots)) {
+        SSL_CTX_set1_cert_store(c->ctx, SSL_CTX_get_cert_store(was->ctx));
+        return c;
+    }
     int ok = ca_file ? SSL_CTX_load_verify_locations(c->ctx, ca_file, NULL)
                      : SSL_CTX_set_default_verify_paths(c->ctx);
     if (ok == 1) return c;

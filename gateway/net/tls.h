@@ -30,6 +30,8 @@ struct tls_context *tls_server_new(const struct tls_server_options *options, str
 
 // Client: ca_file NULL = the system's store. One context serves all demands; the demand is per session.
 struct tls_context *tls_client_new(const char *ca_file, struct err *err);
+// The same, with the roots of `was` (NULL: none) while their file is what it was then: to read a system's takes 30 ms.
+struct tls_context *tls_client_renew(const struct tls_context *was, const char *ca_file, struct err *err);
 void tls_context_free(struct tls_context **context); // any thread
 
 // A TLSA record (RFC 6698 section 2.1): which certificate or key a peer shows, as its domain has published.

@@ -365,7 +365,7 @@ int gateway_run(const struct gateway_options *options) {
     log_open(&g->log, LOG_NOTE, &g->clock);
     const char *file = options->conf_file ? options->conf_file : conf_find();
     if (!file) print_fault(NULL, "no configuration: give --conf FILE (looked for conf/tidegate.lua and /etc/tidegate/tidegate.lua)");
-    g->site = file ? site_load(file, print_fault, NULL) : NULL;
+    g->site = file ? site_load(file, NULL, print_fault, NULL) : NULL;
     int status = g->site ? 0 : EX_CONFIG;
     if (status == 0 && !open_signals(&signals, &err)) {
         print_fault(NULL, err.text);

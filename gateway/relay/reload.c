@@ -195,7 +195,7 @@ static bool same_listeners(const struct conf *a, const struct conf *b) {
 // Everything that can be wrong is found here, before anything has changed.
 static bool read_site(struct gateway *g, struct reload *r, struct err *err) {
     struct buf faults = {0};
-    r->site = site_load(g->site->conf->file, note_fault, &faults);
+    r->site = site_load(g->site->conf->file, g->site, note_fault, &faults);
     if (!r->site) err_set(err, "%s", buf_z(&faults));
     buf_release(&faults);
     if (!r->site) return false;

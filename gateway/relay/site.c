@@ -21,7 +21,7 @@ static bool load_listener_tls(const struct conf *conf, const struct conf_listene
     return *out != NULL || err_within(err, "listener %s", l->name);
 }
 
-static bool load_tls(struct site *site, const struct faults *f) {
+static bool load_tls(struct site *site, const struct site *was, const struct faults *f) {
     const struct conf *conf = site->conf;
     bool good = true;
     struct err err;
@@ -31,12 +31,12 @@ static bool load_tls(struct site *site, const struct faults *f) {
             f->fault(f->arg, err.text);
             good = false;
         }
-    site->client_tls = tls_client_new(conf->ca, &err);
+    site->client_tls = tls_client_renew(was ? was->client_tls : NULL, conf->ca, &err);
     if (!site->client_tls) f->fault(f->arg, err.text);
     return good && site->client_tls;
 }
 
-struct site *site_load(const char *conf_file, void (*fault)(void *arg, const char *text), void *arg) {
+struct site *site_load(const char *conf_file, const struct site *was, void (*fault)(void *arg, const char *text), void *arg) {
     struct faults f = {fault, arg};
     struct err err;
     struct conf *conf = conf_load(conf_file, fault, arg);
@@ -44,7 +44,7 @@ struct site *site_load(const char *conf_file, void (*fault)(void *arg, const cha
     struct site *site = must_alloc(sizeof *site);
     atomic_init(&site->refs, 1);
     site->conf = conf;
-    bool good = load_tls(site, &f);
+    bool good = load_tls(site, was, &f);
     site->users = users_load(conf->users, &err);
     if (!site->users) {
         fault(arg, err.text);

@@ -17,8 +17,8 @@ struct site {
     struct tls_context *client_tls;
 };
 
-// Faults are given one by one; NULL where there was any.
-struct site *site_load(const char *conf_file, void (*fault)(void *arg, const char *text), void *arg);
+// Faults are given one by one; NULL where there was any. was: the site so far, which lends what has not changed; NULL: the first.
+struct site *site_load(const char *conf_file, const struct site *was, void (*fault)(void *arg, const char *text), void *arg);
 // Of a configuration that is handed over, for work away from the machine (conf_read): no certificates, and nobody logs in where
 // the users file cannot be read.
 struct site *site_of_values(struct conf *conf, void (*fault)(void *arg, const char *text), void *arg);

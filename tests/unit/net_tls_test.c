@@ -331,6 +331,53 @@ static void context_outlived(void **state) {
     link_close(&l);
 }
 
+static void copy(const char *from, const char *to) {
+    char text[16384];
+    FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+    assert_non_null(in);
+    assert_non_null(out);
+    size_t size = fread(text, 1, sizeof text, in);
+    assert_in_range(size, 1, sizeof text - 1);
+    assert_int_equal(fwrite(text, 1, size, out), size);
+    fclose(in);
+    fclose(out);
+}
+
+static enum tls_result verified_by(struct kit *k, struct tls_context *client) {
+    struct link l;
+    link_open(&l, k->server, client, "mx.example", TLS_VERIFY);
+    enum tls_result result = l.client_result;
+    link_close(&l);
+    return result;
+}
+
+// What is lent from the context before must not outlive its file.
+static void roots_are_renewed_with_their_file(void **state) {
+    struct kit *k = *state;
+    char roots[64], next[64];
+    snprintf(roots, sizeof roots, "%s/roots.pem", k->pem.dir);
+    snprintf(next, sizeof next, "%s/next.pem", k->pem.dir);
+    copy(k->pem.authority.certificate_path, roots);
+    struct tls_context *first = tls_client_new(roots, NULL), *second = tls_client_renew(first, roots, NULL);
+    assert_non_null(second);
+    tls_context_free(&first); // the roots stay
+    assert_int_equal(verified_by(k, second), TLS_DONE);
+    copy(k->pem.server.certificate_path, next); // a certificate, but no authority's
+    assert_int_equal(rename(next, roots), 0);
+    struct tls_context *third = tls_client_renew(second, roots, NULL);
+    assert_non_null(third);
+    assert_int_equal(verified_by(k, third), TLS_FAILED);
+    assert_int_equal(verified_by(k, second), TLS_DONE);
+    struct tls_context *other = tls_client_renew(third, k->pem.authority.certificate_path, NULL); // another file
+    assert_non_null(other);
+    assert_int_equal(verified_by(k, other), TLS_DONE);
+    assert_int_equal(unlink(roots), 0);
+    assert_null(tls_client_renew(third, roots, NULL)); // as on a first start
+    tls_context_free(&second);
+    tls_context_free(&third);
+    tls_context_free(&other);
+}
+
 static void old_protocols_are_refused(void **state) {
     struct kit *k = *state;
     SSL_CTX *old = SSL_CTX_new(TLS_client_method());
@@ -461,6 +508,7 @@ int main(void) {
         cmocka_unit_test(garbage_for_a_handshake),
         cmocka_unit_test(bad_files),
         cmocka_unit_test(context_outlived),
+        cmocka_unit_test(roots_are_renewed_with_their_file),
         cmocka_unit_test(old_protocols_are_refused),
         cmocka_unit_test(client_certificates),
         cmocka_unit_test(shows_who_fits_the_name),
