@@ -150,19 +150,33 @@ static char *text_of(const struct json *request, const char *name) {
     return bytes_dupz(text);
 }
 
+// As events have it, however it was typed; "": any.
+static bool read_id(const struct json *request, char out[ID_TEXT]) {
+    const struct json *given = json_get(request, "id");
+    struct bytes text;
+    uint64_t id;
+    out[0] = 0;
+    if (!given) return true;
+    if (!json_text(given, &text) || !id_parse(text, &id)) return false;
+    id_text(id, out);
+    return true;
+}
+
 void log_control(struct asker *a, const struct json *request) {
+    char id[ID_TEXT];
     int64_t n = LINES_DEFAULT;
     bool follow = false;
     const char *path = events_path(asker_gateway(a)->events);
     json_int(json_get(request, "n"), &n);
     json_bool(json_get(request, "follow"), &follow);
     if (n < 0 || n > LINES_MAX) return asker_error(a, EX_USAGE, "log: n is between 0 and %d", LINES_MAX);
+    if (!read_id(request, id)) return asker_error(a, EX_USAGE, "log: a message id is 16 hex digits");
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return asker_error(a, EX_NOINPUT, "cannot read the events in %s", path);
     struct viewing *v = must_alloc(sizeof *v);
     v->asker = a;
     v->fd = fd;
-    v->id = text_of(request, "id");
+    v->id = bytes_dupz(bytes_of(id));
     v->type = text_of(request, "type");
     v->identity = text_of(request, "identity");
     v->address = text_of(request, "address");

@@ -194,6 +194,10 @@ def test_log(gateway, word):
     assert len(rows) == 3 and done["count"] == 3 and rows == g.events()[-3:]
     id = g.events("received")[0]["id"]
     assert [e["type"] for e in g.control("log", id=id, n=100)[0]] == ["received", "routed", "delivered"]
+    assert len(g.control("log", id=id.upper(), n=100)[0]) == 3
+    with pytest.raises(ControlError) as refused:
+        g.control("log", id="zzz", n=100)
+    assert "16 hex digits" in str(refused.value)
     assert len(g.control("log", type="received", n=100)[0]) == 5
 
 
