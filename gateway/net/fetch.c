@@ -25,8 +25,20 @@ enum {
 enum fetch_state { FETCH_RESOLVING, FETCH_RUNNING, FETCH_READY };
 
 struct fetch_ticket {
-    TAILQ_ENTRY(fetch_ticket) link; // in one of the lists of struct fetch
+    TAILQ_ENTRY(fetch_ticket) link;
+    struct transfer *transfer;
+    void (*call)(void *arg, const struct fetch_answer *answer);
+    void *arg;
+};
+
+TAILQ_HEAD(fetch_tickets, fetch_ticket);
+
+// A request on its way, for all who ask for the same meanwhile.
+struct transfer {
+    TAILQ_ENTRY(transfer) link; // in one of the lists of struct fetch
     struct fetch *fetch;
+    struct fetch_tickets askers;
+    bool telling; // they are told one by one: it stays though all others cancel
     enum fetch_state state;
     struct fetch_place place;
     struct dns_ticket *six, *four;
@@ -50,11 +62,9 @@ struct fetch_ticket {
     struct fetch_answer answer;
     char words[CURL_ERROR_SIZE]; // libcurl's
     char why[CURL_ERROR_SIZE + 300];
-    void (*call)(void *arg, const struct fetch_answer *answer);
-    void *arg;
 };
 
-TAILQ_HEAD(fetch_tickets, fetch_ticket);
+TAILQ_HEAD(transfers, transfer);
 
 struct fetch {
     struct loop *loop;
@@ -64,8 +74,8 @@ struct fetch {
     CURLM *multi;        // NULL before the first request
     struct timer *timer; // libcurl's
     struct timer *soon;  // answers are due
-    struct fetch_tickets open, ready;
-    size_t count; // in both
+    struct transfers open, ready;
+    size_t count; // tickets
     CURL *pool[POOL];
     size_t pooled;
     bool telling;
@@ -77,7 +87,7 @@ struct socket { // one that libcurl waits for
     struct watch *watch;
 };
 
-// ---- the end of a ticket ----------------------------------------------------------------------------------
+// ---- the end of a transfer --------------------------------------------------------------------------------
 
 static void give_easy(struct fetch *f, CURL *easy) {
     if (f->pooled == POOL) {
@@ -94,7 +104,7 @@ static void wipe(struct buf *b) {
 }
 
 // Gives back all but what the answer needs.
-static void stop(struct fetch_ticket *t) {
+static void stop(struct transfer *t) {
     dns_cancel(&t->six);
     dns_cancel(&t->four);
     if (t->deadline) timer_free(&t->deadline);
@@ -112,22 +122,32 @@ static void stop(struct fetch_ticket *t) {
     t->url = NULL;
 }
 
-static void release(struct fetch_ticket *t) {
+static void drop_ticket(struct fetch_ticket *ticket) {
+    TAILQ_REMOVE(&ticket->transfer->askers, ticket, link);
+    ticket->transfer->fetch->count--;
+    free(ticket);
+}
+
+static void release(struct transfer *t) {
     stop(t);
+    while (!TAILQ_EMPTY(&t->askers))
+        drop_ticket(TAILQ_FIRST(&t->askers));
     TAILQ_REMOVE(t->state == FETCH_READY ? &t->fetch->ready : &t->fetch->open, t, link);
-    t->fetch->count--;
     wipe(&t->answer_body);
     arena_release(&t->arena);
     free(t);
 }
 
-void fetch_cancel(struct fetch_ticket **ticket) {
-    struct fetch_ticket *t = *ticket;
-    *ticket = NULL;
-    if (t) release(t);
+void fetch_cancel(struct fetch_ticket **at) {
+    struct fetch_ticket *ticket = *at;
+    *at = NULL;
+    if (!ticket) return;
+    struct transfer *t = ticket->transfer;
+    drop_ticket(ticket);
+    if (TAILQ_EMPTY(&t->askers) && !t->telling) release(t);
 }
 
-static void make_ready(struct fetch_ticket *t) {
+static void make_ready(struct transfer *t) {
     stop(t);
     bug_if(t->state == FETCH_READY);
     TAILQ_REMOVE(&t->fetch->open, t, link);
@@ -136,9 +156,9 @@ static void make_ready(struct fetch_ticket *t) {
     timer_set(t->fetch->soon, 0);
 }
 
-static void fail(struct fetch_ticket *t, bool temporary, const char *format, ...)
+static void fail(struct transfer *t, bool temporary, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void fail(struct fetch_ticket *t, bool temporary, const char *format, ...) {
+static void fail(struct transfer *t, bool temporary, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(t->why, sizeof t->why, format, args);
@@ -149,16 +169,18 @@ static void fail(struct fetch_ticket *t, bool temporary, const char *format, ...
 
 static void on_soon(void *arg) {
     struct fetch *f = arg;
-    struct fetch_ticket *t;
+    struct transfer *t;
     size_t n = 0;
     f->telling = true;
     TAILQ_FOREACH(t, &f->ready, link) n++; // what gets ready meanwhile has its turn later
     while (n-- && (t = TAILQ_FIRST(&f->ready))) {
-        void (*call)(void *, const struct fetch_answer *) = t->call;
-        // The ticket is dead for its owner from here on; its memory lives until the owner has heard.
-        TAILQ_REMOVE(&f->ready, t, link);
-        call(t->arg, &t->answer);
-        TAILQ_INSERT_HEAD(&f->ready, t, link);
+        struct fetch_ticket *ticket;
+        t->telling = true;
+        while ((ticket = TAILQ_FIRST(&t->askers))) {
+            struct fetch_ticket told = *ticket;
+            drop_ticket(ticket);
+            told.call(told.arg, &t->answer);
+        }
         release(t);
     }
     f->telling = false;
@@ -166,14 +188,14 @@ static void on_soon(void *arg) {
 }
 
 static void on_deadline(void *arg) {
-    struct fetch_ticket *t = arg;
+    struct transfer *t = arg;
     fail(t, true, "%s did not answer within %lld ms", t->place.host, (long long)t->timeout_ms);
 }
 
 // ---- what libcurl tells us ----------------------------------------------------------------------
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg) {
-    struct fetch_ticket *t = arg;
+    struct transfer *t = arg;
     size *= n;
     if (t->answer_body.len + size > t->answer_max) {
         t->too_large = true;
@@ -191,7 +213,7 @@ static struct bytes lower_copy(struct arena *a, struct bytes text) {
 }
 
 static size_t on_header(char *data, size_t size, size_t n, void *arg) {
-    struct fetch_ticket *t = arg;
+    struct transfer *t = arg;
     struct bytes line = bytes_range(data, size * n);
     t->header_bytes += line.len;
     if (t->header_bytes > HEADER_BYTES) {
@@ -210,7 +232,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg) {
 
 // The last look at where it goes, whatever name led here.
 static curl_socket_t on_socket_wanted(void *arg, curlsocktype purpose, struct curl_sockaddr *to) {
-    struct fetch_ticket *t = arg;
+    struct transfer *t = arg;
     struct addr a = {.len = (socklen_t)to->addrlen};
     if (purpose != CURLSOCKTYPE_IPCXN || to->addrlen > sizeof a.sa) return CURL_SOCKET_BAD;
     memcpy(&a.sa, &to->addr, to->addrlen);
@@ -221,7 +243,7 @@ static curl_socket_t on_socket_wanted(void *arg, curlsocktype purpose, struct cu
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
-static void conclude(struct fetch_ticket *t, CURLcode code) {
+static void conclude(struct transfer *t, CURLcode code) {
     long status = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (t->too_large) {
@@ -245,7 +267,7 @@ static void collect(struct fetch *f) {
     CURLMsg *m;
     int left;
     while ((m = curl_multi_info_read(f->multi, &left))) {
-        struct fetch_ticket *t = NULL;
+        struct transfer *t = NULL;
         if (m->msg != CURLMSG_DONE) continue;
         CURLcode code = m->data.result; // the message is gone with its handle
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
@@ -321,7 +343,7 @@ static CURL *take_easy(struct fetch *f) {
 
 #define SET(option, value) bug_if(curl_easy_setopt(t->easy, (option), (value)) != CURLE_OK)
 
-static void set_guards(struct fetch_ticket *t) {
+static void set_guards(struct transfer *t) {
     SET(CURLOPT_PROTOCOLS_STR, t->place.tls ? "https" : "http");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, "");
@@ -344,7 +366,7 @@ static void set_guards(struct fetch_ticket *t) {
     }
 }
 
-static void set_request(struct fetch_ticket *t) {
+static void set_request(struct transfer *t) {
     SET(CURLOPT_URL, t->url);
     SET(CURLOPT_USERAGENT, "Tidegate/" TIDEGATE_VERSION);
     SET(CURLOPT_RESOLVE, t->resolve);
@@ -357,7 +379,7 @@ static void set_request(struct fetch_ticket *t) {
     }
 }
 
-static void set_answer(struct fetch_ticket *t) {
+static void set_answer(struct transfer *t) {
     SET(CURLOPT_PRIVATE, t);
     SET(CURLOPT_ERRORBUFFER, t->words);
     SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -368,7 +390,7 @@ static void set_answer(struct fetch_ticket *t) {
 
 // "host:443:192.0.2.1,[2001:db8::1]". Without the "+" that lets an entry age: a request that has waited long
 // for a connection must not find it gone and ask the system's resolver.
-static void pin(struct fetch_ticket *t) {
+static void pin(struct transfer *t) {
     struct buf entry = {0};
     buf_format(&entry, "%s:%u:", t->place.host, t->place.port);
     for (size_t i = 0; i < t->address_count; i++) {
@@ -382,7 +404,7 @@ static void pin(struct fetch_ticket *t) {
     buf_release(&entry);
 }
 
-static void begin(struct fetch_ticket *t) {
+static void begin(struct transfer *t) {
     struct fetch *f = t->fetch;
     open_multi(f);
     if (!t->place.literal) pin(t);
@@ -396,14 +418,14 @@ static void begin(struct fetch_ticket *t) {
 
 // ---- resolving ----------------------------------------------------------------------------------
 
-static void add_address(struct fetch_ticket *t, const struct addr *a) {
+static void add_address(struct transfer *t, const struct addr *a) {
     if (!t->fetch->options.private_ok && !addr_is_public(a))
         t->not_public = true;
     else if (t->address_count < ADDRESSES_MAX)
         t->addresses[t->address_count++] = *a;
 }
 
-static void on_addresses(struct fetch_ticket *t, const struct dns_answer *answer) {
+static void on_addresses(struct transfer *t, const struct dns_answer *answer) {
     for (size_t i = 0; i < answer->count; i++) {
         struct addr a;
         if (addr_from_ip(answer->records[i].address.family, answer->records[i].address.ip, t->place.port, &a))
@@ -423,18 +445,18 @@ static void on_addresses(struct fetch_ticket *t, const struct dns_answer *answer
 }
 
 static void on_four(void *arg, const struct dns_answer *answer) {
-    struct fetch_ticket *t = arg;
+    struct transfer *t = arg;
     t->four = NULL;
     on_addresses(t, answer);
 }
 
 static void on_six(void *arg, const struct dns_answer *answer) {
-    struct fetch_ticket *t = arg;
+    struct transfer *t = arg;
     t->six = NULL;
     on_addresses(t, answer);
 }
 
-static void resolve(struct fetch_ticket *t) {
+static void resolve(struct transfer *t) {
     if (t->place.literal) {
         add_address(t, &t->place.address);
         if (t->address_count)
@@ -478,13 +500,13 @@ static bool is_header(const struct fetch_header *h) {
     return h->name.len && !is_ours(h->name);
 }
 
-static void add_header(struct fetch_ticket *t, const char *line) {
+static void add_header(struct transfer *t, const char *line) {
     struct curl_slist *list = curl_slist_append(t->headers, line);
     bug_if(!list);
     t->headers = list;
 }
 
-static bool take_headers(struct fetch_ticket *t, const struct fetch_request *r) {
+static bool take_headers(struct transfer *t, const struct fetch_request *r) {
     struct buf line = {0};
     bool ok = r->header_count <= HEADERS_MAX;
     for (size_t i = 0; i < r->header_count && ok; i++) {
@@ -503,7 +525,7 @@ static bool take_headers(struct fetch_ticket *t, const struct fetch_request *r) 
     return ok;
 }
 
-static bool take_request(struct fetch_ticket *t, const struct fetch_request *r, struct err *err) {
+static bool take_request(struct transfer *t, const struct fetch_request *r, struct err *err) {
     t->method = known_method(r->method);
     t->url = bytes_dupz(r->url);
     buf_add(&t->body, r->body);
@@ -515,18 +537,43 @@ static bool take_request(struct fetch_ticket *t, const struct fetch_request *r, 
     return take_headers(t, r) || err_set(err, "a header that is none, or that belongs to the connection");
 }
 
+static bool same_headers(const struct curl_slist *a, const struct curl_slist *b) {
+    for (; a && b && strcmp(a->data, b->data) == 0; b = b->next)
+        a = a->next;
+    return !a && !b;
+}
+
+// One under way whose answer is as good. A GET changes nothing (RFC 9110 9.2.1), so that one is as good as many.
+static struct transfer *twin_of(const struct transfer *t) {
+    struct transfer *o;
+    TAILQ_FOREACH(o, &t->fetch->open, link) {
+        if (o != t && o->method == t->method && strcmp(t->method, "GET") == 0 && strcmp(o->url, t->url) == 0 &&
+            o->timeout_ms == t->timeout_ms && o->answer_max == t->answer_max && same_headers(o->headers, t->headers))
+            return o;
+    }
+    return NULL;
+}
+
+static struct fetch_ticket *ticket_new(struct transfer *t, void (*answer)(void *arg, const struct fetch_answer *answer),
+                                       void *arg) {
+    struct fetch_ticket *ticket = must_alloc(sizeof *ticket);
+    *ticket = (struct fetch_ticket){.transfer = t, .call = answer, .arg = arg};
+    TAILQ_INSERT_TAIL(&t->askers, ticket, link);
+    t->fetch->count++;
+    return ticket;
+}
+
 struct fetch_ticket *fetch_ask(struct fetch *f, const struct fetch_request *r,
                                void (*answer)(void *arg, const struct fetch_answer *answer), void *arg) {
-    struct fetch_ticket *t = must_alloc(sizeof *t);
+    struct transfer *t = must_alloc(sizeof *t), *twin;
     struct err err = {{0}};
     size_t most = f->options.requests ? (size_t)f->options.requests : REQUESTS;
     t->fetch = f;
-    t->call = answer;
-    t->arg = arg;
+    TAILQ_INIT(&t->askers);
     t->answer_max = r->answer_max ? r->answer_max : ANSWER_MAX;
     t->timeout_ms = r->timeout_ms ? r->timeout_ms : TIMEOUT_MS;
     TAILQ_INSERT_TAIL(&f->open, t, link);
-    if (f->count++ >= most) {
+    if (f->count >= most) {
         fail(t, true, "%zu requests are under way already", most);
     } else if (!take_request(t, r, &err)) {
         fail(t, false, "%s", err.text);
@@ -534,12 +581,15 @@ struct fetch_ticket *fetch_ask(struct fetch *f, const struct fetch_request *r,
         t->answer.why = "";
         f->options.instead(f->options.instead_arg, r, &t->arena, &t->answer);
         make_ready(t);
+    } else if ((twin = twin_of(t))) {
+        release(t);
+        t = twin;
     } else {
         t->deadline = timer_new(f->loop, on_deadline, t);
         timer_set(t->deadline, t->timeout_ms);
         resolve(t);
     }
-    return t;
+    return ticket_new(t, answer, arg);
 }
 
 // ---- life ---------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// fetch: asks web servers, one request a ticket. [libcurl]
+// fetch: asks web servers. [libcurl]
 //
 // One per worker, on its loop, nothing of it starts before the first request. HTTP/1.1 over verified TLS 1.2
 // or newer; a redirect is an answer like any other; no proxy, no cookies, no compression, whatever the
@@ -8,6 +8,9 @@
 // Where a request may go: names are asked for through our own resolver and the connection is pinned to what
 // it said, and a loopback, private or otherwise not public address is refused (server-side request forgery),
 // looked at once more when the socket is made. fetch_options.private_ok lifts that.
+//
+// Equal GETs (URL, headers, bounds) that are asked while one is under way share its answer, and what is left of its time: a
+// thousand messages to one new domain are one request. Nothing is kept behind the answer.
 //
 // The answer comes from the loop, at most once, never before fetch_ask has returned. Texts of requests are
 // copied, and what may be secret of them (body, headers, URL) is in no words of ours.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """MTA-STS (RFC 8461): what a domain's web server says of its mail hosts decides, and keeps deciding while web and DNS are silent."""
 import json
+import threading
 
 import pytest
 from lab import policies
@@ -76,6 +77,22 @@ def test_enforced_and_kept(published, sts, postfix, word, domain):
     assert (event["reply"]["code"], event["stage"]) == (451, "dns") and "thief.example is not" in event["reply"]["text"], event
     assert not postfix.find(word + "x")
     assert len(p.web.asked) == 1
+
+
+def test_many_at_once_fetch_once(published, sts, postfix, word, domain):
+    """A mailing to a domain that nobody knows yet asks its web server once, not once a message."""
+    p, say = published(), threading.Event()
+    place = "/.well-known/mta-sts.txt"
+    policy = p.web.answer[place]
+    p.web.answer[place] = lambda asked: say.wait(8) and policy
+    g = sts(p)
+    for i in range(20):
+        g.submit(word, to=f"b{i}@{domain}")
+    p.web.until_asked(1)
+    say.set()
+    postfix.wait(word, 20)
+    assert {e["because"] for e in g.until_event("routed", 20)} <= {"MTA-STS enforce (fetched)", "MTA-STS enforce (kept)"}
+    assert len(p.web.asked) <= 2  # who asks between the answer and its place on the shelf asks again
 
 
 @pytest.mark.parametrize("kind", ["selfsigned", "plain", "wrongname"])

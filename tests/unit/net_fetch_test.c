@@ -392,13 +392,73 @@ static void asks_and_cancels_from_within(void **state) {
     assert_int_equal(b->calls, 4);
 }
 
+static void equal_gets_share_one_answer(void **state) {
+    struct bench *b = *state;
+    static const struct fetch_header header = {{"Accept", 6}, {"text/plain", 10}};
+    struct fetch_request r = {.url = bytes_of(url_of(b, "mx.example", "/")), .timeout_ms = 15000};
+    b->calls = 0;
+    b->stop = false;
+    b->web.answer = NULL;
+    struct fetch_ticket *first = fetch_ask(b->fetch, &r, on_answer, b);
+    fetch_ask(b->fetch, &r, on_answer, b); // while names are asked for
+    for (int i = 0; i < 400 && !b->web.asked; i++)
+        run_for(b->loop, 5);
+    struct fetch_ticket *last = fetch_ask(b->fetch, &r, on_answer, b); // while the server thinks
+    fetch_cancel(&first);                                              // the others need no less
+    fetch_cancel(&last);
+    run_for(b->loop, 20);
+    assert_int_equal(b->web.asked, 1);
+    // What differs is another request.
+    struct fetch_request others[] = {r, r, r};
+    others[0].headers = &header, others[0].header_count = 1;
+    others[1].timeout_ms = 14000;
+    others[2].method = "HEAD";
+    b->web.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    for (int i = 0; i < 3; i++)
+        fetch_ask(b->fetch, &others[i], on_answer, b);
+    for (int i = 0; i < 400 && b->calls < 3; i++)
+        run_for(b->loop, 5);
+    assert_int_equal(b->calls, 3);
+    assert_int_equal(b->web.asked, 4);
+    fetch_free(&b->fetch); // the first one is still waited for
+    assert_int_equal(b->calls, 3);
+}
+
+struct pair {
+    struct bench *b;
+    struct fetch_ticket *own[3];
+};
+
+static void on_pair(void *arg, const struct fetch_answer *a) {
+    struct pair *p = arg;
+    assert_int_equal(a->status, 200);
+    assert_true(bytes_equal(a->body, BYTES("hello")));
+    p->b->calls++;
+    fetch_cancel(&p->own[2]); // the last one: nobody waits behind this answer, which is still being read
+    assert_true(bytes_equal(a->body, BYTES("hello")));
+    if (p->b->calls == 2) fetch_ask(p->b->fetch, &(struct fetch_request){.url = BYTES("no url")}, on_answer, p->b);
+}
+
+static void each_hears_it_once(void **state) {
+    struct bench *b = *state;
+    struct fetch_request r = {.url = bytes_of(url_of(b, "mx.example", "/")), .timeout_ms = 15000};
+    struct pair p = {.b = b};
+    b->calls = 0;
+    b->stop = true;
+    for (int i = 0; i < 3; i++)
+        p.own[i] = fetch_ask(b->fetch, &r, on_pair, &p);
+    run(b->loop);
+    assert_int_equal(b->calls, 3); // two of three, and what the second asked for
+    assert_int_equal(b->web.asked, 1);
+}
+
 static void many_at_once(void **state) {
     struct bench *b = *state;
     reopen(b, &(struct fetch_options){.ca_file = b->pem.authority.certificate_path,
                                       .private_ok = true,
                                       .connections = 3,
                                       .requests = 30});
-    struct fetch_request r = {.url = bytes_of(url_of(b, "mx.example", "/")), .timeout_ms = 15000};
+    struct fetch_request r = {.url = bytes_of(url_of(b, "mx.example", "/")), .timeout_ms = 15000, .method = "DELETE"};
     b->calls = 0;
     b->stop = false;
     for (int i = 0; i < 30; i++)
@@ -448,6 +508,8 @@ int main(void) {
         on_bench(refused_connection),
         on_bench(cancels_anywhere),
         on_bench(asks_and_cancels_from_within),
+        on_bench(equal_gets_share_one_answer),
+        on_bench(each_hears_it_once),
         on_bench(many_at_once),
         cmocka_unit_test(knows_places),
     };
