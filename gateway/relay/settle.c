@@ -23,6 +23,8 @@ struct settle {
     size_t begin, end;             // what the op under way writes; what stands before it is on disk
     size_t unreported;             // where those that the report names begin
     // The report, where one is owed: written with the last of the changes.
+    struct bytes host;             // ours, and how long it is tried: the conf may be gone when it is built again
+    int64_t expire_s;
     struct message report;
     struct recipient reported_to;
     struct buf head, body;
@@ -103,10 +105,17 @@ static bool write_change(struct settle *s, struct change *c, struct txn *txn, st
 
 static bool with_report(const struct settle *s) { return s->report.id && s->end == s->count; }
 
-// Whether anybody whom the report names was still to be settled.
-static bool names_any(const struct settle *s) {
+// Whether anybody whom the report is about was still to be settled.
+static bool concerns_any(const struct settle *s) {
     for (size_t i = s->unreported; i < s->count; i++)
         if (!s->changes[i].skipped) return true;
+    return false;
+}
+
+// Somebody it names was settled by others meanwhile; or was not after all, where the commit that did it failed.
+static bool is_outdated(const struct settle *s) {
+    for (size_t i = s->unreported; i < s->count; i++)
+        if (s->changes[i].named == s->changes[i].skipped) return with_report(s) && concerns_any(s);
     return false;
 }
 
@@ -114,7 +123,9 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
     struct settle *s = (struct settle *)op;
     for (size_t i = s->begin; i < s->end; i++)
         if (!write_change(s, &s->changes[i], txn, err)) return false;
-    if (!with_report(s) || !names_any(s)) return true;
+    if (!with_report(s) || !concerns_any(s)) return true;
+    // Its body is written by now: only the home loop can make another. All of this is undone.
+    if (is_outdated(s)) return err_set(err, "the report names a recipient who was settled meanwhile");
     s->report.body = op->place;
     return txn_put_message(txn, &s->report, err) && txn_put_recipient(txn, &s->reported_to, err);
 }
@@ -122,6 +133,7 @@ static bool apply(struct store_op *op, struct txn *txn, struct err *err) {
 // ---- what became of it ----------------------------------------------------------------------------------------------
 
 static void come_back(struct task *task);
+static void build_report(struct settle *s);
 
 static void finish(struct store_op *op, bool stored, const struct err *why) {
     struct settle *s = (struct settle *)op;
@@ -189,6 +201,10 @@ static void come_back(struct task *task) {
     struct settle *s = (struct settle *)((char *)task - offsetof(struct settle, back));
     if (s->stored) tell_written(s);
     if (s->begin == s->count) return end(s);
+    if (!s->stored && is_outdated(s)) {
+        build_report(s);
+        return submit(s, s->count);
+    }
     if (!s->stored && with_report(s) && s->begin < s->unreported) return submit(s, s->unreported);
     try_later(s);
 }
@@ -205,26 +221,42 @@ static void load_body(struct settle *s, struct buf *out) {
     body_close(&body);
 }
 
-static void build_report(struct settle *s, struct report_recipient *named, size_t count) {
+// All but those who were found settled. To be freed.
+static struct report_recipient *name_concerned(struct settle *s, size_t *count) {
+    struct report_recipient *named = must_alloc((s->count - s->unreported + 1) * sizeof *named);
+    *count = 0;
+    for (size_t i = s->unreported; i < s->count; i++) {
+        struct change *c = &s->changes[i];
+        c->named = !c->skipped;
+        if (c->named) named[(*count)++] = c->reported;
+    }
+    return named;
+}
+
+static void build_report(struct settle *s) {
     const struct message *m = s->message;
     struct gateway *g = s->gateway;
     struct buf original = {0};
+    size_t count;
+    struct report_recipient *named = name_concerned(s, &count);
     bool utf8, eight, full = m->flags & MESSAGE_RET_FULL;
     if (full && m->body.length <= REPORT_BODY_MAX) load_body(s, &original);
     struct report_in in = {
-        .host = bytes_of(s->conf->hostname), .sender = m->sender, .envelope_id = m->envid, .id = m->id,
+        .host = s->host, .sender = m->sender, .envelope_id = m->envid, .id = m->id,
         .arrived_ms = m->received_ms, .now_ms = clock_ms(&g->clock), .head = m->head, .body = buf_bytes(&original),
         .return_full = full && original.len, .recipients = named, .count = count,
     };
+    s->head.len = s->body.len = 0;
     report_build(&s->head, &s->body, &in, &utf8, &eight);
     buf_release(&original);
+    free(named);
 
     struct canon_body canon;
     canon_body_init(&canon);
     canon_body_add(&canon, buf_bytes(&s->body));
     struct worker *owner = gateway_worker_of(g, m->id);
     s->report = (struct message){
-        .id = worker_next_id(owner), .received_ms = in.now_ms, .expires_ms = in.now_ms + s->conf->expire_s * 1000,
+        .id = worker_next_id(owner), .received_ms = in.now_ms, .expires_ms = in.now_ms + s->expire_s * 1000,
         .flags = MESSAGE_REPORT | (eight ? MESSAGE_8BIT : 0) | (utf8 ? MESSAGE_SMTPUTF8 : 0), .sender = BYTES(""),
         .policy = m->policy, .tags = m->tags, .head = buf_bytes(&s->head), .recipients = 1,
     };
@@ -247,11 +279,12 @@ static void name_last(struct settle *s) {
 
 void settle_submit(struct settle *s, const struct worker *keeper, void (*done)(void *arg, bool stored, const struct err *why), void *arg) {
     name_last(s);
-    size_t count = s->count - s->unreported;
-    struct report_recipient *named = arena_alloc(&s->arena, (count + 1) * sizeof *named);
-    for (size_t i = 0; i < count; i++) named[i] = s->changes[s->unreported + i].reported;
     // Never a report about a report, nor to the null sender: that is how mail loops begin (RFC 5321 4.5.5).
-    if (count && s->message->sender.len) build_report(s, named, count);
+    if (s->unreported < s->count && s->message->sender.len) {
+        s->host = arena_copy(&s->arena, bytes_of(s->conf->hostname));
+        s->expire_s = s->conf->expire_s;
+        build_report(s);
+    }
     s->keeper = keeper;
     s->done = done;
     s->arg = arg;

@@ -2,7 +2,8 @@
 // settle: recipients' new fates in one commit, with their journal entries and the report owed to the sender.
 //
 // Either all that is written at once is on disk or none. A recipient that an operator deleted meanwhile is left alone, one that was put on
-// hold meanwhile stays held. Events go out after the commit.
+// hold meanwhile stays held. Events go out after the commit. The report names nobody who was settled by others meanwhile: where one of
+// those it names is found gone nothing is written, it is built again without them, and all is written with that one.
 //
 // What a peer has accepted and the store cannot take down (a full or sick disk) is kept in memory and written again every
 // second, never attempted again; meanwhile nothing is sent (gateway_may_send). Those named in a report wait for room for its
@@ -21,11 +22,12 @@ struct change {
     struct recipient record;     // STAYS: as it shall be. GONE: id and n count
     struct bytes event;          // the JSON line, with LF: for the event file
     struct bytes entry;          // for the journal: the same, and what relay/journal puts behind it
-    bool report;                 // this recipient is named in the report
+    bool report;                 // this recipient is to be named in the report
     struct report_recipient reported;
     struct suppression suppress; // put on the suppression list with it; scope "": nothing is
     struct keeping keeping;      // put on the shelf with it, or taken off
     bool skipped;                // found gone when it was written: no event
+    bool named;                  // settle's own: in the report as it was built last
 };
 
 struct settle;

@@ -97,13 +97,15 @@ static void turn(struct bench *b, int64_t ms) {
     loop_run(b->worker.loop);
 }
 
+static const char *const address_of[RECIPIENTS] = {"ann@far.example", "ben@far.example", "cid@far.example"};
+
 static void gone(struct bench *b, struct settle *s, uint32_t n, bool report, struct bytes event) {
     struct change *c = settle_add(s);
     c->fate = FATE_GONE;
     c->record = some_recipient(1, n, 0);
     c->event = event;
     c->report = report;
-    c->reported = (struct report_recipient){.address = c->record.address, .action = REPORT_FAILED, .status = BYTES("5.1.1"),
+    c->reported = (struct report_recipient){.address = bytes_of(address_of[n]), .action = REPORT_FAILED, .status = BYTES("5.1.1"),
                                             .diagnostic = BYTES("550 5.1.1 no such user")};
     (void)b;
 }
@@ -214,6 +216,51 @@ static void nobody_reports_what_was_settled_before(void **state) {
     kit_expect_sound(&b->kit);
 }
 
+static bool take_id(void *arg, const struct recipient *r) {
+    *(uint64_t *)arg = r->id;
+    return false;
+}
+
+// The body of what is queued besides the message; free() it.
+static char *report_written(struct bench *b, size_t *len) {
+    struct err err = {""};
+    uint64_t id = 0;
+    struct reader *reader = reader_new(b->kit.store, &err);
+    assert_non_null(reader);
+    reader_begin(reader);
+    (void)!reader_recipients(reader, b->message.id + 1, take_id, &id);
+    reader_end(reader);
+    reader_free(&reader);
+    char *body = kit_body(&b->kit, id, len, &err);
+    if (!body) fail_msg("%s", err.text);
+    return body;
+}
+
+// The same, of several: the others are reported, and he is not. A reload takes the conf away meanwhile.
+static void a_report_names_only_who_was_still_there(void **state) {
+    struct bench *b = *state;
+    struct settle *s = begin(b);
+    gone(b, s, 0, true, BYTES("{\"first\"}\n"));
+    gone(b, s, 1, true, BYTES("{\"second\"}\n"));
+    gone(b, s, 2, true, BYTES("{\"third\"}\n"));
+    assert_true(drop_mail(&b->kit, 1, 1, NULL));
+    settle_submit(s, NULL, on_done, b);
+    b->conf = (struct conf){0};
+    turn(b, 5000);
+    assert_int_equal(b->done, 1);
+    assert_true(b->stored);
+    assert_int_equal(kit_stats(&b->kit).messages, 1); // the report
+    assert_int_equal(kit_stats(&b->kit).recipients, 1);
+    size_t len = 0;
+    char *body = report_written(b, &len);
+    assert_non_null(memmem(body, len, address_of[0], strlen(address_of[0])));
+    assert_null(memmem(body, len, address_of[1], strlen(address_of[1])));
+    assert_non_null(memmem(body, len, address_of[2], strlen(address_of[2])));
+    free(body);
+    assert_int_equal(events_written(b), 2);
+    kit_expect_sound(&b->kit);
+}
+
 int main(void) {
     signal(SIGXFSZ, SIG_IGN);
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -223,6 +270,7 @@ int main(void) {
         CASE(an_operators_change_is_tried_once),
         CASE(a_report_waits_and_the_others_do_not),
         CASE(nobody_reports_what_was_settled_before),
+        CASE(a_report_names_only_who_was_still_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
