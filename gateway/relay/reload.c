@@ -353,7 +353,10 @@ static bool was_on_trial(struct gateway *g, const struct bundle *b) {
     struct bytes version;
     struct err err;
     struct reader *reader = reader_new(g->store, &err);
-    if (!reader) return false;
+    if (!reader) {
+        log_fault(&g->log, "whether %s was on trial or taken back cannot be read: %s", bundle_version(b), err.text);
+        return false;
+    }
     reader_begin(reader);
     bool was = reader_get(reader, TABLE_POLICY, bytes_of(trial_key), &version) && bytes_equal(version, bytes_of(bundle_version(b)));
     reader_end(reader);
@@ -373,6 +376,8 @@ struct bundle *reload_first_bundle(struct gateway *g, struct err *err) {
             bundle_free(&b);
             return good;
         }
+        log_fault(&g->log, "THE SCRIPTS FOLDER HOLDS %s, WHICH WAS ON TRIAL OR TAKEN BACK, AND THE POLICY THAT WAS IN FORCE DOES NOT LOAD: %s. "
+                  "Running the folder's", bundle_version(b), older.text);
         bundle_free(&good);
     }
     if (loads(g, b, err)) return b;
@@ -395,8 +400,18 @@ struct first {
     struct buf encoded;
 };
 
+// What runs now is in force, though it was on trial.
+static bool end_trial(const struct gateway *g, struct txn *txn, struct err *err) {
+    struct bytes version;
+    bool found;
+    if (!txn_get(txn, TABLE_POLICY, bytes_of(trial_key), &version, &found, err)) return false;
+    if (!found || !bytes_equal(version, bytes_of(bundle_version(g->bundle)))) return true;
+    return txn_delete(txn, TABLE_POLICY, bytes_of(trial_key), err);
+}
+
 static bool put_first(struct store_op *op, struct txn *txn, struct err *err) {
-    return txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&((struct first *)op)->encoded), err);
+    struct first *f = (struct first *)op;
+    return end_trial(f->gateway, txn, err) && txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&f->encoded), err);
 }
 
 static void first_kept(struct store_op *op, bool done, const struct err *why) {

@@ -28,6 +28,11 @@ def reply_ms(runs, share):
     return median(run["reply_us"][share] for run in runs) / 1000
 
 
+def transit_ms(case, runs):
+    """From the client's first byte of a message to the last at the peer's; of those that came within the time."""
+    return "" if case.get("hold") else f"{median(run['transit_us']['p50'] for run in runs) / 1000:.1f}"
+
+
 def faults(results):
     found = []
     for case, subjects in results.items():
@@ -55,7 +60,7 @@ def rows(facts, results):
         base = found.get(BASE)
         for who, runs in found.items():
             if not runs:
-                yield (case["title"], who, "cannot", *[""] * 6)
+                yield (case["title"], who, "cannot", *[""] * 7)
                 continue
             rate, cpu, pss = middle(runs, "rate"), middle(runs, "cpu_ms"), middle(runs, "peak_pss")
             written = middle(runs, "written_bytes")
@@ -65,7 +70,7 @@ def rows(facts, results):
             yield (case["title"], who, f"{rate:.0f}{spread}" + (ratio(rate, middle(known, "rate")) if known else "") + arrived(case, runs),
                    f"{cpu:.3f}" + (ratio(cpu, middle(known, "cpu_ms")) if known else "") if cpu is not None else "",
                    f"{pss / 2**20:.0f}" if pss else "", f"{written / 1024:.1f}" if written is not None else "",
-                   f"{reply_ms(runs, 'p50'):.2f}", f"{reply_ms(runs, 'p99'):.1f}", f"{max(run['others'] for run in runs):.0%}")
+                   f"{reply_ms(runs, 'p50'):.2f}", f"{reply_ms(runs, 'p99'):.1f}", transit_ms(case, runs), f"{max(run['others'] for run in runs):.0%}")
 
 
 # The design's budgets (section 14): the case, the figure, the least ratio to the same figure of BASE; below 1: the most.
@@ -101,7 +106,7 @@ def said(facts):
 
 def table(facts, results):
     head = ("case", "server", "messages/s", "CPU ms a message", "peak PSS, MiB", "KiB written a message", "end of data to 250, ms: p50", "p99",
-            "others' CPU")
+            "client to peer, ms: p50", "others' CPU")
     lines = [line for text in said(facts) for line in (text, "")]
     if held := list(budgets(facts, results)):
         lines += [f"| budget, beside {BASE} | found | wanted | kept |", "|---|---:|---:|---|"]

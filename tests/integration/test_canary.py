@@ -4,6 +4,7 @@ import json
 
 import pytest
 from lab import ground, policies
+from lab.dkim_check import DkimKey
 from lab.gateway import ControlError
 
 pytestmark = [pytest.mark.core]
@@ -190,3 +191,19 @@ def test_by_hand_and_restart(busy):
     ground.until("it is in force", lambda: g.status()["policy"] == new)
     g.restart()
     assert g.status()["policy"] == new
+
+
+def test_a_trial_runs_where_nothing_else_loads(gateway):
+    key = DkimKey("one.example", "s", "ed25519").path
+    signed = f'helo = "one.example", dkim = {{ {{ domain = "one.example", selector = "s", key = "{key}" }} }} }}'
+    g = gateway(policy=POLICY.replace('helo = "one.example" }', signed))
+    g.write_scripts({"policy.lua": POLICY})
+    g.cli("reload", "--canary", "5%")
+    tried = g.status()["canary"]["policy"]
+    g.kill9()
+    key.unlink()  # the policy in force needs it
+    g.start()
+    assert g.status()["policy"] == tried and "DOES NOT LOAD" in g.said() and str(key) in g.said()
+    before = len(g.said())
+    g.restart()
+    assert g.status()["policy"] == tried and "TRIAL" not in g.said()[before:]  # it is the one in force now
