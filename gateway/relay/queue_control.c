@@ -197,13 +197,13 @@ struct bounce {
     struct walk *walk;
     struct arena arena;
     struct message message;
-    const struct change *change; // of the settling under way
+    const struct settle *settle;
 };
 
 static void bounced(void *arg, bool good, const struct err *why) {
     struct bounce *b = arg;
     struct walk *w = b->walk;
-    if (good) w->count += !b->change->skipped; // not who was settled meanwhile
+    if (good) w->count += settle_changed(b->settle);
     else {
         w->failed = true;
         w->failure = *why;
@@ -240,7 +240,7 @@ static void bounce_one(struct walk *w, const struct message *m, const struct rec
     c->reported = (struct report_recipient){.address = c->record.address, .orcpt = c->record.orcpt, .action = REPORT_FAILED,
                                             .status = BYTES("5.7.0"), .diagnostic = BYTES("550 5.7.0 given up by the operator"),
                                             .last_attempt_ms = r->last_ms};
-    b->change = c;
+    b->settle = s;
     w->outstanding++;
     settle_submit(s, NULL, bounced, b);
 }

@@ -63,6 +63,12 @@ struct change *settle_add(struct settle *s) {
 
 size_t settle_count(const struct settle *s) { return s->count; }
 
+size_t settle_changed(const struct settle *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->count; i++) n += !s->changes[i].skipped;
+    return n;
+}
+
 static void free_settle(struct settle *s) {
     timer_free(&s->again);
     free(s->changes);

@@ -37,6 +37,7 @@ struct settle *settle_new(struct gateway *g, const struct conf *conf, struct loo
 struct arena *settle_arena(struct settle *s);  // texts of changes live here (or outlive the commit elsewhere)
 struct change *settle_add(struct settle *s);
 size_t settle_count(const struct settle *s);
+size_t settle_changed(const struct settle *s); // how many were not settled by others meanwhile; for `done`, in which it is still there
 void settle_forget(struct settle **s);         // not submitted: nothing is to be written
 // `done` on the home loop, once. stored false: not all was written; look at the store for what is as it was.
 // `keeper`, a worker on whose loop this is: false only once that worker stops, or where the store takes others but never this. NULL: one try.
