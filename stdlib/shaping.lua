@@ -27,7 +27,7 @@ local provider = require "provider"
 local shaping = {}
 
 local DEFAULT = "default"
-local TLS = { none = true, opportunistic = true, encrypt = true, verify = true, dane = true }
+local TLS = { none = true, opportunistic = true, encrypt = true, verify = true, dane = true, dane_or_verify = true }
 local PER = { second = "per_second", minute = "per_minute", hour = "per_hour", day = "per_day" }
 local LAYERS = { "operator", "shipped" }
 local NAMES = { "connections", "per_connection", "rate", "tls" }

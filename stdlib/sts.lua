@@ -5,7 +5,7 @@
 --   local said = sts.of(recipient.domain)            asks DNS, perhaps the web; suspends the hook
 --   return route.send { via = route.direct { mx = said.mx }, tls = said.tls, shelf = said.shelf, because = said.because }
 --
--- A domain in mode "enforce" gives `tls` ("verify") and `mx` (its hosts); every other gives neither, so that the plan is what it would have
+-- A domain in mode "enforce" gives `tls` ("dane_or_verify": its own DANE is never overruled, RFC 8461 2) and `mx` (its hosts); every other gives neither, so that the plan is what it would have
 -- been. `shelf` is what is to be kept of it: the answer asks for it, the gateway writes it.
 --
 --   sts.record(texts)            the id that the TXT records of _mta-sts.DOMAIN say, or nil, why
@@ -103,7 +103,7 @@ local function key_of(kind, domain) return kind .. (#domain <= 150 and domain or
 
 local function answer(policy, words, shelf)
   local enforce = policy and policy.mode == "enforce"
-  return { mode = policy and policy.mode, mx = enforce and policy.mx or nil, tls = enforce and "verify" or nil, shelf = shelf, because = words }
+  return { mode = policy and policy.mode, mx = enforce and policy.mx or nil, tls = enforce and "dane_or_verify" or nil, shelf = shelf, because = words }
 end
 
 local function in_words(policy, how) return "MTA-STS " .. policy.mode .. " (" .. how .. ")" end

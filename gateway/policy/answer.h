@@ -66,8 +66,10 @@ struct answer {
 // Carries the header edits out, in order. False with words at one that cannot be: the head is then of no use.
 must_use bool answer_edit(const struct answer *a, struct buf *head, struct err *err);
 
-enum tls_level { LEVEL_NONE, LEVEL_OPPORTUNISTIC, LEVEL_ENCRYPT, LEVEL_VERIFY, LEVEL_DANE };
-extern const char *const tls_level_name[]; // "none", "opportunistic", "encrypt", "verify", "dane"
+// DANE and DANE_OR_VERIFY are for VIA_DIRECT: what is published of a host decides; where nothing is, it is OPPORTUNISTIC or VERIFY.
+enum tls_level { LEVEL_NONE, LEVEL_OPPORTUNISTIC, LEVEL_ENCRYPT, LEVEL_VERIFY, LEVEL_DANE, LEVEL_DANE_OR_VERIFY };
+extern const char *const tls_level_name[]; // "none", "opportunistic", "encrypt", "verify", "dane", "dane_or_verify"
+static inline bool tls_level_asks_dane(enum tls_level level) { return level == LEVEL_DANE || level == LEVEL_DANE_OR_VERIFY; }
 
 // A login by XOAUTH2 whose access tokens are had from a token endpoint (relay/token.h). Files hold nothing but the text;
 // relative to the configuration's folder, and read whenever a token is asked for.

@@ -285,7 +285,8 @@ static void check_tls(lua_State *l, int i, const struct plan *p, enum tls_level 
     const struct via *v = &p->via;
     bool relay_without = v->kind == VIA_RELAY && natural == LEVEL_NONE;
     // A host that the operator names has a certificate that the operator can have verified; and no login may hang on what DNS says.
-    if (v->kind != VIA_DIRECT && p->tls == LEVEL_DANE) made_refuse(l, i, "tls: \"dane\" is for route.direct; \"verify\" for a host by name");
+    if (v->kind != VIA_DIRECT && tls_level_asks_dane(p->tls))
+        made_refuse(l, i, "tls: \"%s\" is for route.direct; \"verify\" for a host by name", tls_level_name[p->tls]);
     if (relay_without && p->tls != LEVEL_NONE)
         made_refuse(l, i, "tls: \"%s\", but the relay says tls = \"none\"", tls_level_name[p->tls]);
     if (v->implicit_tls && p->tls < LEVEL_ENCRYPT)

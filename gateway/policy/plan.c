@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const char *const tls_level_name[] = {"none", "opportunistic", "encrypt", "verify", "dane", NULL};
+const char *const tls_level_name[] = {"none", "opportunistic", "encrypt", "verify", "dane", "dane_or_verify", NULL};
 const char *const plan_kind_name[] = {"send", "wait", "hold", "suppress", "fail", "discard", NULL};
 const char *const via_kind_name[] = {"direct", "relay", "lmtp", "capture", NULL};
 

@@ -409,7 +409,7 @@ static void try_next(struct courier *c) {
         c->peer = peer_dial(rehearsal_peers(c->worker), c->plan, bytes_of(targets_current(&c->targets)->host), on_readable, c);
         return;
     }
-    if (c->plan->tls == LEVEL_DANE) ask_dane(c);
+    if (tls_level_asks_dane(c->plan->tls)) ask_dane(c);
     else dial(c);
 }
 
@@ -418,10 +418,16 @@ static enum client_tls starttls_demand(const struct courier *c) {
     return may_go_without(c) ? CLIENT_TLS_MAY : CLIENT_TLS_MUST;
 }
 
+// Records that say "TLS" and no more (RFC 7672 2.2) take nothing from a certificate that has to hold anyway.
+static enum tls_demand certificate_demand(const struct courier *c) {
+    bool verified = c->plan->tls == LEVEL_VERIFY || c->plan->tls == LEVEL_DANE_OR_VERIFY;
+    if (tls_level_asks_dane(c->plan->tls) && c->dane.demand == DANE_MATCH) return TLS_MATCH;
+    return verified ? TLS_VERIFY : TLS_ANY;
+}
+
 static bool secure(struct courier *c) {
-    bool pinned = c->plan->tls == LEVEL_DANE && c->dane.demand == DANE_MATCH;
     struct tls_peer peer = {.host = targets_current(&c->targets)->host,
-                            .demand = pinned ? TLS_MATCH : c->plan->tls == LEVEL_VERIFY ? TLS_VERIFY : TLS_ANY,
+                            .demand = certificate_demand(c),
                             .pins = c->dane.pins, .pin_count = c->dane.count,
                             .domain = c->targets.domain};
     conn_flush(c->conn);

@@ -43,7 +43,7 @@ static int family_of(const struct identity *who, const struct conf *conf) {
 
 // What no resolver has to be asked for. Code 0: nothing is in the way.
 static struct reply refusal(const struct conf *conf, const struct plan *plan, struct bytes where) {
-    // Law 7: without that nothing counts as signed, and every host would do as it likes.
+    // Law 7: without that nothing counts as signed, and every host would do as it likes. "dane_or_verify" demands a certificate then.
     if (plan->tls == LEVEL_DANE && !conf->dns_trust_ad)
         return reply_make(451, "4.7.5", "tls = \"dane\" needs a validating resolver that is believed: dns.trust_ad = true");
     // An address goes round whatever the policy says by domain; route.relay can name it where it is meant.

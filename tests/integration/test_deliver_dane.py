@@ -19,32 +19,39 @@ def shown(host, port):
         return hashlib.sha256(smtp.sock.getpeercert(True)).hexdigest()
 
 
-# What the host is like, what is published (DIGEST: of the certificate it shows), who signed -> how it is delivered, proven or not; None: it waits.
+# What the host is like, what is published (DIGEST: of the certificate it shows), who signed -> how it is delivered, proven or not, under "dane" and
+# under "dane_or_verify"; None: it waits.
+PROVEN, UNPROVEN, CLEAR = ("tls", True), ("tls", False), ("clear", False)
 CASES = {
-    "its certificate, known to nobody else": ("selfsigned", "3 0 1 DIGEST", True, ("tls", True)),
-    "an expired one, and another name in it": ("expired", "3 0 1 DIGEST", True, ("tls", True)),
-    "one of several records": ("tls", f"3 0 1 {SECRET}|3 0 1 DIGEST", True, ("tls", True)),
-    "another certificate, though one the system trusts": ("tls", f"3 0 1 {SECRET}", True, None),
-    "TLS is no longer offered": ("plain", f"3 0 1 {SECRET}", True, None),
-    "records of no use to mail: TLS, whatever the certificate": ("selfsigned", f"1 0 1 {SECRET}", True, ("tls", False)),
-    "the same without TLS": ("plain", f"1 0 1 {SECRET}", True, None),
-    "nothing published, nothing offered": ("plain", "", True, ("clear", False)),
-    "nothing published": ("selfsigned", "", True, ("tls", False)),
-    "not signed": ("selfsigned", f"3 0 1 {SECRET}", False, ("tls", False)),
-    "the question fails": ("tls", "servfail", True, None),
+    "its certificate, known to nobody else": ("selfsigned", "3 0 1 DIGEST", True, PROVEN, PROVEN),
+    "an expired one, and another name in it": ("expired", "3 0 1 DIGEST", True, PROVEN, PROVEN),
+    "one of several records": ("tls", f"3 0 1 {SECRET}|3 0 1 DIGEST", True, PROVEN, PROVEN),
+    "another certificate, though one the system trusts": ("tls", f"3 0 1 {SECRET}", True, None, None),
+    "TLS is no longer offered": ("plain", f"3 0 1 {SECRET}", True, None, None),
+    "records of no use to mail: TLS, whatever the certificate": ("selfsigned", f"1 0 1 {SECRET}", True, UNPROVEN, None),
+    "the same with a certificate that holds": ("tls", f"1 0 1 {SECRET}", True, PROVEN, PROVEN),
+    "the same without TLS": ("plain", f"1 0 1 {SECRET}", True, None, None),
+    "nothing published, nothing offered": ("plain", "", True, CLEAR, None),
+    "nothing published": ("selfsigned", "", True, UNPROVEN, None),
+    "nothing published, and a certificate that holds": ("tls", "", True, PROVEN, PROVEN),
+    "not signed": ("selfsigned", f"3 0 1 {SECRET}", False, UNPROVEN, None),
+    "not signed, and a certificate that holds": ("tls", f"3 0 1 {SECRET}", False, PROVEN, PROVEN),
+    "the question fails": ("tls", "servfail", True, None, None),
 }
 
 
+@pytest.mark.parametrize("level", ["dane", "dane_or_verify"])
 @pytest.mark.parametrize("case", CASES)
-def test_published(gateway, postfix, pocket_dns, word, domain, case):
-    kind, published, signed, expected = CASES[case]
+def test_published(gateway, postfix, pocket_dns, word, domain, case, level):
+    kind, published, signed, *expected = CASES[case]
+    expected = expected[level == "dane_or_verify"]
     at, host = postfix.at[kind], f"{word}.mx.example"
     name = f"_{postfix.port}._tcp.{host}"
     records = published if published == "servfail" else [f"{name}. 60 TLSA {r}" for r in published.split("|") if r]
     if "DIGEST" in published:
         records = [r.replace("DIGEST", shown(at, postfix.port)) for r in records]
     dns = pocket_dns({(domain, "MX"): [f"{domain}. 60 MX 10 {host}."], (host, "A"): [f"{host}. 60 A {at}"], (name, "TLSA"): records}, authentic=signed)
-    g = gateway(policy=policies.direct("dane"), dns=dns, workers=1, start=False)
+    g = gateway(policy=policies.direct(level), dns=dns, workers=1, start=False)
     g.configure(dns={"trust_ad": True})
     g.start()
     g.submit(word, to=f"bob@{domain}")
@@ -86,7 +93,16 @@ def test_without_a_resolver_that_is_believed_it_waits(gateway, postfix, knot, wo
     assert not postfix.find(word)
 
 
-def test_not_for_a_host_by_name(gateway):
-    g = gateway(policy=policies.relay("relay.example", 587, level="dane"))
+def test_without_one_a_certificate_does(gateway, postfix, knot, word, domain):
+    knot.mail(domain, (f"{word}.mx.example", postfix.at["tls"]))
+    g = gateway(policy=policies.direct("dane_or_verify"), dns=knot)
+    g.submit(word, to=f"bob@{domain}")
+    postfix.wait(word)
+    assert g.until_event("delivered")["tls_verified"] is True
+
+
+@pytest.mark.parametrize("level", ["dane", "dane_or_verify"])
+def test_not_for_a_host_by_name(gateway, level):
+    g = gateway(policy=policies.relay("relay.example", 587, level=level))
     done = g.cli("check", check=False)
     assert done.returncode != 0 and "is for route.direct" in done.stdout + done.stderr

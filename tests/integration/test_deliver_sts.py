@@ -104,6 +104,23 @@ def test_a_host_of_the_list_has_to_prove_itself(published, sts, postfix, word, d
     assert not postfix.find(word)
 
 
+def test_dane_is_not_overruled(published, sts, postfix, word, domain):
+    """A host of the list, with a certificate that holds, which is not the one that its domain has signed (RFC 8461 2)."""
+    p = published()
+    name = f"_{postfix.port}._tcp.{p.host}"
+    p.dns.authentic = True
+    p.dns.answer[name, "TLSA"] = [f"{name}. 0 TLSA 3 0 1 {'00' * 32}"]
+    g = sts(p)
+    g.stop()
+    g.configure(dns={"trust_ad": True})
+    g.start()
+    g.submit(word, to=f"bob@{domain}")
+    event = g.until_event("deferred")
+    assert event["stage"] == "tls", event
+    assert g.until_event("routed")["because"] == "MTA-STS enforce (fetched)"
+    assert not postfix.find(word)
+
+
 @pytest.mark.parametrize("how,because", [({"mode": "testing", "mx": "other.example"}, "MTA-STS testing (fetched)"),
                                          ({"mode": "none"}, "MTA-STS none (fetched)"),
                                          ({"certified": False}, "MTA-STS: a policy that cannot be had: ")])

@@ -105,7 +105,7 @@ function t.what_is_refused()
   expect.refused("rate: '10/second'", function()
     shaping.react { provider = "google", text = "x", action = "slow", seconds = 1, rate = "0/minute", source = "us" }
   end)
-  expect.refused("tls: one of dane, encrypt", function() shaping.set { provider = "google", tls = "yes", source = "us" } end)
+  expect.refused("tls: one of dane, dane_or_verify, encrypt", function() shaping.set { provider = "google", tls = "yes", source = "us" } end)
   expect.refused("'slow' has a rate", function()
     shaping.react { provider = "google", text = "x", action = "slow", seconds = 1, source = "us" }
   end)

@@ -20,7 +20,7 @@ local function stage(t, record, text)
 end
 
 local function enforced(m, words)
-  return m:route():expect { kind = "send", tls = "verify", via = { kind = "direct", mx = { "mx1.d.example", "*.mail.example" } }, because = words }
+  return m:route():expect { kind = "send", tls = "dane_or_verify", via = { kind = "direct", mx = { "mx1.d.example", "*.mail.example" } }, because = words }
 end
 
 local function free(m, words)
@@ -30,7 +30,7 @@ end
 story("a policy that is enforced names the hosts and wants their certificates; it is kept for as long as it says", function(t)
   local m = stage(t, "v=STSv1; id=20261101;", page(ENFORCE))
   local d = enforced(m, "MTA-STS enforce (fetched)")
-  d:expect { shelf = { { key = "mta-sts/d.example", value = { id = "20261101", mode = "enforce" }, expires_s = 604800 } }, lane = story.has "|verify+mx~" }
+  d:expect { shelf = { { key = "mta-sts/d.example", value = { id = "20261101", mode = "enforce" }, expires_s = 604800 } }, lane = story.has "|dane_or_verify+mx~" }
   story.expect(#d.requests, 1)
   d = enforced(m, "MTA-STS enforce (kept)")
   d:expect { shelf = story.absent, requests = story.absent }
@@ -102,7 +102,7 @@ story("a list that is too long to be kept holds for the mail at hand", function(
   local text = { "version: STSv1", "mode: enforce", "max_age: 86400" }
   for i = 1, 64 do text[#text + 1] = "mx: mx" .. i .. "." .. ("x"):rep(60) .. ".example" end
   local m = stage(t, "v=STSv1; id=1;", page(table.concat(text, "\n")))
-  m:route():expect { tls = "verify", shelf = story.absent }
+  m:route():expect { tls = "dane_or_verify", shelf = story.absent }
 end)
 
 story("hosts by name are names, and so many", function(t)

@@ -383,7 +383,7 @@ static void constructors_are_strict(void **state) {
          "route.send: via: a way out (route.direct, relay, lmtp or capture) is expected, not a string"},
         {"return route.send{ via = route.hold('x') }", "is expected, not route.hold"},
         {"return route.send{ via = route.direct{}, tls = 'yes' }",
-         "route.send: tls: one of \"none\", \"opportunistic\", \"encrypt\", \"verify\", \"dane\" is expected, not "
+         "route.send: tls: one of \"none\", \"opportunistic\", \"encrypt\", \"verify\", \"dane\", \"dane_or_verify\" is expected, not "
          "\"yes\""},
         {"return route.send{ via = route.direct{}, identity = 'acme' }",
          "route.send: identity: an identity is expected, not a string"},

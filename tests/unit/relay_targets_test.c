@@ -114,6 +114,9 @@ static void some_need_not_be_asked_for(void **state) {
     b->plan.tls = LEVEL_DANE;
     assert_false(find(b, "example.com"));
     assert_int_equal(b->refused.code, 451);
+    b->plan.tls = LEVEL_DANE_OR_VERIFY;
+    assert_true(find(b, "example.com")); // the certificate decides
+    b->plan.tls = LEVEL_DANE;
     b->conf.dns_trust_ad = true;
     assert_true(find(b, "example.com"));
 }
