@@ -133,9 +133,9 @@ static void look(void *arg) {
     struct err err;
     bool over = clock_ms(&c->gateway->clock) >= atomic_load(&c->until_ms);
     bool enough = atomic_load(&c->counts[CANARY_NEW][CANARY_DECIDED]) >= c->wish.least;
-    if (c->promoting) return timer_set(c->timer, LOOK_MS); // the reload ends the trial
+    if (c->gateway->reload) return timer_set(c->timer, LOOK_MS); // which may end the trial, one way or the other
     if (is_worse(c, why, sizeof why)) return canary_end(c, "withdrawn", why);
-    if (over && enough && !c->gateway->reload && !c->gateway->stopping && !canary_promote(c, &err))
+    if (over && enough && !c->gateway->stopping && !canary_promote(c, &err))
         return canary_end(c, "withdrawn", err.text);
     timer_set(c->timer, LOOK_MS);
 }
@@ -160,6 +160,7 @@ bool canary_withdraw(struct canary *c, const char *because, struct err *err) {
     if (!c->bundle) return err_set(err, "there is no policy on trial");
     // Told as withdrawn it would be in force a moment later.
     if (c->promoting) return err_set(err, "policy %s is being promoted; `tidegate rollback` goes back", bundle_version(c->bundle));
+    if (c->gateway->reload) return err_set(err, "a reload is under way and may end the trial; try again in a moment");
     canary_end(c, "withdrawn", because);
     return true;
 }

@@ -9,6 +9,7 @@
 //     taken back by itself, when the candidate has decided `least` times and its rate of faults, refusals, deferrals or bounces is more
 //                than `margin` above that of the policy in force, of messages that came during the trial.
 //     promoted   by itself, when `for_s` is over and it has decided `least` times; by the way of every reload (relay/reload).
+//     stop       once a promotion is committed it is told as one, though the workers are gone before they have it.
 //     restart    the store keeps the version on trial: while the scripts folder holds it, or one that was taken back, a start runs the
 //                last good policy instead, loudly. Any successful reload ends that.
 //

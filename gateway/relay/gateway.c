@@ -272,7 +272,6 @@ static void close_gateway(struct gateway *g) {
     if (g->patience) timer_free(&g->patience);
     footprint_free(&g->footprint);
     journal_broom_free(&g->journal_broom);
-    canary_free(&g->canary);
     if (g->passwords) password_pool_free(&g->passwords);
     reload_end(g);
     hear_out(g);
@@ -281,7 +280,8 @@ static void close_gateway(struct gateway *g) {
     g->workers = NULL;
     g->worker_count = 0;
     if (g->store) store_close(&g->store);
-    while (g->loop && loop_drain(g->loop)) {} // what was told of the last commits
+    while (g->loop && loop_drain(g->loop)) {} // what was told of the last commits: a reload, too, and what becomes of its trial
+    canary_free(&g->canary);
     if (g->event_writer) event_writer_free(&g->event_writer);
     if (g->loop) loop_free(&g->loop);
     if (g->events) events_close(&g->events);

@@ -30,6 +30,7 @@ struct reload {
     int count;              // of workers
     int waiting;            // workers whose answer is outstanding
     bool failed;
+    bool next_start;        // a stop came between its commit and the switch
     struct reload_result result;
     reload_fn done;
     void *arg;
@@ -106,6 +107,8 @@ static void finish(struct reload *r) {
     } else if (r->canary.share) {
         r->result.canary = true;
         canary_start(g->canary, r->bundle, &r->canary);
+    } else if (r->next_start) {
+        log_note(&g->log, "policy %s is kept as the last good one; the gateway is stopping, and starts with what the scripts folder holds", r->result.version);
     } else {
         log_note(&g->log, "policy %s is in force (was %s), %lld ms", r->result.version, r->result.was,
                  (long long)r->result.took_ms);
@@ -156,6 +159,19 @@ static void ask_workers(struct reload *r, void (*fn)(struct worker *w, void *arg
     for (int i = 0; i < r->count; i++) worker_post(r->gateway->workers[i], fn, r);
 }
 
+static void end_trial(struct reload *r) {
+    struct canary *c = r->gateway->canary;
+    bool promotion = canary_is(c, r->bundle);
+    canary_end(c, promotion ? "promoted" : "replaced", promotion ? "its trial is over" : "by a reload");
+}
+
+// The commit cannot be taken back: to call it refused would be wrong as soon as the next start has read it.
+static void leave_to_next_start(struct reload *r) {
+    r->next_start = true;
+    end_trial(r);
+    finish(r);
+}
+
 static void switch_over(struct reload *r) {
     struct gateway *g = r->gateway;
     r->phase = PHASE_SWITCH;
@@ -163,8 +179,7 @@ static void switch_over(struct reload *r) {
         canary_end(g->canary, "replaced", "another is tried"); // first: workers forget that one before they take this one
         return ask_workers(r, try_there);
     }
-    bool promotion = canary_is(g->canary, r->bundle);
-    canary_end(g->canary, promotion ? "promoted" : "replaced", promotion ? "its trial is over" : "by a reload");
+    end_trial(r);
     bundle_free(is_another(r) ? &g->previous : &g->bundle);
     if (is_another(r)) g->previous = g->bundle;
     g->bundle = bundle_ref(r->bundle);
@@ -254,15 +269,17 @@ static void built(struct reload *r) {
     start_keeping(r);
 }
 
-// A stop may come in between: what is switched already ends well, all else ends here.
+// A stop may come in between: what is kept or switched already ends well, all else ends here; no trial begins.
 static void next_phase(struct reload *r) {
     struct err stopping;
-    if (r->gateway->stopping && !r->failed && r->phase != PHASE_SWITCH) {
+    bool is_kept = r->phase == PHASE_KEEP && !r->canary.share;
+    if (r->gateway->stopping && !r->failed && !is_kept && r->phase != PHASE_SWITCH) {
         err_set(&stopping, "the gateway is stopping");
         fail(r, &stopping);
     }
     if (r->phase == PHASE_BUILD) built(r);
     else if (r->failed || r->phase == PHASE_SWITCH) finish(r);
+    else if (r->gateway->stopping) leave_to_next_start(r);
     else switch_over(r);
 }
 
@@ -401,7 +418,7 @@ struct first {
 };
 
 // What runs now is in force, though it was on trial.
-static bool end_trial(const struct gateway *g, struct txn *txn, struct err *err) {
+static bool forget_trial(const struct gateway *g, struct txn *txn, struct err *err) {
     struct bytes version;
     bool found;
     if (!txn_get(txn, TABLE_POLICY, bytes_of(trial_key), &version, &found, err)) return false;
@@ -411,7 +428,7 @@ static bool end_trial(const struct gateway *g, struct txn *txn, struct err *err)
 
 static bool put_first(struct store_op *op, struct txn *txn, struct err *err) {
     struct first *f = (struct first *)op;
-    return end_trial(f->gateway, txn, err) && txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&f->encoded), err);
+    return forget_trial(f->gateway, txn, err) && txn_put(txn, TABLE_POLICY, BYTES("good"), buf_bytes(&f->encoded), err);
 }
 
 static void first_kept(struct store_op *op, bool done, const struct err *why) {

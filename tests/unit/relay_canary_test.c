@@ -2,6 +2,9 @@
 // canary: who is on trial, and when it is taken back.
 #include "relay/canary.h"
 
+#include "relay/reload.h"
+#include "store_kit.h"
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,6 +161,72 @@ static void what_is_being_promoted_is_not_taken_back(void **state) {
     assert_int_equal(site.refs, 1);
 }
 
+static bool was_told(const char *action) {
+    char path[128], wanted[60], line[2000];
+    bool found = false;
+    snprintf(path, sizeof path, "%s/events", root);
+    snprintf(wanted, sizeof wanted, "\"action\":\"%s\"", action);
+    event_writer_free(&g.event_writer);
+    events_close(&g.events);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) found = found || strstr(line, wanted);
+    fclose(f);
+    return found;
+}
+
+// The reload's next one: what there is to say of the start is out before.
+static void wait_for_step(void) {
+    for (int i = 0; i < 10000 && !loop_drain(g.loop); i++) usleep(1000);
+}
+
+// The commit of a promotion stands: the next start runs that version without a word about a trial.
+static void a_stop_behind_the_commit_is_no_withdrawal(void **state) {
+    (void)state;
+    struct conf conf = {.base = root, .hostname = "gate.example", .scripts = root, .stdlib = (char *)"stdlib"};
+    struct site site = {.refs = 1, .conf = &conf};
+    struct kit kit;
+    kit_init(&kit);
+    kit_open(&kit);
+    g.site = &site;
+    g.store = kit.store;
+    canary_start(g.canary, bundle, &half);
+    while (loop_drain(g.loop)) {}
+    if (!canary_promote(g.canary, &err)) fail_msg("%s", err.text);
+    wait_for_step(); // built; now it is being kept
+    assert_non_null(g.reload);
+    g.stopping = true;
+    wait_for_step();
+    assert_null(g.reload);
+    assert_false(canary_is(g.canary, bundle));
+    struct bundle *good = reload_first_bundle(&g, &err);
+    if (!good) fail_msg("%s", err.text);
+    assert_string_equal(bundle_version(good), bundle_version(bundle));
+    assert_true(was_told("promoted"));
+    bundle_free(&good);
+    bundle_free(&g.previous);
+    kit_remove(&kit);
+}
+
+static void waits_for_a_reload(void **state) {
+    (void)state;
+    struct conf conf = {.base = root, .hostname = "gate.example"};
+    struct site site = {.refs = 1, .conf = &conf};
+    g.site = &site;
+    canary_start(g.canary, bundle, &half);
+    decide(100, 5, 16);
+    while (loop_drain(g.loop)) {}
+    if (!reload_to(&g, bundle, NULL, NULL, &err)) fail_msg("%s", err.text); // as a plain reload does
+    assert_false(canary_withdraw(g.canary, "by hand", &err));
+    assert_non_null(strstr(err.text, "a reload is under way"));
+    g.stopping = true; // it comes to nothing, and the trial goes its way
+    wait_for_step();
+    assert_null(g.reload);
+    assert_true(canary_is(g.canary, bundle));
+    turn(700);
+    assert_false(canary_is(g.canary, bundle));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(half_of_what_is_new, set_up, tear_down),
@@ -165,6 +234,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(few_do_not_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(worse_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_being_promoted_is_not_taken_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stop_behind_the_commit_is_no_withdrawal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(waits_for_a_reload, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
