@@ -125,13 +125,19 @@ uint64_t footprint_memory_limit(const char *file, const char *root) {
     return least;
 }
 
-static void put_memory(struct jsonl *j) {
+// The kernel counts for getrusage a processor at a time and sums up now and then, so its peak can lie below what is there now.
+static uint64_t peak(uint64_t resident) {
     struct rusage usage;
+    uint64_t seen = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+    return seen > resident ? seen : resident;
+}
+
+static void put_memory(struct jsonl *j) {
     uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t limit = footprint_memory_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+    uint64_t limit = footprint_memory_limit("/proc/self/cgroup", "/sys/fs/cgroup"), resident = footprint_memory();
     jsonl_open(j, "memory", '{');
-    jsonl_int(j, "resident_bytes", (int64_t)footprint_memory());
-    if (getrusage(RUSAGE_SELF, &usage) == 0) jsonl_int(j, "peak_bytes", (int64_t)usage.ru_maxrss * 1024);
+    jsonl_int(j, "resident_bytes", (int64_t)resident);
+    jsonl_int(j, "peak_bytes", (int64_t)peak(resident));
     jsonl_int(j, "most_bytes", (int64_t)(limit < machine ? limit : machine));
     jsonl_close(j, '}');
 }
