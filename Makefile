@@ -12,8 +12,8 @@ Q       := $(if $(V),,@)
 
 PACKAGES_BUILD := gcc libc6-dev pkg-config libevent-dev libssl-dev libc-ares-dev libopendkim-dev liblmdb-dev \
     liblua5.4-dev libidn2-dev libpcre2-dev libjansson-dev libsystemd-dev libcrypt-dev libcurl4-openssl-dev \
-    openssl
-LIBRARIES := libevent libssl libcrypto libcares opendkim lmdb lua5.4 libidn2 libpcre2-8 jansson libsystemd libcrypt libcurl
+    libhiredis-dev openssl
+LIBRARIES := libevent libssl libcrypto libcares opendkim lmdb lua5.4 libidn2 libpcre2-8 jansson libsystemd libcrypt libcurl hiredis
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 COMMON  = -std=c11 -D_GNU_SOURCE -Igateway -g -fno-omit-frame-pointer -pthread $(WARN)

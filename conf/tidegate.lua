@@ -79,6 +79,15 @@ return {
         -- headers = { "From", "List-ID" }, -- header fields kept with a message, or "none"; default: eleven that say what mail it is
     },
 
+    -- Limits of a minute and more that several gateways share, in a Redis (restart). conf/operations.md says what it must be told.
+    ledger = {
+        -- redis = "10.0.0.5:6379",       -- or "unix:/run/redis/redis.sock"; default: none, they are this gateway's own
+        -- password = "conf/redis-password", -- file with the password, or with "USER PASSWORD"
+        -- tls = true,                    -- its certificate must hold
+        -- tls_name = "redis.acme.example", -- the name it must have; default: its address
+        -- ca = "tls/redis-ca.pem",       -- the roots it is verified against; default: `ca`
+    },
+
     -- Asking DNS (restart).
     dns = {
         -- servers = { "127.0.0.1", "[::1]:5353" }, -- default: those of /etc/resolv.conf; best is one on this machine

@@ -24,6 +24,7 @@ struct said {
     int64_t rows;
     int64_t received_ms; // of a row of the queue; 0: none
     bool sick, full;
+    bool unreached; // the Redis of shared limits
     int64_t recipients, messages;
     int64_t lasts_s; // until the disk is full; -1: it does not fill
 };
@@ -45,6 +46,8 @@ static bool on_status(void *arg, const struct json *row, struct bytes text) {
     const struct json *store = json_get(row, "store");
     json_bool(json_get(store, "sick"), &r->sick);
     if (json_bool(json_get(store, "has_room"), &room)) r->full = !room;
+    bool in_reach;
+    if (json_bool(json_get(json_get(row, "shared_limits"), "in_reach"), &in_reach)) r->unreached = !in_reach;
     json_int(json_get(row, "recipients"), &r->recipients);
     json_int(json_get(row, "messages"), &r->messages);
     if (!json_int(json_get(json_get(row, "disk"), "lasts_s"), &r->lasts_s)) r->lasts_s = -1;
@@ -84,6 +87,15 @@ static void judge_store(struct doctor *d, const struct said *r) {
         doctor_well(d, "store", "",
                     doctor_words(d, "the queue is well; messages in it: %lld, recipients: %lld",
                                  (long long)r->messages, (long long)r->recipients));
+}
+
+static void judge_shared_limits(struct doctor *d, const struct said *r) {
+    if (!d->conf->ledger_redis.len) return;
+    if (r->unreached)
+        add(d, FINDING_FAIL, "limits", "the Redis in which limits are shared is out of reach", "mail that spends from a limit waits",
+            "ledger.redis in the configuration; the gateway's log says why");
+    else
+        doctor_well(d, "limits", "", "the Redis in which they are shared is in reach");
 }
 
 static void judge_age(struct doctor *d, const struct said *r) {
@@ -144,6 +156,7 @@ void doctor_gateway(struct doctor *d) {
     if (!ask(d, "{\"verb\":\"status\"}\n", on_status, &reply, NULL)) return;
     doctor_well(d, "gateway", "", "the gateway runs");
     judge_store(d, &reply);
+    judge_shared_limits(d, &reply);
     if (ask(d, "{\"verb\":\"queue\",\"action\":\"list\",\"limit\":1}\n", on_waiting, &reply, NULL))
         judge_age(d, &reply);
     check_lists(d);

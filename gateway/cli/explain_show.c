@@ -441,6 +441,7 @@ static void show_event(const struct explain_page *p, const struct json *row) {
         const struct json *l = json_get(event, "limit");
         add_text(&out, "; limit ", l, "key");
         buf_format(&out, ": %lld of %lld used", (long long)int_of(l, "used"), (long long)int_of(l, "cap"));
+        if (json_get(l, "unreachable")) buf_addz(&out, " as far as known, but the Redis in which it is shared was out of reach");
     }
     if (int_of(event, "attempt")) buf_format(&out, "; attempt %lld", (long long)int_of(event, "attempt"));
     if (json_get(event, "due") && show_when(json_get(event, "due"), &ms)) {

@@ -44,7 +44,7 @@ static bool print_limit(void *arg, const struct json *row, struct bytes text) {
         printf("%.*s\n", BYTES_FMT(text));
         return true;
     }
-    static const char *const names[] = {"key", "window_s", "used", "cap", "in_flight", "next_free", "all_free"};
+    static const char *const names[] = {"key", "window_s", "used", "elsewhere", "cap", "in_flight", "next_free", "all_free"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) cell(l, row, names[i]);
     table_cellz(l->table, json_get(row, "waiting") ? "yes" : "");
     table_row(l->table);
@@ -69,9 +69,9 @@ static int count(const struct call *call, struct ask *ask) {
 }
 
 int verb_limit(const struct call *call) {
-    static const struct column columns[] = {{"KEY", false, true},         {"WINDOW", true, false},   {"USED", true, false},
-                                            {"CAP", true, false},         {"IN FLIGHT", true, false}, {"NEXT FREE", true, false},
-                                            {"ALL FREE", true, false},    {"WAITED FOR", false, false}};
+    static const struct column columns[] = {{"KEY", false, true},        {"WINDOW", true, false},    {"USED", true, false},
+                                            {"ELSEWHERE", true, false},  {"CAP", true, false},       {"IN FLIGHT", true, false},
+                                            {"NEXT FREE", true, false},  {"ALL FREE", true, false},  {"WAITED FOR", false, false}};
     int code = EX_OK;
     struct ask *ask = ask_open(call, &code);
     if (!ask) return code;

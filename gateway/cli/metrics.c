@@ -42,6 +42,7 @@ static const struct metric metrics[] = {
     {"tidegate_store_commits_total", "", "counter", "Commits of the queue's database.", "store", "commits"},
     {"tidegate_store_has_room", "", "gauge", "0: new mail hears 452 4.3.1.", "store", "has_room"},
     {"tidegate_store_sick", "", "gauge", "1: the queue cannot be written, so nothing is taken or delivered.", "store", "sick"},
+    {"tidegate_shared_limits_in_reach", "", "gauge", "0: nothing is granted of limits that gateways share, as their Redis does not answer.", "shared_limits", "in_reach"},
     {"tidegate_store_unwritten", "", "gauge", "Outcomes that wait in memory for the store.", "store", "unwritten"},
 };
 enum { METRICS = sizeof metrics / sizeof *metrics };

@@ -51,6 +51,7 @@ static const struct line lines[] = {
      {{"connections", "", " in"},
       {"connections_out", "", " out"},
       {"memory_in_flight", "", " being received"}}},
+    {"shared", "shared_limits", {{"redis", "limits in ", ""}, {"in_reach", "in reach: ", ""}}},
     {"so far", NULL,
      {{"accepted", "", " accepted"},
       {"refused", "", " refused"},

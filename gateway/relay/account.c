@@ -92,6 +92,18 @@ void account_move(struct account *a, int64_t bucket, uint64_t n) {
     *slot(a, a->bucket) += (uint32_t)n;
 }
 
+void account_join(struct account *into, const struct account *from) {
+    for (int64_t b = from->oldest; b <= from->bucket; b++) {
+        uint64_t n = *slot(from, b), most = UINT32_MAX - into->spent;
+        if (n == 0) continue;
+        if (n > most) n = most;
+        *slot(into, b) += (uint32_t)n;
+        into->spent += n;
+        if (b < into->oldest) into->oldest = b;
+    }
+    account_fill(into, from->full_until_ms);
+}
+
 int64_t account_bucket_end(const struct account *a) { return (a->bucket + 1) * a->width_ms; }
 
 int64_t account_next_free(const struct account *a) {
@@ -158,7 +170,7 @@ bool account_decode(struct account *a, struct bytes from) {
     struct encoded e;
     if (!open_encoded(from, &e)) return false;
     if (e.full_until_ms > account_bucket_end(a) + full_most_ms) return false;
-    a->full_until_ms = e.full_until_ms;
+    account_fill(a, e.full_until_ms);
     for (size_t i = 0; i < e.count; i++) {
         const char *entry = e.entries.at + i * ENTRY_LEN;
         int64_t number = e.newest - get_be16(entry);

@@ -44,6 +44,9 @@ int64_t account_spend(struct account *a, uint64_t n); // of the held; gives the 
 void account_move(struct account *a, int64_t bucket, uint64_t n);
 void account_give_back(struct account *a, int64_t bucket, uint64_t n);
 
+// Both turned to the same moment: `into` has spent what `from` has, too.
+void account_join(struct account *into, const struct account *from);
+
 int64_t account_bucket_end(const struct account *a);  // when the current one closes
 int64_t account_next_free(const struct account *a);   // when the oldest bucket falls out, or it is no longer full; INT64_MAX: nothing is spent
 // The earliest moment at which `n` more fit under `cap`, if nobody else spends and all that is held is spent now. More than
@@ -52,7 +55,7 @@ int64_t account_free_at(const struct account *a, uint64_t cap, uint64_t n);
 
 // On disk: what is spent in each bucket, the held ones as spent in the current one.
 void account_encode(const struct account *a, struct buf *out);
-// Into an account fresh from account_init. False: damaged.
+// Added to what the account has. False: damaged.
 bool account_decode(struct account *a, struct bytes from);
 // When nothing of an encoded account counts any more; INT64_MAX where it is damaged.
 int64_t account_encoded_end(struct bytes from, uint32_t window_s);

@@ -30,7 +30,7 @@ static void tell(const struct admission *a, const struct refusal *r) {
     jsonl_text(j, "session", a->of.session);
     jsonl_text(j, "sender", a->of.sender);
     jsonl_text(j, "user", a->of.user);
-    ledger_put_refusal(j, r->spend, r->used, r->until_ms);
+    ledger_put_refusal(j, r);
     jsonl_text(j, "policy", a->origin.version);
     jsonl_text(j, "where", a->origin.where);
     jsonl_text(j, "because", a->origin.because);
@@ -57,7 +57,7 @@ static void answered(void *arg, const struct refusal *refused) {
     void (*done)(void *, const struct reply *) = a->done;
     if (!refused) return done(a->arg, NULL);
     if (refused->spend) tell(a, refused);
-    struct reply reply = admission_refusal(refused->spend, a->recipients, refused->until_ms, now_ms(a));
+    struct reply reply = admission_refusal(refused->unreachable ? NULL : refused->spend, a->recipients, refused->until_ms, now_ms(a));
     arg = a->arg;
     forget(a);
     done(arg, &reply);

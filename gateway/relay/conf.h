@@ -77,6 +77,9 @@ struct conf {
     bool journal_decisions;
     const char *journal_headers; // names with blanks between them, "": none
     struct kept_fields journal_fields; // made of them
+    struct addr ledger_redis;  // len 0: limits are this gateway's own
+    const char *ledger_password, *ledger_ca, *ledger_tls_name; // NULL: none; as `ca`; the address
+    bool ledger_tls;
     int workers;               // 0: one a core
     const char *scripts, *stdlib, *users; // users NULL: none
     const char *control;       // socket path, default var/control.sock

@@ -142,6 +142,8 @@ size_t conf_check(const struct conf *conf, conf_fault_fn fault, void *arg) {
         say(&c, "listeners", "there is none, so no mail could come in (name at least one)");
     check_common_certificate(&c);
     check_file(&c, "ca", conf->ca, "name a PEM file of trusted roots");
+    check_file(&c, "ledger.password", conf->ledger_password, "write it there, readable for the gateway alone");
+    check_file(&c, "ledger.ca", conf->ledger_ca, "name a PEM file of trusted roots");
     check_file(&c, "http.ca", conf->http_ca, "name a PEM file of trusted roots");
     check_file(&c, "users", conf->users, "make it with `tidegate passwd NAME`");
     check_folder(&c, "scripts", conf->scripts);

@@ -65,6 +65,17 @@ const struct conf_key conf_keys[] = {
     {"journal.headers", CONF_FIELDS, AT(journal_headers), "From Sender Reply-To Bcc Date Message-ID List-ID List-Unsubscribe Precedence Auto-Submitted Content-Type", NULL, 0, 0, NULL, false,
      "Header fields kept with a message for `replay`, as a list of names, or \"none\". A script that reads another one cannot be replayed there."},
 
+    {"ledger.redis", CONF_ADDRESS, AT(ledger_redis), NULL, "none: limits are this gateway's own", 0, 0, NULL, true,
+     "A Redis in which several gateways share all limits of a minute and more, as \"10.0.0.5:6379\" or \"unix:/run/redis/redis.sock\": together they never spend more than a limit has. It must keep what it is told (`appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`). While it is out of reach nothing is granted. conf/operations.md says more."},
+    {"ledger.password", CONF_PATH, AT(ledger_password), NULL, "none: it asks for none", 0, 0, NULL, true,
+     "File with the password for that Redis, or with `USER PASSWORD`, in its first line."},
+    {"ledger.tls", CONF_BOOL, AT(ledger_tls), "false", NULL, 0, 0, NULL, true,
+     "Whether it is spoken to in TLS. Its certificate must hold."},
+    {"ledger.tls_name", CONF_HOST, AT(ledger_tls_name), NULL, "its address", 0, 0, NULL, true,
+     "The name that its certificate must have."},
+    {"ledger.ca", CONF_PATH, AT(ledger_ca), NULL, "that of `ca`", 0, 0, NULL, true,
+     "PEM file: the roots that its certificate is verified against."},
+
     {"dns.servers", CONF_SERVERS, AT(dns_servers), NULL, "those of /etc/resolv.conf", 0, 0, NULL, true,
      "Resolvers to ask, in this order: a list of addresses, with a port where it is not 53. Best is one on this machine."},
     {"dns.timeout", CONF_MILLIS, AT(dns_timeout_ms), "1s", NULL, 0, 60, NULL, true,

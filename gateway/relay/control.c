@@ -132,6 +132,17 @@ static void put_store(struct jsonl *j, struct gateway *g) {
     jsonl_close(j, '}');
 }
 
+static void put_shared_limits(struct jsonl *j, const struct gateway *g) {
+    char text[ADDR_TEXT];
+    const struct addr *redis = &g->site->conf->ledger_redis;
+    if (!redis->len) return;
+    addr_text(redis, text);
+    jsonl_open(j, "shared_limits", '{');
+    jsonl_textz(j, "redis", text);
+    jsonl_bool(j, "in_reach", atomic_load(&g->commons_lost) == 0);
+    jsonl_close(j, '}');
+}
+
 static void put_listeners(struct jsonl *j, const struct conf *conf) {
     jsonl_open(j, "listeners", '[');
     for (size_t i = 0; i < conf->listener_count; i++) {
@@ -165,6 +176,7 @@ static void status_then(struct round *round) {
     jsonl_int(&j, "connections", (int64_t)atomic_load(&c->sessions_in));
     jsonl_int(&j, "connections_out", (int64_t)atomic_load(&c->connections_out.taken));
     put_store(&j, g);
+    put_shared_limits(&j, g);
     int64_t oldest_ms = clock_ms(&g->clock) - round->oldest_ms;
     if (round->oldest_ms) jsonl_int(&j, "oldest_s", oldest_ms > 0 ? oldest_ms / 1000 : 0);
     jsonl_int(&j, "lanes", (int64_t)round->lanes);

@@ -73,6 +73,7 @@ struct gateway {
     struct counters counters;
     unsigned imports;          // of suppressions, under way; main thread
     _Atomic int rerouting;     // workers that go through what is parked (relay/rounds)
+    _Atomic int commons_lost;  // workers for which the Redis of shared limits is out of reach (relay/commons)
     _Atomic uint64_t unwritten; // outcomes that the store could not take and that wait in memory (relay/settle)
 };
 

@@ -43,6 +43,7 @@ struct soonest {
     int64_t until_ms;
     const struct spend *spend; // NULL: its lane rests
     uint64_t used;
+    bool unreachable; // as in struct refusal
 };
 
 struct attempt {

@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "policy/spends.h"
 #include "relay/account.h"
+#include "relay/commons.h"
 #include "relay/grant.h"
 #include "relay/sweep.h"
 #include "relay/waiters.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 
 enum { PATIENCE_MS = 2000, SICK_MS = 1000, IDLE_MS = 120 * 1000, LONGEST_SLEEP_MS = 60000 };
+enum { HEAR_MS = 5000, UNREACHED_MS = 10 * 1000, OUTBID_MOST = 3 };
 
 struct legs {
     struct leg *first, *last;
@@ -34,13 +36,17 @@ struct entry {
     uint64_t cap;                // as last asked, for show
     // The row on disk: for the current bucket it allows for `lease` tokens.
     uint64_t lease;
-    bool writing;
+    bool writing;                // to the store, then to the commons
     bool has_row;                // one is, or may be, on disk
     bool carry;                  // a bucket has closed with tokens in flight: the row must say so
     bool spare;                  // the row says more than is so: to be written when a bucket closes
     struct buf row;              // being written; empty: deleted
     uint64_t row_lease;
     int64_t row_bucket;
+    // What the other gateways have spent; NULL: nobody shares it.
+    struct account *others;
+    int64_t heard_ms;
+    bool hearing;
     int64_t touched_ms, again_ms; // last asked; not to write before, after a failure
     struct timer *timer;
 };
@@ -50,6 +56,7 @@ struct ledger {
     struct map entries;
     bool stopped;
     struct sweep *sweep;
+    struct commons *commons; // NULL: limits are this gateway's own
 };
 
 static int64_t now_ms(const struct ledger *l) { return clock_ms(&l->worker->gateway->clock); }
@@ -61,6 +68,13 @@ static void legs_add(struct legs *list, struct leg *leg) {
     leg->prev = list->last;
     *(list->last ? &list->last->next : &list->first) = leg;
     list->last = leg;
+}
+
+static void legs_add_first(struct legs *list, struct leg *leg) {
+    leg->prev = NULL;
+    leg->next = list->first;
+    *(list->first ? &list->first->prev : &list->last) = leg;
+    list->first = leg;
 }
 
 static void legs_remove(struct legs *list, struct leg *leg) {
@@ -106,6 +120,10 @@ static struct entry *entry_get(struct ledger *l, struct bytes name) {
     e->timer = timer_new(l->worker->loop, on_timer, e);
     account_init(&e->account, window_s, now_ms(l));
     if (account_is_durable(&e->account)) load(e);
+    if (l->commons && account_is_durable(&e->account)) {
+        e->others = must_alloc(sizeof *e->others);
+        account_init(e->others, window_s, now_ms(l));
+    }
     map_put(&l->entries, name, e);
     return e;
 }
@@ -114,23 +132,40 @@ static void entry_free(struct entry *e) {
     timer_free(&e->timer);
     waiters_free(&e->waiters);
     buf_release(&e->row);
+    free(e->others);
     free(e->name);
     free(e);
 }
 
 // Nothing of it is needed in memory: the row, where there is one, says it all.
 static bool is_idle(const struct entry *e, int64_t now) {
-    bool busy = e->waiting.first || e->leasing.first || e->leased.first || e->granted || e->waiters || e->writing ||
+    bool busy = e->waiting.first || e->leasing.first || e->leased.first || e->granted || e->waiters || e->writing || e->hearing ||
                 e->carry || e->spare;
     bool counts = account_taken(&e->account) > 0;
     bool kept = account_is_durable(&e->account) ? counts || !e->has_row : !counts;
     return !busy && kept && now - e->touched_ms >= IDLE_MS;
 }
 
+// ---- all that share it
+
+static uint64_t taken_by_all(const struct entry *e) {
+    return account_taken(&e->account) + (e->others ? account_taken(e->others) : 0);
+}
+
+// As one account; where others have a part in it, in `sum`.
+static const struct account *of_all(const struct entry *e, struct account *sum) {
+    if (!e->others) return &e->account;
+    *sum = e->account;
+    account_join(sum, e->others);
+    return sum;
+}
+
+static bool is_in_reach(const struct entry *e) { return !e->others || commons_is_in_reach(e->ledger->commons); }
+
 // ---- granting
 
-static bool is_leased(const struct entry *e) {
-    return !account_is_durable(&e->account) || account_current(&e->account) + e->account.held <= e->lease;
+static bool would_be_leased(const struct entry *e, uint64_t n) {
+    return !account_is_durable(&e->account) || account_current(&e->account) + e->account.held + n <= e->lease;
 }
 
 static void grant(struct entry *e, struct leg *leg, int64_t now) {
@@ -141,15 +176,25 @@ static void grant(struct entry *e, struct leg *leg, int64_t now) {
 }
 
 static void refuse(struct entry *e, struct leg *leg, uint64_t taken) {
-    struct refusal why = {.spend = leg->spend, .used = account_used(&e->account)};
-    why.until_ms = account_free_at(&e->account, leg->spend->cap, taken - account_taken(&e->account) + leg->n);
+    struct account sum;
+    const struct account *all = of_all(e, &sum);
+    struct refusal why = {.spend = leg->spend, .used = account_used(all)};
+    why.until_ms = account_free_at(all, leg->spend->cap, taken - taken_by_all(e) + leg->n);
     if (leg->spend->recipients && taken < leg->spend->cap) why.room = leg->spend->cap - taken;
+    grant_refused(leg, &why);
+}
+
+// There may be room, but nobody can say so.
+static void refuse_unreached(struct entry *e, struct leg *leg, int64_t now) {
+    struct account sum;
+    struct refusal why = {.spend = leg->spend, .used = account_used(of_all(e, &sum)), .until_ms = now + UNREACHED_MS, .unreachable = true};
     grant_refused(leg, &why);
 }
 
 // Something will fall free in a moment; or may, because only what is in flight stands in the way.
 static bool may_fit_soon(const struct entry *e, const struct leg *leg, uint64_t others) {
-    const struct account *a = &e->account;
+    struct account sum;
+    const struct account *a = of_all(e, &sum);
     if (!a->full_until_ms && a->spent + others + leg->n <= leg->spend->cap) return true;
     return account_free_at(a, leg->spend->cap, others + leg->n) <= leg->since_ms + PATIENCE_MS;
 }
@@ -158,12 +203,13 @@ static bool may_fit_soon(const struct entry *e, const struct leg *leg, uint64_t 
 static void let_in(struct entry *e, int64_t now) {
     uint64_t ahead = 0;
     for (struct leg *leg = e->waiting.first, *next; leg; leg = next) {
-        uint64_t used = account_taken(&e->account), taken = used + ahead;
+        uint64_t used = taken_by_all(e), taken = used + ahead;
         bool patient = leg->patient && !e->ledger->stopped && now < leg->since_ms + PATIENCE_MS;
         next = leg->next;
         if (!leg->called) taken += waiters_reserved(e->waiters, now); // the room is kept for those that were called
         bool fits = taken + leg->n <= leg->spend->cap;
-        if (!fits && patient && may_fit_soon(e, leg, taken - used)) {
+        bool leased = would_be_leased(e, leg->n), reached = leased || is_in_reach(e);
+        if (patient && (fits ? !reached : may_fit_soon(e, leg, taken - used))) {
             ahead += leg->n;
             continue;
         }
@@ -172,8 +218,12 @@ static void let_in(struct entry *e, int64_t now) {
             refuse(e, leg, taken);
             continue;
         }
+        if (!reached) {
+            refuse_unreached(e, leg, now);
+            continue;
+        }
         account_hold(&e->account, leg->n);
-        if (is_leased(e)) grant(e, leg, now);
+        if (leased) grant(e, leg, now);
         else legs_add(&e->leasing, leg);
     }
 }
@@ -213,36 +263,105 @@ static void maybe_write(struct entry *e, int64_t now) {
     if (e->writing || !account_is_durable(&e->account) || now < e->again_ms) return;
     bool idle = now - e->touched_ms >= IDLE_MS;
     bool needless = e->has_row && account_taken(&e->account) == 0 && idle;
-    if (e->leasing.first || e->carry || (e->spare && (e->ledger->stopped || idle)) || needless) write_row(e);
+    bool others_wait = e->others && now - e->heard_ms >= HEAR_MS; // perhaps, for what was given back
+    if (e->leasing.first || e->carry || (e->spare && (e->ledger->stopped || idle || others_wait)) || needless) write_row(e);
 }
 
 static void turn(struct entry *e, int64_t now) {
+    if (e->others) account_turn(e->others, now);
     if (!account_turn(&e->account, now)) return;
     e->lease = 0;
     if (account_is_durable(&e->account) && (e->account.held || e->spare)) e->carry = true;
 }
 
-static void on_written(struct task *task) {
-    struct entry *e = (struct entry *)((char *)task - offsetof(struct entry, written));
-    int64_t now = now_ms(e->ledger);
-    e->writing = false;
-    turn(e, now);
-    if (e->stored) {
-        e->has_row = e->row.len > 0;
-        if (e->row_bucket == e->account.bucket) e->lease = e->row_lease;
-    } else {
-        e->carry = true;
-        e->again_ms = now + SICK_MS;
-    }
+static void row_stands(struct entry *e, int64_t now) {
+    if (e->row_bucket == e->account.bucket) e->lease = e->row_lease;
+    for (struct leg *leg; (leg = legs_take(&e->leased));) grant(e, leg, now);
+}
+
+static void row_failed(struct entry *e, int64_t now) {
+    e->carry = true;
+    e->again_ms = now + SICK_MS;
     for (struct leg *leg; (leg = legs_take(&e->leased));) {
-        if (e->stored) {
-            grant(e, leg, now);
-            continue;
-        }
         account_drop(&e->account, leg->n);
         grant_refused(leg, &(struct refusal){.spend = NULL});
     }
+}
+
+// In the store it stands; whether it does there, nobody knows. Those who stop have said what they could.
+static void row_unheard(struct entry *e, int64_t now) {
+    e->carry = !e->ledger->stopped;
+    e->again_ms = now + UNREACHED_MS;
+    for (struct leg *leg; (leg = legs_take(&e->leased));) {
+        account_drop(&e->account, leg->n);
+        refuse_unreached(e, leg, now);
+    }
+}
+
+// Another gateway was faster: those who asked look again, with what it has counted in, in the order in which they came. The store's row
+// says more than is so.
+static void row_outbid(struct entry *e, int64_t now) {
+    e->spare = true;
+    for (struct leg *leg; (leg = e->leased.last);) {
+        legs_remove(&e->leased, leg);
+        account_drop(&e->account, leg->n);
+        if (++leg->outbid < OUTBID_MOST) legs_add_first(&e->waiting, leg);
+        else refuse_unreached(e, leg, now); // here and there they count otherwise
+    }
+}
+
+static void hear(struct entry *e, const struct account *others, int64_t now) {
+    if (others) *e->others = *others;
+    e->heard_ms = now;
+    turn(e, now);
+}
+
+static void on_put(void *arg, enum commons_said said, const struct account *others) {
+    struct entry *e = arg;
+    int64_t now = now_ms(e->ledger);
+    e->writing = false;
+    hear(e, others, now);
+    if (said == COMMONS_TAKEN) row_stands(e, now);
+    else if (said == COMMONS_FULL) row_outbid(e, now);
+    else row_unheard(e, now);
     serve(e);
+}
+
+// The most that all may have spent for every leg's cap to hold.
+static int64_t lowest_cap(const struct legs *legs) {
+    int64_t cap = COMMONS_ANY;
+    for (const struct leg *leg = legs->first; leg; leg = leg->next)
+        if (cap == COMMONS_ANY || (int64_t)leg->spend->cap < cap) cap = (int64_t)leg->spend->cap;
+    return cap;
+}
+
+static void on_written(struct task *task) {
+    struct entry *e = (struct entry *)((char *)task - offsetof(struct entry, written));
+    int64_t now = now_ms(e->ledger);
+    if (e->stored) e->has_row = e->row.len > 0;
+    if (e->stored && e->others)
+        return commons_ask(e->ledger->commons, bytes_of(e->name), buf_bytes(&e->row), lowest_cap(&e->leased), on_put, e);
+    e->writing = false;
+    turn(e, now);
+    if (e->stored) row_stands(e, now);
+    else row_failed(e, now);
+    serve(e);
+}
+
+static void on_heard(void *arg, enum commons_said said, const struct account *others) {
+    struct entry *e = arg;
+    (void)said;
+    e->hearing = false;
+    hear(e, others, now_ms(e->ledger));
+    serve(e);
+}
+
+// While anybody may ask: what the others give back makes room here.
+static void maybe_hear(struct entry *e, int64_t now) {
+    bool asked = e->waiting.first || e->waiters || now - e->touched_ms < IDLE_MS;
+    if (!e->others || e->hearing || e->writing || e->ledger->stopped || !asked || now - e->heard_ms < HEAR_MS) return;
+    e->hearing = true;
+    commons_ask(e->ledger->commons, bytes_of(e->name), BYTES(""), COMMONS_LOOK, on_heard, e);
 }
 
 // ---- one turn
@@ -264,12 +383,17 @@ static uint64_t asked(const struct entry *e) {
 
 static int64_t sooner(int64_t a, int64_t b) { return a < b ? a : b; }
 
+static bool may_call(const struct entry *e) {
+    return !e->ledger->stopped && gateway_may_send(e->ledger->worker->gateway) && is_in_reach(e);
+}
+
 static void set_timer(struct entry *e, int64_t now, uint64_t taken) {
-    int64_t next = now + LONGEST_SLEEP_MS, free = account_next_free(&e->account);
+    struct account sum;
+    int64_t next = now + LONGEST_SLEEP_MS, free = account_next_free(of_all(e, &sum));
     if (e->waiting.first) next = sooner(next, sooner(free, e->waiting.first->since_ms + PATIENCE_MS));
     if (e->held.first) next = sooner(next, e->held.first->since_ms + e->account.window_ms + 1);
-    bool may_send = gateway_may_send(e->ledger->worker->gateway);
-    if (e->waiters) next = sooner(next, may_send ? waiters_next(e->waiters, taken, free, now) : now + SICK_MS);
+    if (e->others && (e->waiters || e->waiting.first || now - e->touched_ms < IDLE_MS)) next = sooner(next, e->heard_ms + HEAR_MS);
+    if (e->waiters) next = sooner(next, may_call(e) ? waiters_next(e->waiters, taken, free, now) : now + SICK_MS);
     if (account_is_durable(&e->account)) {
         if (e->account.held || e->spare) next = sooner(next, account_bucket_end(&e->account));
         if ((e->carry || e->leasing.first) && !e->writing) next = sooner(next, e->again_ms);
@@ -284,8 +408,9 @@ static void serve(struct entry *e) {
     age(e, now);
     let_in(e, now);
     maybe_write(e, now);
-    uint64_t taken = account_taken(&e->account) + asked(e);
-    if (!l->stopped && gateway_may_send(l->worker->gateway)) waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
+    maybe_hear(e, now);
+    uint64_t taken = taken_by_all(e) + asked(e);
+    if (may_call(e)) waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
     if (is_idle(e, now)) {
         map_remove(&l->entries, bytes_of(e->name));
         return entry_free(e);
@@ -298,6 +423,7 @@ void ledger_take(struct ledger *l, struct leg *leg, struct bytes from) {
     struct place_of place;
     leg->entry = e;
     leg->since_ms = e->touched_ms = now_ms(l);
+    leg->outbid = 0;
     leg->called = waiters_place_read(from, &place) && bytes_equal(place.account, bytes_of(e->name)) &&
                   waiters_arrived(e->waiters, &place, leg->id, leg->spend->cap, leg->since_ms);
     // Who came before and waits in the store must not be passed by those who come now.
@@ -329,9 +455,11 @@ void ledger_settle(struct leg *leg) {
 
 uint64_t ledger_used(struct ledger *l, struct bytes account) {
     struct entry *e = entry_get(l, account);
-    turn(e, now_ms(l));
+    int64_t now = now_ms(l);
+    turn(e, now);
+    if (e->others) e->touched_ms = now; // it is heard from now on
     timer_set(e->timer, 1); // this may be the first to name it: it goes again when nobody else does
-    return account_taken(&e->account);
+    return taken_by_all(e);
 }
 
 void ledger_look(struct ledger *l, const struct spend *s, uint64_t n, struct limit_state *out) {
@@ -339,8 +467,10 @@ void ledger_look(struct ledger *l, const struct spend *s, uint64_t n, struct lim
     struct entry *e = entry_get(l, spend_account(s, name));
     int64_t now = now_ms(l);
     turn(e, now);
-    timer_set(e->timer, 1); // as in ledger_used
-    const struct account *a = &e->account;
+    if (e->others) e->touched_ms = now; // as in ledger_used
+    timer_set(e->timer, 1);
+    struct account sum;
+    const struct account *a = of_all(e, &sum);
     uint64_t others = asked(e) + waiters_reserved(e->waiters, now); // those before us (let_in)
     bool fits = account_taken(a) + others + n <= s->cap;
     *out = (struct limit_state){.used = account_used(a),
@@ -389,13 +519,15 @@ void ledger_count(struct gateway *g, struct bytes account, uint64_t n) {
     send_news(g, account, (struct news){.count = n});
 }
 
-void ledger_put_refusal(struct jsonl *j, const struct spend *s, uint64_t used, int64_t until_ms) {
+void ledger_put_refusal(struct jsonl *j, const struct refusal *r) {
+    const struct spend *s = r->spend;
     jsonl_open(j, "limit", '{');
     jsonl_text(j, "key", s->key);
     jsonl_int(j, "window_s", s->window_s);
     jsonl_int(j, "cap", (int64_t)s->cap);
-    jsonl_int(j, "used", (int64_t)used);
-    jsonl_time(j, "until", until_ms);
+    jsonl_int(j, "used", (int64_t)r->used);
+    jsonl_time(j, "until", r->until_ms);
+    if (r->unreachable) jsonl_bool(j, "unreachable", true);
     jsonl_close(j, '}');
 }
 
@@ -405,7 +537,7 @@ struct told {
     char place[WAITERS_PLACE];
 };
 
-static void hear(struct ledger *l, const struct told *told) {
+static void hear_told(struct ledger *l, const struct told *told) {
     struct place_of place;
     if (!waiters_place_read(bytes_of(told->place), &place)) return;
     struct entry *e = entry_get(l, place.account);
@@ -414,7 +546,7 @@ static void hear(struct ledger *l, const struct told *told) {
 }
 
 static void hear_there(struct worker *w, void *arg) {
-    hear(w->ledger, arg);
+    hear_told(w->ledger, arg);
     free(arg);
 }
 
@@ -478,9 +610,10 @@ void ledger_recover(struct ledger *l) {
     reader_begin(l->worker->reader);
     reader_parked_lanes(l->worker->reader, BYTES(""), note_place, &p);
     reader_end(l->worker->reader);
-    for (size_t i = 0; i < p.count; i++) hear(l, &p.at[i]);
+    for (size_t i = 0; i < p.count; i++) hear_told(l, &p.at[i]);
     free(p.at);
     sweep_start(l->sweep);
+    commons_begin(l->commons);
 }
 
 static bool is_in_memory(void *arg, struct bytes account) {
@@ -488,10 +621,29 @@ static bool is_in_memory(void *arg, struct bytes account) {
     return map_get(&l->entries, account) != NULL;
 }
 
+static void serve_all(struct ledger *l, bool probe) {
+    size_t at = 0;
+    void *value;
+    while (map_next(&l->entries, &at, NULL, &value)) {
+        struct entry *e = value;
+        if (probe) waiters_probe(e->waiters);
+        serve(e);
+    }
+}
+
+static void on_reach(void *ledger) {
+    struct ledger *l = ledger;
+    size_t at = 0;
+    void *value;
+    while (map_next(&l->entries, &at, NULL, &value)) ((struct entry *)value)->again_ms = 0;
+    serve_all(l, true);
+}
+
 struct ledger *ledger_new(struct worker *w) {
     struct ledger *l = must_alloc(sizeof *l);
     l->worker = w;
     l->sweep = sweep_new(w, is_in_memory, l);
+    l->commons = commons_new(w, on_reach, l);
     return l;
 }
 
@@ -507,17 +659,8 @@ void ledger_free(struct ledger **at) {
     }
     map_release(&l->entries);
     sweep_free(&l->sweep);
+    commons_free(&l->commons);
     free(l);
-}
-
-static void serve_all(struct ledger *l, bool probe) {
-    size_t at = 0;
-    void *value;
-    while (map_next(&l->entries, &at, NULL, &value)) {
-        struct entry *e = value;
-        if (probe) waiters_probe(e->waiters);
-        serve(e);
-    }
 }
 
 void ledger_look_again(struct ledger *l) { serve_all(l, true); }
@@ -563,8 +706,10 @@ static void show_entry(struct showing *s, struct entry *e) {
     uint64_t needed = account_current(&e->account) + e->account.held;
     buf_reset(&s->out);
     struct jsonl j = jsonl_begin(&s->out);
-    show_account(&j, &e->account, bytes_of(e->name));
+    struct account sum;
+    show_account(&j, of_all(e, &sum), bytes_of(e->name));
     if (e->cap) jsonl_int(&j, "cap", (int64_t)e->cap);
+    if (e->others) jsonl_int(&j, "elsewhere", (int64_t)account_used(e->others));
     jsonl_int(&j, "leased", e->lease > needed ? (int64_t)(e->lease - needed) : 0);
     if (e->waiters) waiters_show(e->waiters, &j);
     jsonl_int(&j, "worker", s->ledger->worker->index);

@@ -10,6 +10,9 @@
 // a bucket closes are written into the next one; what the row says too much (refunds) is taken back when a bucket closes, and
 // when the gateway stops. Shorter windows live in memory only.
 //
+// Where several gateways share their limits, the row goes to all of them before it is granted on (relay/commons), and what the others
+// have spent is as good as spent here. It is heard with each such step, and every few seconds while the account is in use.
+//
 // An ask that does not fit waits for two seconds if that will do and nobody waits in the store; else it is refused with the time when
 // it will fit, and what was refused waits in the store (relay/waiters.h).
 #pragma once
@@ -39,9 +42,6 @@ void ledger_exhaust(struct gateway *g, struct bytes account, int64_t until_ms);
 // lose the last few.
 void ledger_count(struct gateway *g, struct bytes account, uint64_t n);
 
-// Writes "limit":{"key","window_s","cap","used","until"}: what an event says of a limit without room. Any thread.
-void ledger_put_refusal(struct jsonl *j, const struct spend *s, uint64_t used, int64_t until_ms);
-
 // Any thread: somebody waits in the store under a place of waiters_place.
 void ledger_tell_parked(struct gateway *g, struct bytes place);
 // Any thread: what was called of this message for that account is done with, see waiters_back.
@@ -61,6 +61,7 @@ struct leg {
     uint64_t id;                // of the message; 0: it is none of the queue's
     bool called;                // from where it waited in the store
     bool patient;               // may wait for a moment
+    uint8_t outbid;             // times that another gateway was faster
     int64_t since_ms;           // when it came; once granted, when that was
     int64_t bucket;             // of one so old that it was taken for spent; -1
 };
@@ -69,8 +70,13 @@ struct refusal {
     const struct spend *spend;  // of the plan; NULL: the store cannot record it, try again later
     uint64_t used;
     int64_t until_ms;           // when it will fit, unless others are faster
+    bool unreachable;           // it may fit: those who share the limit cannot be asked (relay/commons)
     size_t room;                // so many recipients would fit now
 };
+
+// Writes "limit":{"key","window_s","cap","used","until"}: what an event says of a limit without room; "unreachable":true where that is
+// not known. Any thread.
+void ledger_put_refusal(struct jsonl *j, const struct refusal *r);
 
 void ledger_take(struct ledger *owner, struct leg *leg, struct bytes from);
 void ledger_settle(struct leg *leg); // counted ones are spent, the rest is free again

@@ -339,7 +339,7 @@ static void no_room(struct attempt *a) {
     bool limited = a->end == ATTEMPT_LIMITED, full = !limited && !a->rest_until_ms;
     int64_t until = limited ? a->limited.until_ms : a->rest_until_ms;
     if (!a->soonest.plan || full || until < a->soonest.until_ms)
-        a->soonest = (struct soonest){a->plan, until, limited ? a->limited.spend : NULL, a->limited.used};
+        a->soonest = (struct soonest){a->plan, until, limited ? a->limited.spend : NULL, a->limited.used, limited && a->limited.unreachable};
     if (!full && try_otherwise(a)) return; // a lane that is full is a way that works
     struct writing *w = start(a->job, a->which, a->count);
     w->attempt = a;

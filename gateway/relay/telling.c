@@ -20,6 +20,10 @@ static void put_verdict(struct jsonl *j, const struct about *a) {
     jsonl_close(j, '}');
 }
 
+static void put_limited(struct jsonl *j, const struct soonest *s) {
+    ledger_put_refusal(j, &(struct refusal){.spend = s->spend, .used = s->used, .until_ms = s->until_ms, .unreachable = s->unreachable});
+}
+
 static void put_suppress(struct jsonl *j, const struct suppression *s) {
     jsonl_open(j, "suppress", '{');
     jsonl_text(j, "address", s->address);
@@ -55,7 +59,7 @@ void telling_event(struct writing *w, const struct job_recipient *r, struct chan
         jsonl_text(&j, "identity", st->plan->identity.name);
         jsonl_text(&j, "lane", st->plan->lane);
     }
-    if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
+    if (st->limited) put_limited(&j, st->limited);
     if (st->result) put_result(&j, st);
     if (st->verdict && st->verdict->about.fault.len) put_verdict(&j, &st->verdict->about);
     if (st->attempt) {
@@ -104,7 +108,7 @@ struct bytes telling_decision(struct writing *w, const struct story *st) {
     struct buf out = {0};
     struct jsonl j = jsonl_begin(&out);
     if (st->plan) jsonl_raw(&j, "plan", st->plan->json);
-    if (st->limited) ledger_put_refusal(&j, st->limited->spend, st->limited->used, st->limited->until_ms);
+    if (st->limited) put_limited(&j, st->limited);
     telling_origin(&j, st);
     jsonl_end(&j);
     struct bytes text = arena_copy(settle_arena(w->settle), bytes_first(buf_bytes(&out), out.len - 1));

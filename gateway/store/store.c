@@ -167,6 +167,10 @@ bool store_is_sick(const struct store *s) {
     return atomic_load_explicit(&s->told.sick, memory_order_relaxed);
 }
 
+const char *store_name(const struct store *s) {
+    return s->txn.name;
+}
+
 uint64_t store_last_id(const struct store *s) {
     return s->last_id;
 }

@@ -64,6 +64,7 @@ struct store *store_look(const char *path, const struct clock *clock, const stru
 void store_close(struct store **store);      // commits what was submitted, then ends the writer
 bool store_has_room(const struct store *store);
 bool store_is_sick(const struct store *store);
+const char *store_name(const struct store *store); // of its own, given when it was made: 16 hexadecimal digits
 uint64_t store_last_id(const struct store *store); // highest id that may have been used, at open: make larger ones
 
 struct store_stats {

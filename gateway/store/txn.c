@@ -3,10 +3,11 @@
 
 #include "base/bug.h"
 
+#include <stdio.h>
 #include <sys/random.h>
 
 const char meta_held[] = "held";
-static const char meta_version[] = "version", meta_id_mark[] = "id_mark", meta_redo_secret[] = "redo_secret";
+static const char meta_version[] = "version", meta_id_mark[] = "id_mark", meta_redo_secret[] = "redo_secret", meta_name[] = "name";
 
 static bool put_number(struct txn *t, const char *name, uint64_t value, struct err *err) {
     char be[8];
@@ -22,17 +23,25 @@ static bool get_number(struct txn *t, const char *name, uint64_t *value, bool *f
     return true;
 }
 
-static bool load_secret(struct txn *t, struct err *err) {
-    struct bytes secret;
+// What is drawn by lot when the store is made, and stays.
+static bool load_lot(struct txn *t, const char *name, void *lot, size_t len, struct err *err) {
+    struct bytes there;
     bool found;
-    if (!db_get(t->db, TABLE_META, bytes_of(meta_redo_secret), &secret, &found, err)) return false;
-    if (found && secret.len != REDO_SECRET) return err_set(err, "database: meta entry '%s' is damaged", meta_redo_secret);
+    if (!db_get(t->db, TABLE_META, bytes_of(name), &there, &found, err)) return false;
+    if (found && there.len != len) return err_set(err, "database: meta entry '%s' is damaged", name);
     if (found) {
-        memcpy(t->redo_secret, secret.at, REDO_SECRET);
+        memcpy(lot, there.at, len);
         return true;
     }
-    bug_if(getrandom(t->redo_secret, REDO_SECRET, 0) != REDO_SECRET);
-    return db_put(t->db, TABLE_META, bytes_of(meta_redo_secret), bytes_range(t->redo_secret, REDO_SECRET), err);
+    bug_if(getrandom(lot, len, 0) != (ssize_t)len);
+    return db_put(t->db, TABLE_META, bytes_of(name), bytes_range(lot, len), err);
+}
+
+static bool load_lots(struct txn *t, struct err *err) {
+    char name[8];
+    if (!load_lot(t, meta_redo_secret, t->redo_secret, REDO_SECRET, err) || !load_lot(t, meta_name, name, sizeof name, err)) return false;
+    snprintf(t->name, sizeof t->name, "%016llx", (unsigned long long)get_be64(name));
+    return true;
 }
 
 bool txn_load(struct txn *t, bool *is_new, struct err *err) {
@@ -49,7 +58,7 @@ bool txn_load(struct txn *t, bool *is_new, struct err *err) {
     if (!get_number(t, meta_id_mark, &t->id_mark_committed, &found, err)) return false;
     t->held = t->held_committed;
     t->id_mark = t->id_mark_committed;
-    return load_secret(t, err) && (version == DB_VERSION || put_number(t, meta_version, DB_VERSION, err));
+    return load_lots(t, err) && (version == DB_VERSION || put_number(t, meta_version, DB_VERSION, err));
 }
 
 bool txn_begin(struct txn *t, struct err *err) {

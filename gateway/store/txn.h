@@ -9,6 +9,8 @@
 #include "store/redo.h"
 #include "store/segment.h"
 
+enum { STORE_NAME = 16 };
+
 struct txn {
     struct db *env;
     struct segments *segments;
@@ -20,6 +22,7 @@ struct txn {
     uint64_t id_mark, id_mark_committed; // no id above it was used
     uint32_t journal_seq;
     char redo_secret[REDO_SECRET];
+    char name[STORE_NAME + 1]; // store_name
     struct key swept;         // how far the suppression table has been looked through for what is over
     struct key shelf_swept;   // likewise the shelf
 };

@@ -268,6 +268,46 @@ static void buckets_that_fall_together_are_read(void **state) {
     buf_release(&disk);
 }
 
+// Two that share a limit, each read from the other's row: together as one that did all of it.
+static void joined_they_are_one(void **state) {
+    (void)state;
+    struct account parts[2], one;
+    struct buf disk = {0};
+    int64_t now = start_ms;
+    account_init(&parts[0], 86400, now);
+    account_init(&parts[1], 86400, now);
+    account_init(&one, 86400, now);
+    for (int i = 0; i < 300; i++) {
+        now += (int64_t)dice(3600000);
+        struct account *part = &parts[dice(2)];
+        uint64_t n = dice(9);
+        account_turn(part, now);
+        account_turn(&one, now);
+        account_hold(part, n);
+        account_spend(part, n);
+        account_hold(&one, n);
+        account_spend(&one, n);
+        struct account sum = *part, others;
+        buf_reset(&disk);
+        account_turn(&parts[part == &parts[0]], now);
+        account_encode(&parts[part == &parts[0]], &disk);
+        account_init(&others, 86400, now);
+        assert_true(account_decode(&others, buf_bytes(&disk)));
+        account_turn(&others, now);
+        account_join(&sum, &others);
+        assert_int_equal(account_used(&sum), account_used(&one));
+        assert_int_equal(account_next_free(&sum), account_next_free(&one));
+        for (uint64_t more = 1; more < 60; more += 7) {
+            uint64_t cap = account_used(&one) / 2 + 60;
+            assert_int_equal(account_free_at(&sum, cap, more), account_free_at(&one, cap, more));
+        }
+    }
+    account_fill(&parts[1], now + 1000);
+    account_join(&parts[0], &parts[1]);
+    assert_int_equal(account_taken(&parts[0]), ACCOUNT_CAP_MAX);
+    buf_release(&disk);
+}
+
 static void damage_is_seen(void **state) {
     (void)state;
     struct account a;
@@ -312,6 +352,7 @@ int main(void) {
         cmocka_unit_test(disk_keeps_everything),
         cmocka_unit_test(a_peer_may_know_better),
         cmocka_unit_test(buckets_that_fall_together_are_read),
+        cmocka_unit_test(joined_they_are_one),
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(names_have_a_window),
     };
