@@ -226,6 +226,7 @@ torture: build build/.deps-test interpose $(OUT)/unit/store_full_test
 	tests/torture/faults.py --kinds write sync name read socket memory --most 150
 	tests/torture/kill.py --kills 1000
 	tests/torture/cap.py --messages 20000 --cap 5000
+	tests/torture/cap.py --messages 16000 --cap 5000 --least 4700 --gateways 3
 	tests/torture/clock.py --jumps 100
 	tests/torture/upgrade.py
 	@tests/setup/run-units $(OUT)/unit/store_full_test

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Limits that several gateways share in one Redis: together they never spend more, and all of it is used."""
+import pathlib
 import smtplib
+import sys
 import time
 
 import pytest
 from lab import ground, policies
 from lab.redis import Redis
 from lab.scripted import SlowRead
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
 
 pytestmark = pytest.mark.core
 
@@ -201,6 +205,13 @@ def test_with_tls_and_a_password(redis, sharing, scripted, authority, tmp_path, 
     stranger.submit(word)
     assert stranger.until_event("limit", seconds=30)["limit"]["unreachable"] is True
     assert "does not let us in" in stranger.said()
+
+
+def test_the_shared_cap_under_fire():
+    """In small; see tests/torture/cap.py --gateways. Gateways and the Redis are killed; each kill strands what was in flight."""
+    import cap
+    most = ground.amount("CAP", 500, 100)
+    cap.run(messages=most * 4, cap=most, least=most // 3, gateways=3)
 
 
 def test_what_the_configuration_must_say(redis, gateway):
