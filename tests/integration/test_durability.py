@@ -7,6 +7,7 @@ import time
 
 import pytest
 from lab import ground, mail, policies
+from lab.scripted import Slow
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "torture"))
 
@@ -229,7 +230,7 @@ def test_outcomes_wait_for_a_full_disk(gateway, scripted, small_disk, word):
     for name in names:
         g.submit(name)
     fill(small_disk)
-    peer.set(greeting=None)
+    peer.set(greeting=None, dot=Slow("250 2.0.0 ok", 0.01))  # all of them would take longer than a commit
     g.advance_clock(7200)
 
     def pauses():
