@@ -32,6 +32,10 @@ static void cell(struct listing *l, const struct json *row, const char *name) {
     const struct json *value = json_get(row, name);
     if (value && show_when(value, &ms) && strstr(name, "free")) show_relative(&text, ms, l->now);
     else if (value) show_value(&text, name, value);
+    if (strcmp(name, "used") == 0 && json_get(row, "elsewhere")) {
+        buf_addz(&text, ", elsewhere ");
+        show_value(&text, name, json_get(row, "elsewhere"));
+    }
     table_cell(l->table, buf_bytes(&text));
     buf_release(&text);
 }
@@ -44,7 +48,7 @@ static bool print_limit(void *arg, const struct json *row, struct bytes text) {
         printf("%.*s\n", BYTES_FMT(text));
         return true;
     }
-    static const char *const names[] = {"key", "window_s", "used", "elsewhere", "cap", "in_flight", "next_free", "all_free"};
+    static const char *const names[] = {"key", "window_s", "used", "cap", "in_flight", "next_free", "all_free"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) cell(l, row, names[i]);
     table_cellz(l->table, json_get(row, "waiting") ? "yes" : "");
     table_row(l->table);
@@ -69,9 +73,9 @@ static int count(const struct call *call, struct ask *ask) {
 }
 
 int verb_limit(const struct call *call) {
-    static const struct column columns[] = {{"KEY", false, true},        {"WINDOW", true, false},    {"USED", true, false},
-                                            {"ELSEWHERE", true, false},  {"CAP", true, false},       {"IN FLIGHT", true, false},
-                                            {"NEXT FREE", true, false},  {"ALL FREE", true, false},  {"WAITED FOR", false, false}};
+    static const struct column columns[] = {{"KEY", false, true},         {"WINDOW", true, false},   {"USED", true, false},
+                                            {"CAP", true, false},         {"IN FLIGHT", true, false}, {"NEXT FREE", true, false},
+                                            {"ALL FREE", true, false},    {"WAITED FOR", false, false}};
     int code = EX_OK;
     struct ask *ask = ask_open(call, &code);
     if (!ask) return code;

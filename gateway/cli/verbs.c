@@ -394,7 +394,7 @@ static const struct verb table[] = {
      .options = limit_options,
      .run = verb_limit,
      .about = "Lists the accounts of the ledger: one for each key and window that a plan's `spend` has named. USED counts what was sent "
-         "within the window and what is being sent now, ELSEWHERE how much of it by other gateways that share the limit (ledger.redis); CAP is the one asked for last. NEXT FREE is when some of it falls out of "
+         "within the window and what is being sent now, and how much of it elsewhere, by other gateways that share the limit (ledger.redis); CAP is the one asked for last. NEXT FREE is when some of it falls out of "
          "the window, ALL FREE when everything has. With KEYs, only theirs. Who waits for a limit is listed by `queue list --lane "
          "limit:KEY/SECONDS/CAP`. With --count nothing is listed: so much is added to KEY, for what no message of ours shows, such as a "
          "complaint that a provider's feedback loop has told of (stdlib/README.md, warmup).",
