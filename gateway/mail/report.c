@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "mail/address.h"
 #include "mail/digest.h"
 #include "mail/header.h"
 #include "mail/notice.h"
@@ -103,6 +104,16 @@ static struct bytes typed_orcpt(struct report *r, struct bytes orcpt) {
     return arena_format(&r->arena, "%.*s; %.*s", BYTES_FMT(type), BYTES_FMT(address));
 }
 
+// RFC 3464 2.1.2: a domain name, or an address in brackets; neither a port nor what else helps a human reader.
+static struct bytes mta_name(struct report *r, struct bytes remote) {
+    struct bytes rest = line_of(r, remote), name = bytes_cut(&rest, ' ');
+    const char *brackets = bytes_find(name, ':') < 0 ? "[%.*s]" : "[IPv6:%.*s]";
+    struct bytes literal = arena_format(&r->arena, brackets, BYTES_FMT(name));
+    int family;
+    uint8_t ip[16];
+    return domain_literal_ip(literal, &family, ip) ? literal : name;
+}
+
 // RFC 3464 2.3.4: class, subject and detail, where the class fits the action.
 static struct bytes status_of(const struct report_recipient *to) {
     bool fails = to->action == REPORT_FAILED, waits = to->action == REPORT_DELAYED;
@@ -139,7 +150,7 @@ static void put_recipient(struct report *r, struct buf *out, const struct report
     put(out, "Final-Recipient", typed_address(r, to->address));
     put(out, "Action", bytes_of(actions[to->action]));
     put(out, "Status", status_of(to));
-    struct bytes remote = line_of(r, to->remote), words = line_of(r, to->diagnostic);
+    struct bytes remote = mta_name(r, to->remote), words = line_of(r, to->diagnostic);
     if (remote.len) put(out, "Remote-MTA", arena_format(&r->arena, "dns; %.*s", BYTES_FMT(remote)));
     const char *kind = to->from_peer ? "smtp" : "x-tidegate";
     if (words.len) put(out, "Diagnostic-Code", arena_format(&r->arena, "%s; %.*s", kind, BYTES_FMT(words)));

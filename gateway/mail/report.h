@@ -17,7 +17,7 @@ struct report_recipient {
     struct bytes status;         // "5.1.1"; empty or malformed: "5.0.0", "4.0.0" or "2.0.0" by action
     struct bytes diagnostic;     // the peer's reply in full, lines joined, or our own words for the reason
     bool from_peer;              // diagnostic is an SMTP reply of the remote
-    struct bytes remote;         // the remote MTA's name; empty: none was reached
+    struct bytes remote;         // "mx.example.net", maybe with " [192.0.2.1]:25"; empty: none was reached
     int64_t last_attempt_ms;     // 0: never tried
     int64_t will_retry_until_ms; // 0: will not
 };

@@ -85,8 +85,10 @@ static void delivered(struct writing *w, struct job_recipient *r, struct story *
     count(w, st->type);
     struct change *c = add(w, r, st, FATE_GONE);
     // The peer did not take over NOTIFY=SUCCESS: say that it was relayed to where such reports are not known (RFC 3461 6.2.7.2).
-    if ((r->record.notify & NOTIFY_SUCCESS) && !st->attempt->peer_has_dsn)
-        telling_report(w, c, r, st, REPORT_RELAYED, &st->result->reply);
+    // What is captured has arrived; where to is for the operator.
+    bool wanted = (r->record.notify & NOTIFY_SUCCESS) && !st->attempt->peer_has_dsn;
+    if (wanted && st->plan->via.kind == VIA_CAPTURE) telling_report(w, c, r, st, REPORT_DELIVERED, NULL);
+    else if (wanted) telling_report(w, c, r, st, REPORT_RELAYED, &st->result->reply);
 }
 
 static void gone_for_good(struct writing *w, struct job_recipient *r, struct story *st, const struct reply *reply) {

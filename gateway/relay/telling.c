@@ -122,9 +122,15 @@ static struct bytes status_text(struct writing *w, const struct reply *r, const 
     return arena_copy(settle_arena(w->settle), bytes_of(reply_status(r, status)));
 }
 
+// What a report may name: senders know no folder and no socket of this machine.
+static struct bytes remote_of(const struct attempt *a) {
+    return a && !strchr(a->peer, '/') ? bytes_of(a->peer) : BYTES("");
+}
+
 void telling_report(struct writing *w, struct change *c, const struct job_recipient *r, const struct story *st,
                            enum report_action action, const struct reply *reply) {
-    static const char *const other[] = {[REPORT_FAILED] = "5.0.0", [REPORT_DELAYED] = "4.0.0", [REPORT_RELAYED] = "2.0.0"};
+    static const char *const other[] = {[REPORT_FAILED] = "5.0.0", [REPORT_DELAYED] = "4.0.0", [REPORT_DELIVERED] = "2.0.0",
+                                        [REPORT_RELAYED] = "2.0.0"};
     struct buf text = {0};
     if (reply) reply_text(reply, &text);
     c->report = true;
@@ -133,7 +139,7 @@ void telling_report(struct writing *w, struct change *c, const struct job_recipi
         .status = status_text(w, reply, other[action]),
         .diagnostic = arena_copy(settle_arena(w->settle), buf_bytes(&text)),
         .from_peer = st->result && !st->result->local,
-        .remote = st->attempt ? bytes_of(st->attempt->peer) : BYTES(""),
+        .remote = remote_of(st->attempt),
         .last_attempt_ms = st->attempt ? clock_ms(&w->job->owner->gateway->clock) : r->record.last_ms,
         .will_retry_until_ms = action == REPORT_DELAYED ? w->job->message.expires_ms : 0,
     };

@@ -156,6 +156,23 @@ def test_notify_on_success(reporting, word):
     _, fields, _ = report_of(home.wait(word))
     assert fields[0]["Original-Envelope-Id"] == "xyz"
     assert fields[1]["Action"] == "relayed" and fields[1]["Original-Recipient"] == "rfc822; orig+x@example.net" and fields[1]["Status"].startswith("2.")
+    assert fields[1]["Remote-MTA"] == f"dns; [{bad.host}]"
+
+
+def test_notify_on_success_of_what_is_captured(gateway, scripted, word):
+    """It has arrived, and the report says nothing of this machine's folders."""
+    home = scripted()
+    g = gateway(policy=policies.policy(f"""
+--
+route = function(m, r)
+    if r.domain == "sender.example" then return route.send{{ via = route.relay{{ host = "{home.host}", port = {home.port}, tls = "none" }} }} end
+    return route.send{{ via = route.capture{{ dir = "in" }} }}
+end,"""))
+    g.submit(word, rcpt_options=["NOTIFY=SUCCESS"])
+    kept = home.wait(word)
+    _, fields, _ = report_of(kept)
+    assert (fields[1]["Action"], fields[1]["Status"]) == ("delivered", "2.0.0") and "Remote-MTA" not in fields[1]
+    assert str(g.folder).encode() not in kept.raw
 
 
 def test_notify_on_delay(reporting, word):

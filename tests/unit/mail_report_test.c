@@ -253,6 +253,26 @@ static void returns_the_whole_when_asked(void **state) {
     drop(p);
 }
 
+static void names_the_remote_as_a_domain_or_an_address(void **state) {
+    (void)state;
+    static const struct {
+        const char *remote, *field;
+    } cases[] = {
+        {"mx.example.net [192.0.2.1]:25", "dns; mx.example.net"},
+        {"192.0.2.1 [192.0.2.1]:25", "dns; [192.0.2.1]"},
+        {"2001:db8::1 [2001:db8::1]:25", "dns; [IPv6:2001:db8::1]"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct report_recipient to = bob;
+        to.remote = bytes_of(cases[i].remote);
+        struct report_in in = plain(&to, 1);
+        struct parsed *p = build(&in);
+        assert_value(group(p->content[1], 1), "Remote-MTA", cases[i].field);
+        drop(p);
+    }
+}
+
 static void cuts_large_header_blocks(void **state) {
     (void)state;
     struct buf head = {0};
@@ -361,6 +381,7 @@ int main(void) {
         cmocka_unit_test(reports_each_action),
         cmocka_unit_test(reports_many_recipients),
         cmocka_unit_test(returns_the_whole_when_asked),
+        cmocka_unit_test(names_the_remote_as_a_domain_or_an_address),
         cmocka_unit_test(cuts_large_header_blocks),
         cmocka_unit_test(speaks_utf8_to_those_who_do),
         cmocka_unit_test(keeps_its_form_against_hostile_facts),
