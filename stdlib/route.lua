@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- route: plans, which the route hook returns, and the ways out they name.
 --
---   route.send{ via = ..., identity = ..., lane = {}, priority = ..., turn = ..., tls = ..., because = ... }
+--   route.send{ via = ..., identity = ..., lane = {}, priority = ..., turn = ..., tls = ..., send_8bit = ..., because = ... }
 --   route.first{ plan, plan, ... }    the first whose limits have room and whose way out is not known to fail; none of them: as soon
 --                                as one has, and no attempt is counted. The last may be another answer: what to do then
 --   route.wait(300, "why")       ask again in so many seconds; no attempt is counted

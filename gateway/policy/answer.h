@@ -120,6 +120,7 @@ struct plan {               // immutable, reference counted (plan_ref), safe to 
     struct via via;         // SEND
     struct identity identity;
     enum tls_level tls;
+    bool send_8bit;         // SEND: 8-bit content goes to a peer without 8BITMIME, too
     int connections;        // of the lane; at least 1
     int per_connection;     // messages; at least 1
     enum priority priority; // SEND: its class in the lane

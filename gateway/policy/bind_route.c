@@ -87,7 +87,7 @@ static const struct made_row lane_rows[] = {
 };
 static const struct made_shape lane_shape = {"lane", 0, false, lane_rows, NULL};
 
-enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND, SEND_PRIORITY, SEND_TURN, SEND_SHELF };
+enum { SEND_VIA, SEND_IDENTITY, SEND_LANE, SEND_TLS, SEND_BECAUSE, SEND_SPEND, SEND_PRIORITY, SEND_TURN, SEND_8BIT, SEND_SHELF };
 static const char *const priorities[] = {"urgent", "normal", "bulk", NULL};
 static const struct made_row send_rows[] = {
     [SEND_VIA] = {"via", MADE_MADE, .required = true, .groups = MADE_VIA},
@@ -98,6 +98,7 @@ static const struct made_row send_rows[] = {
     [SEND_SPEND] = {"spend", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
     [SEND_PRIORITY] = {"priority", MADE_CHOICE, .choices = priorities},
     [SEND_TURN] = {"turn", MADE_TEXT, .max = TURN_MAX},
+    [SEND_8BIT] = {"send_8bit", MADE_BOOL},
     [SEND_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
     {0},
 };
@@ -358,6 +359,7 @@ static void read_send(lua_State *l, struct plan *p, struct hook_ticket *t, int i
         lua_pop(l, 1);
     }
     p->priority = (enum priority)(PRIORITY_URGENT + made_int(l, i, SEND_PRIORITY, PRIORITY_NORMAL - PRIORITY_URGENT));
+    p->send_8bit = made_bool(l, i, SEND_8BIT);
     p->turn = made_text(l, i, SEND_TURN);
     p->keeps = keeps_read(l, t, i, SEND_SHELF, &p->keep_count);
     if (made_push(l, i, SEND_IDENTITY)) identity_lend(l, lua_gettop(l), &p->identity);

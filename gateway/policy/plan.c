@@ -130,6 +130,7 @@ static size_t put_plan(struct buf *out, const struct plan *p) {
         put_via(&j, &p->via);
         if (p->identity.name.len) put_identity(&j, &p->identity);
         jsonl_textz(&j, "tls", tls_level_name[p->tls]);
+        if (p->send_8bit) jsonl_bool(&j, "send_8bit", true);
         matters = out->len;
         jsonl_int(&j, "connections", p->connections);
         jsonl_int(&j, "per_connection", p->per_connection);

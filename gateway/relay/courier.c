@@ -444,6 +444,7 @@ static void start_client(struct courier *c, bool secured) {
         .tls = starttls_demand(c),
         .login = !via->user.len ? LOGIN_NONE : via->login_xoauth2 ? LOGIN_XOAUTH2 : LOGIN_PASSWORD,
         .login_plaintext_ok = via->login_plaintext,
+        .send_8bit_anyway = c->plan->send_8bit,
         .user = arena_z(&c->arena, via->user),
         .secret = via->oauth.token_url.len ? buf_z(&c->token) : arena_z(&c->arena, via->secret),
         .timeout_ms = (int)(c->site->conf->smtp_timeout_s * 1000),

@@ -48,7 +48,7 @@ struct client_options {   // texts must outlive the client
     enum client_login_kind login; // not offered, or not secured: the session fails with our configuration's words; never sends without
     bool login_plaintext_ok;      // allow AUTH without TLS (loopback relays of a lab; default no)
     const char *user, *secret;    // password or access token
-    bool send_8bit_anyway;
+    bool send_8bit_anyway; // to a peer without 8BITMIME; else 554 5.6.3
     int timeout_ms;       // upper bound over RFC 5321's; 0: the RFC's own
     const struct log *log; // changes of state at LOG_TRACE; NULL: none
 };

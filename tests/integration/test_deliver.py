@@ -338,6 +338,14 @@ def submit_utf8(g, word, sender, to, text, options):
         assert s.sendmail(sender, [to], text, options) == {}
 
 
+def test_8bit_by_order_to_a_peer_without_8bitmime(gateway, scripted, word):
+    peer = scripted(extensions=["PIPELINING"])
+    g = gateway(policy=policies.relay(peer.host, peer.port, tls="none", extra=" send_8bit = true,"))
+    submit_utf8(g, word, "", "bob@example.net", mail.message(word, body="ä\r\n").encode(), ["BODY=8BITMIME"])
+    kept = peer.wait(word)
+    assert "ä".encode() in kept.raw and "BODY=" not in "".join(line for line in peer.lines if line.startswith("MAIL"))
+
+
 def test_8bit_to_a_peer_without_8bitmime(gateway, knot, postfix, word, domain):
     knot.mail(domain, postfix.at["no8bit"])
     g = gateway(policy=policies.direct("none"), dns=knot)

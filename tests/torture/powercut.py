@@ -270,6 +270,8 @@ def run(cuts=40, seconds=4.0, senders=4, seed=None, deaf=(), quiet=False, blind=
         print(words, flush=True)
     if len(accounts.promised) < LEAST:
         raise ground.LabError(f"{words}: too little to tell anything; log {life.gateway.log}")
+    if not any(r.kind == "C" and r.name.endswith(".seg") for r in log.records):
+        raise ground.LabError(f"{words}: interpose.c has seen no segment being made. Does the program call libc by names that it does not know (nm -D build/tidegate)?")
     wrong, late, _ = cut_all(log, accounts, cuts, seed, deaf, quiet)
     seen = {}
     for name in (".seg", "data.mdb", "/") if blind else ():
