@@ -115,7 +115,7 @@ def test_out_of_reach(redis, sharing, scripted, word):
     assert len(peer.accepted) == 1 and all(g.status()["deferred"] == 0 for g in both)
     server.start()
     ground.until("both go", lambda: len(peer.accepted) == 3, 30, log=a.log)
-    assert a.status()["shared_limits"]["in_reach"] is True and "in reach again" in a.said()
+    ground.until("all workers have it back", lambda: a.status()["shared_limits"]["in_reach"] and "in reach again" in a.said())
     settled(both, 3, 0)
     ground.until("both know of all", lambda: all(row_of(g)["used"] == 3 for g in both))
 
