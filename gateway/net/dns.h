@@ -42,6 +42,7 @@ struct dns_answer {         // lent for the duration of the callback
     uint32_t ttl_s;         // lowest of the records, CNAMEs included, at most a day; left to live when from the cache
     size_t count;
     const struct dns_record *records;
+    const char *canonical;  // what CNAMEs have led to; NULL: the name is no alias
     const char *why;        // for DNS_TEMPORARY and DNS_BAD_NAME, a person's words; "" otherwise
 };
 

@@ -100,8 +100,9 @@ static void pack_answer(struct packer *p, enum dns_type type, const struct dns_a
         struct dns_record scratch = from->records[i];
         pack_record(p, type, &from->records[i], records ? &records[i] : &scratch);
     }
-    const char *why = pack_z(p, from->why);
+    const char *why = pack_z(p, from->why), *canonical = from->canonical ? pack_z(p, from->canonical) : NULL;
     *to = *from;
+    to->canonical = canonical;
     to->records = from->count ? records : NULL;
     to->why = why;
 }

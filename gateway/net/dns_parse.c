@@ -217,6 +217,7 @@ static bool follow(struct parse *p, const char *name, enum dns_type type) {
         if (alias->ttl_s < p->out->ttl_s) p->out->ttl_s = alias->ttl_s;
         name = read_name(p, alias->data, alias->len);
         if (!name) return fail(p, "malformed CNAME in the answer");
+        p->out->canonical = name;
     }
     return fail(p, "the name is an alias of an alias without end");
 }

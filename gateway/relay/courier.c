@@ -394,7 +394,7 @@ static void ask_dane(struct courier *c) {
     c->dane = (struct dane_answer){.demand = DANE_NOTHING};
     if (!t->authentic) return dial(c);
     c->state = COURIER_DANE;
-    c->dane_ticket = dane_ask(c->worker->dns, t->host, addr_port(&t->addr), on_dane, c);
+    c->dane_ticket = dane_ask(c->worker->dns, t->host, t->canonical, addr_port(&t->addr), on_dane, c);
 }
 
 static void try_next(struct courier *c) {
@@ -426,8 +426,9 @@ static enum tls_demand certificate_demand(const struct courier *c) {
 }
 
 static bool secure(struct courier *c) {
-    struct tls_peer peer = {.host = targets_current(&c->targets)->host,
-                            .demand = certificate_demand(c),
+    enum tls_demand demand = certificate_demand(c);
+    struct tls_peer peer = {.host = demand == TLS_MATCH ? c->dane.base : targets_current(&c->targets)->host,
+                            .demand = demand,
                             .pins = c->dane.pins, .pin_count = c->dane.count,
                             .domain = c->targets.domain};
     conn_flush(c->conn);

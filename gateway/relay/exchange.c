@@ -23,7 +23,7 @@ struct lookup { // the addresses of one family of one host
 
 struct host {
     struct exchange_ticket *of;
-    const char *name;
+    const char *name, *canonical;
     int preference;
     uint32_t lot; // decides among equals
     bool authentic, is_us;
@@ -104,7 +104,7 @@ static struct exchange_host interleave(struct exchange_ticket *t, const struct h
         if (six < h->six.count) list[count++] = h->six.found[six++];
         if (count < room && four < h->four.count) list[count++] = h->four.found[four++];
     }
-    return (struct exchange_host){h->name, h->preference, h->authentic, list, count};
+    return (struct exchange_host){h->name, h->preference, h->canonical, h->authentic, list, count};
 }
 
 static void fill_answer(struct exchange_ticket *t) {
@@ -210,6 +210,7 @@ static void on_addresses(void *arg, const struct dns_answer *a) {
     l->ticket = NULL;
     live_at_most(t, a->ttl_s);
     if (a->status == DNS_OK && !a->authentic) l->host->authentic = false;
+    if (a->status == DNS_OK && a->canonical) l->host->canonical = arena_z(&t->arena, bytes_of(a->canonical));
     for (size_t i = 0; i < a->count; i++) {
         struct addr address;
         if (addr_from_ip(a->records[i].address.family, a->records[i].address.ip, t->options.port, &address))

@@ -36,6 +36,7 @@ struct exchange_options {
 struct exchange_host {
     const char *name; // for SNI and certificate: lower case, no final dot; an address or path as text
     int preference;
+    const char *canonical;        // where the name is an alias: the name its addresses came under; else NULL
     bool authentic;               // its MX record and all its addresses came signed (dns_options.trust_ad)
     const struct addr *addresses; // in the order to try, with the port
     size_t count;                 // at least 1

@@ -14,9 +14,10 @@ static void add_hosts(struct targets *t, const struct exchange_answer *answer, b
     for (size_t i = 0; i < answer->count; i++) {
         const struct exchange_host *h = &answer->hosts[i];
         const char *name = arena_z(t->arena, bytes_of(h->name));
+        const char *canonical = h->canonical ? arena_z(t->arena, bytes_of(h->canonical)) : NULL;
         for (size_t k = 0; k < h->count; k++) {
             if (reach_is_out(t->reach, &h->addresses[k], now_ms()) != out) continue;
-            t->at[t->count++] = (struct target){.addr = h->addresses[k], .host = name, .authentic = h->authentic};
+            t->at[t->count++] = (struct target){.addr = h->addresses[k], .host = name, .canonical = canonical, .authentic = h->authentic};
         }
     }
 }

@@ -19,6 +19,7 @@ struct worker;
 struct target {
     struct addr addr;
     const char *host; // for certificate and events
+    const char *canonical; // what that is an alias of; NULL: none
     bool authentic;   // what DNS says of it came signed
     bool put_off;     // once: it is the last time now
 };

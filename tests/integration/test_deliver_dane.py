@@ -84,6 +84,22 @@ def test_the_next_host_may_do(gateway, postfix, pocket_dns, word, domain):
     assert "DANE" in g.until_event("attempted")["reply"]["text"]
 
 
+@pytest.mark.parametrize("published", ["right", "wrong"])
+def test_an_mx_that_is_an_alias_counts_as_what_it_leads_to(gateway, postfix, pocket_dns, word, domain, published):
+    """A host with a name of its own in each of its customers' zones publishes its certificate once, under the name that all of them lead to."""
+    alias, host, at = f"mx.{domain}", f"{word}.mx.example", postfix.at["selfsigned"]
+    name, digest = f"_{postfix.port}._tcp.{host}", shown(at, postfix.port) if published == "right" else SECRET
+    dns = pocket_dns({(domain, "MX"): [f"{domain}. 60 MX 10 {alias}."], (alias, "A"): [f"{alias}. 60 CNAME {host}.", f"{host}. 60 A {at}"],
+                      (name, "TLSA"): [f"{name}. 60 TLSA 3 0 1 {digest}"]}, authentic=True)
+    g = gateway(policy=policies.direct("dane"), dns=dns, start=False)
+    g.configure(dns={"trust_ad": True})
+    g.start()
+    for i in range(2 if published == "right" else 1):  # from the cache too; what fails has the lane rest
+        g.submit(f"{word}{i}", to=f"bob{i}@{domain}")
+        event = g.until_event("delivered" if published == "right" else "deferred", recipient=f"bob{i}@{domain}")
+        assert event["tls_verified"] if published == "right" else event["stage"] == "tls", event
+
+
 def test_without_a_resolver_that_is_believed_it_waits(gateway, postfix, knot, word, domain):
     """It would be opportunistic for everybody without a word."""
     knot.mail(domain, (f"{word}.mx.example", postfix.at["tls"]))

@@ -80,6 +80,7 @@ static void parse_follows_aliases(void **state) {
     assert_int_equal(a.count, 1);
     assert_int_equal(a.records[0].address.ip[3], 7);
     assert_int_equal(a.ttl_s, 30);
+    assert_string_equal(a.canonical, "c.example");
 
     buf_reset(&m);
     pocket_header(&m, 1, 0x8180, "a.example", DNS_A, 2, 0, 0);

@@ -30,14 +30,18 @@ static void on_answer(void *arg, const struct dane_answer *a) {
     loop_stop(b->loop);
 }
 
-static enum dane_demand ask(struct bench *b, const char *host, uint16_t port) {
+static enum dane_demand ask_both(struct bench *b, const char *host, const char *canonical, uint16_t port) {
     b->times = 0;
-    assert_non_null(dane_ask(b->dns, host, port, on_answer, b));
+    assert_non_null(dane_ask(b->dns, host, canonical, port, on_answer, b));
     assert_int_equal(b->times, 0);
     loop_run(b->loop);
     assert_int_equal(b->times, 1);
     dns_flush(b->dns);
     return b->got.demand;
+}
+
+static enum dane_demand ask(struct bench *b, const char *host, uint16_t port) {
+    return ask_both(b, host, NULL, port);
 }
 
 static int setup(void **state) {
@@ -101,9 +105,25 @@ static void failure_is_not_nothing(void **state) {
     assert_int_equal(ask(b, "quiet.example", 25), DANE_UNKNOWN);
 }
 
+// RFC 7672 section 2.2.2: the name that an alias leads to, then its own.
+static void an_alias_is_asked_for_under_both_names(void **state) {
+    struct bench *b = *state;
+    const char *alias = "mx.example", *canonical = "host.example";
+    pocket_add(&b->pocket, "_25._tcp.mx.example", 300, "TLSA", "3 1 1 " DIGEST);
+    assert_int_equal(ask_both(b, alias, canonical, 25), DANE_MATCH);
+    assert_ptr_equal(b->got.base, alias);
+    pocket_add(&b->pocket, "_25._tcp.host.example", 300, "TLSA", "2 1 1 " DIGEST);
+    assert_int_equal(ask_both(b, alias, canonical, 25), DANE_MATCH);
+    assert_ptr_equal(b->got.base, canonical);
+    assert_int_equal(b->first.usage, 2);
+    pocket_behave(&b->pocket, "_25._tcp.host.example", POCKET_SERVFAIL);
+    assert_int_equal(ask_both(b, alias, canonical, 25), DANE_UNKNOWN);
+    assert_int_equal(ask_both(b, "a.example", "b.example", 25), DANE_NOTHING);
+}
+
 static void can_be_cancelled(void **state) {
     struct bench *b = *state;
-    struct dane_ticket *t = dane_ask(b->dns, "mx.example", 25, on_answer, b), *none = NULL;
+    struct dane_ticket *t = dane_ask(b->dns, "mx.example", NULL, 25, on_answer, b), *none = NULL;
     dane_cancel(&t);
     assert_null(t);
     dane_cancel(&none);
@@ -115,6 +135,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(demands_what_is_published, setup, teardown),
         cmocka_unit_test_setup_teardown(unsigned_says_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(failure_is_not_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_alias_is_asked_for_under_both_names, setup, teardown),
         cmocka_unit_test_setup_teardown(can_be_cancelled, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ struct told {
     uint32_t ttl_s;
     size_t hosts;
     bool host_authentic;
+    char canonical[64]; // of the first
     char text[4096];
     int code;
 };
@@ -47,6 +48,7 @@ static void on_answer(void *arg, const struct exchange_answer *a) {
     t->implicit = a->implicit;
     t->authentic = a->authentic;
     t->host_authentic = a->count && a->hosts[0].authentic;
+    snprintf(t->canonical, sizeof t->canonical, "%s", a->count && a->hosts[0].canonical ? a->hosts[0].canonical : "");
     t->ttl_s = a->ttl_s;
     t->hosts = a->count;
     t->code = a->failure.code;
@@ -257,6 +259,8 @@ static void aliases_are_followed(void **state) {
                "mail.example"); // RFC 2181 section 10.3 forbids it, zones do it
     pocket_add(&b->pocket, "mail.example", 300, "A", "192.0.2.1");
     expect(b, "www.example", EXCHANGE_MX, "10 alias.example 192.0.2.1:25");
+    assert_string_equal(find(b, "www.example", EXCHANGE_MX).canonical, "mail.example");
+    assert_string_equal(find(b, "mail.example", EXCHANGE_MX).canonical, "");
 }
 
 static void bounded_whatever_a_zone_lists(void **state) {
