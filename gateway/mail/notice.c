@@ -33,6 +33,7 @@ const char *notice_words(struct bytes status) {
         {"7.23", "The recipient's server could not confirm that this mail comes from where it says (SPF)."},
         {"7.20", "The recipient's server could not confirm that this mail comes from where it says (DKIM)."},
         {"7.26", "The recipient's server could not confirm that this mail comes from where it says."},
+        {"7.5", "The recipient's server could not be proven to be the right one, or the connection to it not secured."},
         {"7.10", "The connection could not be encrypted as it must be."},
     };
     static const char *const subjects[] = {

@@ -49,7 +49,7 @@ struct courier {
     struct conn *conn;
     struct client *client;
     struct peer *peer;           // in a simulation, in the place of both
-    bool opened, stands, lost, driving, ended, dismissed; // lost: the connection has ended under us
+    bool opened, securing, stands, lost, driving, ended, dismissed; // lost: the connection has ended under us
     struct timer *idle;
     struct client_options options;
     // The message under way.
@@ -155,7 +155,7 @@ static void close_conn(struct courier *c) {
     if (c->conn) conn_free(&c->conn);
     if (c->client) client_free(&c->client);
     if (c->peer) peer_free(&c->peer);
-    c->opened = c->stands = c->lost = false;
+    c->opened = c->securing = c->stands = c->lost = false;
 }
 
 // What no outcome will tell of: one address of several did not do, or `left` recipients were too many for a transaction.
@@ -432,6 +432,7 @@ static bool secure(struct courier *c) {
                             .pins = c->dane.pins, .pin_count = c->dane.count,
                             .domain = c->targets.domain};
     conn_flush(c->conn);
+    c->securing = true;
     return conn_secure_client(c->conn, c->site->client_tls, &peer);
 }
 
@@ -470,6 +471,7 @@ static void on_opened(void *arg) {
 
 static void on_secured(void *arg) {
     struct courier *c = arg;
+    c->securing = false;
     conn_deadline(c->conn, 0);
     if (!c->client) start_client(c, true);
     else client_secured(c->client);
@@ -489,7 +491,8 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
         return address_failed(c, &r, stage);
     }
     if (c->state == COURIER_IDLE || c->state == COURIER_QUITTING) return end(c);
-    struct reply r = reply_make(451, "4.4.2", "%s", how == CONN_TIMEOUT ? "timed out waiting for the peer" : words);
+    bool timeout = how == CONN_TIMEOUT;
+    struct reply r = reply_make(451, c->securing && !timeout ? "4.7.5" : "4.4.2", "%s", timeout ? "timed out waiting for the peer" : words);
     c->lost = true;
     client_lost(c->client, &r);
     drive(c);

@@ -11,6 +11,7 @@ static void words_fit_the_code(void **state) {
     assert_string_equal(notice_words(BYTES("5.1.1")), notice_words(BYTES("4.1.1")));
     assert_non_null(strstr(notice_words(BYTES("5.2.2")), "full"));
     assert_non_null(strstr(notice_words(BYTES("5.1.99")), "address"));
+    assert_non_null(strstr(notice_words(BYTES("4.7.5")), "proven"));
     assert_non_null(strstr(notice_words(BYTES("5.7.509")), "policy"));
     assert_non_null(strstr(notice_words(BYTES("5.99.1")), "no closer reason"));
     assert_non_null(strstr(notice_words(BYTES("")), "no closer reason"));
