@@ -39,8 +39,7 @@ def sharing(gateway):
 
 
 def row_of(g, key="acme"):
-    (row,) = [r for r in g.control("limit")[0] if r["key"] == key]
-    return row
+    return next((r for r in g.control("limit")[0] if r["key"] == key), {"used": 0})  # nobody has asked yet
 
 
 def settled(gateways, accepted, parked):
