@@ -13,7 +13,7 @@
 --   via       for route.send
 --   tls       the TLS it asks for: always verified
 --   lane      its connections and messages for each
---   limits()  its published limits as a list for `spend`; a refusal for a quota uses them up (exhausted_by = "quota")
+--   limits()  its published limits as a list for `spend`, a fresh one each time; a refusal for a quota uses them up (exhausted_by = "quota")
 --   preset    the name of the preset
 --
 -- The limits are counted by our ledger, so that they are kept before the service has to refuse. A quota that the service sets
@@ -118,7 +118,7 @@ local function use(preset, o, level)
         made = {}
         for i, quota in ipairs(quotas) do made[i] = limit_of(key, quota) end
       end
-      return made
+      return table.move(made, 1, #made, 1, {}) -- whoever adds to it adds to his own
     end,
   }
 end

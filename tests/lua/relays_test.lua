@@ -58,4 +58,13 @@ function t.what_is_refused()
   expect.refused("there is no preset 'gmail'", function() relays.show("gmail") end)
 end
 
+-- A policy that adds a limit of its own to the list must not find it there again.
+function t.limits_are_a_list_of_ones_own()
+  local box = relays.gmail_mailbox { user = "a@acme.example", password = "p" }
+  local limits = box.limits()
+  local n = #limits
+  limits[n + 1] = limit.per_minute("own", 1)
+  expect.equal(#box.limits(), n)
+end
+
 return t
