@@ -426,6 +426,13 @@ local function take_recipients(session, list)
   return taken, refused, last
 end
 
+local function has_address(list, address)
+  for _, one in ipairs(list) do
+    if one:lower() == address:lower() then return true end
+  end
+  return false
+end
+
 local function recipient_states(addresses)
   local states = {}
   for i, address in ipairs(addresses) do states[i] = { address = address, number = i - 1, attempts = 0 } end
@@ -457,7 +464,10 @@ function Session:message(m)
   message.decision, message.tags = d, d.tags or {}
   message.taken = d.kind == "accept" or d.kind == "hold"
   if d.kind == "accept" then keep_all(d) end
-  message.states = recipient_states(taken)
+  for _, copy in ipairs(d.copies or {}) do
+    if not has_address(taken, copy) then taken[#taken + 1] = copy end
+  end
+  message.states, message.facts.recipient_count = recipient_states(taken), #taken
   message.facts.head, d.head = d.head or head, nil
   message.facts.tags, message.facts.recipients = d.tags, nil
   if d.expires then message.facts.expires_at = message.facts.received_at + d.expires end

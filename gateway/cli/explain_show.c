@@ -335,6 +335,7 @@ static void show_hook(const struct explain_page *p, const struct json *row) {
     show_more(p, decision, "facts", "user facts");
     show_more(p, decision, "tags", "tags");
     show_edits(p, json_get(decision, "headers"));
+    show_more(p, decision, "copies", "copies");
     for (size_t i = 0; i < json_count(limits); i++) {
         add_text(&out, "", json_item(limits, i), "key");
         buf_addz(&out, ": ");

@@ -47,6 +47,7 @@ struct keep {
 };
 
 // connect, authenticate, sender, recipient, message
+enum { COPIES_MAX = 8 };
 enum answer_kind { ANSWER_ACCEPT, ANSWER_REJECT, ANSWER_DEFER, ANSWER_HOLD, ANSWER_DISCARD };
 struct answer {
     enum answer_kind kind;
@@ -61,6 +62,8 @@ struct answer {
     size_t spend_count;
     const struct keep *keeps;       // message
     size_t keep_count;
+    const struct bytes *copies;     // message: addresses that get it beside its recipients, unknown to these; ASCII
+    size_t copy_count;
 };
 
 // Carries the header edits out, in order. False with words at one that cannot be: the head is then of no use.

@@ -5,9 +5,10 @@
 #include "policy/wall.h"
 #include "script/marshal.h"
 
+#include "mail/address.h"
 #include "mail/header.h"
 
-enum { ACCEPT_TAGS, ACCEPT_HEADERS, ACCEPT_FACTS, ACCEPT_EXPIRES, ACCEPT_SPEND, ACCEPT_SHELF, ACCEPT_BECAUSE };
+enum { ACCEPT_TAGS, ACCEPT_HEADERS, ACCEPT_FACTS, ACCEPT_EXPIRES, ACCEPT_SPEND, ACCEPT_SHELF, ACCEPT_COPIES, ACCEPT_BECAUSE };
 static const struct made_row accept_rows[] = {
     [ACCEPT_TAGS] = {"tags", MADE_DATA},
     [ACCEPT_HEADERS] = {"headers", MADE_TABLE},
@@ -15,6 +16,7 @@ static const struct made_row accept_rows[] = {
     [ACCEPT_EXPIRES] = {"expires", MADE_SECONDS, .min = 1, .max = 366.0 * 86400},
     [ACCEPT_SPEND] = {"spend", MADE_LIST, .max = SPENDS_MAX, .groups = MADE_LIMIT},
     [ACCEPT_SHELF] = {"shelf", MADE_LIST, .max = KEEPS_MAX, .groups = MADE_KEEP},
+    [ACCEPT_COPIES] = {"copies", MADE_TEXTS},
     [ACCEPT_BECAUSE] = {"because", MADE_TEXT},
     {0},
 };
@@ -138,6 +140,38 @@ static void read_edits(lua_State *l, struct hook_ticket *t, int i, struct answer
     a->edit_count = (size_t)n;
 }
 
+// One address, at the top of the stack. ASCII: a copy must not fail for want of SMTPUTF8, which nobody would be told.
+static struct bytes read_copy(lua_State *l, struct hook_ticket *t, int i) {
+    struct bytes text = {.at = NULL};
+    struct address parts;
+    struct err err = {{0}};
+    if (lua_type(l, -1) != LUA_TSTRING) made_refuse(l, i, "copies: an address is expected, or a list of them");
+    text.at = lua_tolstring(l, -1, &text.len);
+    if (!address_parse(text, &parts, &err)) made_refuse(l, i, "copies: '%s': %s", text.at, err.text);
+    if (parts.utf8) made_refuse(l, i, "copies: '%s': only ASCII is possible (a domain as \"xn--...\")", text.at);
+    return arena_copy(&t->arena, text);
+}
+
+static void read_copies(lua_State *l, struct hook_ticket *t, int i, struct answer *a) {
+    if (!made_push(l, i, ACCEPT_COPIES)) return;
+    bool one = !lua_istable(l, -1);
+    size_t count = one ? 1 : (size_t)lua_rawlen(l, -1), fields = one;
+    if (!one)
+        for (lua_pushnil(l); lua_next(l, -2); lua_pop(l, 1)) fields++;
+    if (fields != count) made_refuse(l, i, "copies: an address is expected, or a list of them");
+    if (count > COPIES_MAX) made_refuse(l, i, "copies: more than %d addresses", COPIES_MAX);
+    struct bytes *copies = arena_alloc(&t->arena, count * sizeof *copies + 1);
+    for (size_t k = 0; k < count; k++) {
+        if (one) lua_pushvalue(l, -1);
+        else lua_rawgeti(l, -1, (lua_Integer)k + 1);
+        copies[k] = read_copy(l, t, i);
+        lua_pop(l, 1);
+    }
+    lua_pop(l, 1);
+    a->copies = copies;
+    a->copy_count = count;
+}
+
 // What fits into which hook's answer.
 static void check_use(lua_State *l, struct hook_ticket *t, int i, enum answer_kind kind) {
     const char *who = hook_name[t->hook];
@@ -149,6 +183,7 @@ static void check_use(lua_State *l, struct hook_ticket *t, int i, enum answer_ki
                 {ACCEPT_EXPIRES, HOOK_MESSAGE},
                 {ACCEPT_SPEND, HOOK_MESSAGE},
                 {ACCEPT_SHELF, HOOK_MESSAGE},
+                {ACCEPT_COPIES, HOOK_MESSAGE},
                 {ACCEPT_FACTS, HOOK_AUTHENTICATE}};
     for (size_t k = 0; kind == ANSWER_ACCEPT && k < sizeof only / sizeof *only; k++)
         if (t->hook != only[k].hook && made_has(l, i, only[k].row))
@@ -181,6 +216,7 @@ void answer_read(lua_State *l, struct hook_ticket *t) {
         const struct spend *spends = spends_read(l, t, i, ACCEPT_SPEND, &a.spend_count);
         a.spends = spends_make(&t->arena, spends, &a.spend_count);
         a.keeps = keeps_read(l, t, i, ACCEPT_SHELF, &a.keep_count);
+        read_copies(l, t, i, &a);
     }
     t->answer = a;
 }

@@ -83,6 +83,13 @@ static void put_plan_keeps(struct jsonl *j, const struct plan *plan) {
     jsonl_close(j, ']');
 }
 
+static void put_copies(struct jsonl *j, const struct answer *a) {
+    if (!a->copy_count) return;
+    jsonl_open(j, "copies", '[');
+    for (size_t i = 0; i < a->copy_count; i++) jsonl_text(j, NULL, a->copies[i]);
+    jsonl_close(j, ']');
+}
+
 void decision_answer_members(struct jsonl *j, const struct answer *a) {
     put_reply(j, &a->reply);
     if (a->tags.len) jsonl_raw(j, "tags", a->tags);
@@ -91,6 +98,7 @@ void decision_answer_members(struct jsonl *j, const struct answer *a) {
     if (a->expires_s) jsonl_int(j, "expires", a->expires_s);
     spends_put(j, a->spends, a->spend_count);
     put_keeps(j, a->keeps, a->keep_count);
+    put_copies(j, a);
 }
 
 void decision_answer(struct jsonl *j, const char *hook, const struct answer *a) {

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "relay/runner.h"
+#include "smtp/server.h"
 
 #include <stdlib.h>
 
@@ -42,6 +43,20 @@ void accept_recipient(struct accept *a, const struct recipient *r) {
     }
     a->recipients[a->count++] = *r;
 }
+
+static bool is_recipient(const struct accept *a, struct bytes address) {
+    for (size_t i = 0; i < a->count; i++)
+        if (bytes_equal_nocase(a->recipients[i].address, address)) return true;
+    return false;
+}
+
+void accept_copies(struct accept *a, const struct answer *answer) {
+    for (size_t i = 0; i < answer->copy_count; i++)
+        if (!is_recipient(a, answer->copies[i]))
+            accept_recipient(a, &(struct recipient){.address = arena_copy(&a->arena, answer->copies[i]), .notify = NOTIFY_NEVER});
+}
+
+struct bytes accept_address(const struct accept *a, size_t i) { return a->recipients[i].address; }
 
 void accept_keep(struct accept *a, const struct keeping *k) { a->keeping = *k; }
 

@@ -8,6 +8,7 @@
 // the queue, and the client, which never heard 250, may send it again (RFC 5321 4.5.5 leaves no other way).
 #pragma once
 
+#include "policy/answer.h"
 #include "relay/content.h"
 #include "relay/keeping.h"
 #include "relay/worker.h"
@@ -20,6 +21,9 @@ struct message *accept_message(struct accept *a);     // fill: texts in the acce
 // What the answer asks to be kept, from the arena too.
 void accept_keep(struct accept *a, const struct keeping *k);
 void accept_recipient(struct accept *a, const struct recipient *r); // texts in the arena too
+// Behind the last recipient: those of the answer's copies that are none yet. Nobody is told what becomes of them.
+void accept_copies(struct accept *a, const struct answer *answer);
+struct bytes accept_address(const struct accept *a, size_t i); // of a recipient, in the order in which they came
 void accept_without_body(struct accept *a, uint64_t length); // a rehearsed message: only told to be so long
 // `done` is called later, on the worker, once; cancel with accept_forget. held: recipients wait for an operator.
 void accept_submit(struct accept *a, bool held, void (*done)(void *arg, bool stored, const struct err *why), void *arg);

@@ -88,6 +88,7 @@ static void complete(struct arriving *s, const struct answer *a) {
         struct recipient r = {.address = arena_copy(arena, s->taken[i])};
         accept_recipient(s->accept, &r);
     }
+    accept_copies(s->accept, a);
 }
 
 // ---- the hooks, last to first

@@ -258,7 +258,9 @@ void question_keep(struct session *s, struct bytes piece) {
 static void stored(void *arg, bool good, const struct err *why) {
     struct session *s = arg;
     struct worker *w = s->worker;
+    const struct accept *accept = s->accept;
     const struct message *m = accept_message(s->accept);
+    size_t asked_for = server_recipient_count(s->server);
     char id[ID_TEXT];
     id_text(m->id, id);
     s->accept = NULL; // frees itself after this
@@ -275,8 +277,11 @@ static void stored(void *arg, bool good, const struct err *why) {
     jsonl_textz(j, "id", id);
     jsonl_text(j, "sender", m->sender);
     jsonl_open(j, "recipients", '[');
-    for (size_t i = 0; i < m->recipients && i < 100; i++) jsonl_text(j, NULL, server_recipient(s->server, i)->address);
+    for (size_t i = 0; i < asked_for && i < 100; i++) jsonl_text(j, NULL, accept_address(accept, i));
     jsonl_close(j, ']');
+    if (m->recipients > asked_for) jsonl_open(j, "copies", '[');
+    for (size_t i = asked_for; i < m->recipients; i++) jsonl_text(j, NULL, accept_address(accept, i));
+    if (m->recipients > asked_for) jsonl_close(j, ']');
     jsonl_int(j, "recipient_count", m->recipients);
     jsonl_text(j, "user", m->user);
     jsonl_text(j, "listener", s->facts.listener);
@@ -321,6 +326,7 @@ static void complete(struct session *s, const struct answer *a) {
                               .orcpt = arena_copy(arena, p->orcpt)};
         accept_recipient(s->accept, &r);
     }
+    accept_copies(s->accept, a);
 }
 
 static void submit(struct session *s, bool held) {

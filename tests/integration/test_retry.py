@@ -216,3 +216,20 @@ end }}
     kept = home.wait(word)
     assert kept.recipients == ["älice@sender.example"] and "SMTPUTF8" in kept.mail_line
     assert b"utf-8;" in kept.raw.lower()
+
+
+def test_copies_that_the_policy_orders(gateway, scripted, word):
+    """Copies are with the mail itself, a recipient's is none twice, and what becomes of one the sender is not told."""
+    peer = scripted(rcpt={"archive": "550 5.1.1 gone", "*": None})
+    g = gateway(policy=policies.routed(f'via = route.relay{{ host = "{peer.host}", port = {peer.port}, tls = "none" }}',
+        more='message = function() return answer.accept{ copies = { "archive@acme.example", "Bob@example.net", "audit@acme.example" } } end,\n'))
+    g.submit(word, to=["bob@example.net", "ann@example.net"])
+    kept = peer.wait(word)
+    assert kept.recipients == ["bob@example.net", "ann@example.net", "audit@acme.example"]
+    assert "acme.example" not in kept.raw.decode(), "recipients do not see where copies go"
+    g.until_event("bounced", recipient="archive@acme.example")
+    g.until_empty()
+    (received,) = g.events("received")
+    assert received["recipients"] == ["bob@example.net", "ann@example.net"] and received["recipient_count"] == 4
+    assert received["copies"] == ["archive@acme.example", "audit@acme.example"]
+    assert len(peer.accepted) == 1, "no report"

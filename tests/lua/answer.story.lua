@@ -20,6 +20,25 @@ story("accept goes on, and takes along what it is given", function(t)
   story.expect(m.facts.head, "X-First: 1\r\nSubject: new\r\n")
 end)
 
+story("copies are recipients that nobody asked for", function(t)
+  t:policy [[
+    local answer, route = require "answer", require "route"
+    return { message = function(_, m) return answer.accept { copies = m.recipient_count == 1 and { "archive@b.example", "C@d.example" } or "archive@b.example" } end,
+      route = function(m, r) return route.send { via = route.direct {}, because = r.number .. " of " .. m.recipient_count } end }]]
+  local s = t:session { trusted_network = true }
+  local m = s:message { from = "a@b.example", to = "c@d.example" }
+  m:expect { kind = "accept", copies = { "archive@b.example", "C@d.example" } }
+  m:route "archive@b.example":expect { kind = "send", because = "1 of 2" }
+  story.raises("no recipient", m.route, m, "C@d.example")
+  s:message { from = "a@b.example", to = { "c@d.example", "e@d.example" } }:expect { copies = { "archive@b.example" } }
+  for copies, words in pairs { ["'nobody'"] = "'nobody'", ["{ a = 'x@b.example' }"] = "an address is expected", ["{ 1 }"] = "an address is expected",
+    ["'\u{fc}@b.example'"] = "only ASCII", ["{ '1@b.example', '2@b.example', '3@b.example', '4@b.example', '5@b.example', '6@b.example', '7@b.example', '8@b.example', '9@b.example' }"] = "more than 8" } do
+    says(t, "message", "answer.accept { copies = " .. copies .. " }"):message { from = "a@b.example", to = "c@d.example" }
+      :expect { fault = true, because = story.has(words) }
+  end
+  says(t, "recipient", "answer.accept { copies = 'x@b.example' }"):recipient "c@d.example":expect { fault = true, because = story.has "only in message" }
+end)
+
 story("refusals carry their reply", function(t)
   says(t, "sender", "answer.reject('553 5.7.1 not you', 'because')"):sender "a@b.example"
     :expect { kind = "reject", reply = "553 5.7.1 not you", code = 553, status = "5.7.1", because = "because" }
