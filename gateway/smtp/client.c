@@ -167,6 +167,7 @@ static void ehlo_said(struct client *c, const struct reply *r) {
     } else if (c->options.login != LOGIN_NONE) {
         client_fail_locally(c, 451, "4.7.4", "A login is configured, and the peer refused EHLO");
     } else {
+        c->ehlo_refusal = *r;
         say_hello(c, "HELO ");
         if (!c->failed) client_enter(c, AT_HELO);
     }
@@ -321,7 +322,14 @@ void client_secured(struct client *c) {
 }
 
 void client_lost(struct client *c, const struct reply *why) {
-    fail(c, why, true);
+    const struct reply *refusal = &c->ehlo_refusal;
+    if (c->state != AT_HELO) {
+        fail(c, why, true);
+        return;
+    }
+    // Who says at EHLO that we are not wanted may hang up at once. An old server might too: it is not believed for good.
+    struct reply both = reply_make(451, "4.4.2", "%s, having refused EHLO: %d %s", why->text, refusal->code, refusal->text);
+    fail(c, &both, true);
 }
 
 void client_body_fail(struct client *c, const struct reply *why) {

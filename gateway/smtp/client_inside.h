@@ -45,6 +45,7 @@ struct client {
     struct credential credential;
     bool failed;
     struct client_result failure;
+    struct reply ehlo_refusal; // where HELO was said for it
 
     // The message under way.
     const struct client_message *message;

@@ -251,6 +251,7 @@ static const struct script scripts[] = {
     {"a long greeting", {0}, false, "S: 220-mx\nS: 220 and more\nC: EHLO me\n"},
     {"HELO", {0}, false, "S: 220 mx\nC: EHLO me\nS: 500 what\nC: HELO me\nS: 250 mx\nE: ready\n> send 0\nC: MAIL FROM:<a@a.test>\n"},
     {"HELO refused", {0}, false, "S: 220 mx\nC: EHLO me\nS: 500 what\nC: HELO me\nS: 550 no\nE: close 550 no @ehlo\n"},
+    {"EHLO refused, and gone at HELO", {0}, false, "S: 220 mx\nC: EHLO me\nS: 550 not you\nC: HELO me\n> lost 451 4.4.2 lost\nE: close 451 4.4.2 lost, having refused EHLO: 550 not you @ehlo local\n"},
     {"EHLO deferred", {0}, false, "S: 220 mx\nC: EHLO me\nS: 450 wait\nE: close 450 wait @ehlo\n"},
     {"no HELO in LMTP", {.lmtp = true}, false, "S: 220 mx\nC: LHLO me\nS: 500 what\nE: close 500 what @ehlo\n"},
     {"a HELO name that would speak SMTP", {.helo = "me\r\nRSET"}, false,
