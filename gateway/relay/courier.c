@@ -49,7 +49,9 @@ struct courier {
     struct conn *conn;
     struct client *client;
     struct peer *peer;           // in a simulation, in the place of both
-    bool opened, securing, stands, lost, driving, ended, dismissed; // lost: the connection has ended under us
+    bool securing;               // the handshake is not over, for all we know: in TLS 1.3 the peer judges it when we are done with it
+    bool broken_tls;             // and it was its end
+    bool opened, stands, lost, driving, ended, dismissed; // lost: the connection has ended under us
     struct timer *idle;
     struct client_options options;
     // The message under way.
@@ -135,6 +137,8 @@ static void note_peer(struct courier *c) {
     a->connect_ms = c->connect_ms;
     a->transfer_ms = c->started_us ? (clock_monotonic_us() - c->started_us) / 1000 : 0;
     const struct tls_facts *tls = c->conn ? conn_tls_facts(c->conn) : NULL;
+    a->tls[0] = 0; // of the address before this one
+    a->tls_verified = false;
     if (!tls) return;
     snprintf(a->tls, sizeof a->tls, "%s %s", tls->version, tls->cipher);
     a->tls_verified = tls->verified;
@@ -155,7 +159,7 @@ static void close_conn(struct courier *c) {
     if (c->conn) conn_free(&c->conn);
     if (c->client) client_free(&c->client);
     if (c->peer) peer_free(&c->peer);
-    c->opened = c->securing = c->stands = c->lost = false;
+    c->opened = c->securing = c->broken_tls = c->stands = c->lost = false;
 }
 
 // What no outcome will tell of: one address of several did not do, or `left` recipients were too many for a transaction.
@@ -471,14 +475,17 @@ static void on_opened(void *arg) {
 
 static void on_secured(void *arg) {
     struct courier *c = arg;
-    c->securing = false;
     conn_deadline(c->conn, 0);
     if (!c->client) start_client(c, true);
     else client_secured(c->client);
     drive(c);
 }
 
-static void on_readable(void *arg) { drive(arg); }
+static void on_readable(void *arg) {
+    struct courier *c = arg;
+    c->securing = false; // what comes can be read: the peer holds it for secured
+    drive(c);
+}
 static void on_drained(void *arg) { drive(arg); }
 
 static void on_closed(void *arg, enum conn_end how, const struct err *why) {
@@ -492,7 +499,8 @@ static void on_closed(void *arg, enum conn_end how, const struct err *why) {
     }
     if (c->state == COURIER_IDLE || c->state == COURIER_QUITTING) return end(c);
     bool timeout = how == CONN_TIMEOUT;
-    struct reply r = reply_make(451, c->securing && !timeout ? "4.7.5" : "4.4.2", "%s", timeout ? "timed out waiting for the peer" : words);
+    c->broken_tls = c->securing && !timeout;
+    struct reply r = reply_make(451, c->broken_tls ? "4.7.5" : "4.4.2", "%s", timeout ? "timed out waiting for the peer" : words);
     c->lost = true;
     client_lost(c->client, &r);
     drive(c);
@@ -588,7 +596,7 @@ static void closing(struct courier *c) {
     if (c->attempt && wants_other_token(c, failure)) return ask_other_token(c, failure);
     if (c->attempt) { // the session failed before the message was begun: another address may do
         struct reply why = failure ? failure->reply : reply_make(451, "4.4.2", "the peer closed the session");
-        return address_failed(c, &why, failure ? failure->stage : STAGE_GREETING);
+        return address_failed(c, &why, c->broken_tls ? STAGE_TLS : failure ? failure->stage : STAGE_GREETING);
     }
     if (c->conn && !c->lost) conn_finish(&c->conn, FAREWELL_MS);
     end(c);

@@ -78,6 +78,22 @@ check_helo:
 """, 1))
 
 
+class PickyExim(Exim):
+    """at["tls"]: no TLS without a certificate of the client's. In the clear it takes anything."""
+
+    def configure(self):
+        super().configure()
+        conf = self.box.root / "etc/exim4/exim4.conf"
+        conf.write_text(conf.read_text().replace("begin acl\n", "tls_verify_hosts = *\ntls_verify_certificates = /etc/good.crt\nbegin acl\n", 1))
+
+
+@pytest.fixture(scope="module")
+def picky(authority):
+    server = PickyExim(authority)
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="module")
 def strict(authority):
     server = StrictPostfix(authority)
@@ -136,6 +152,20 @@ def test_strict_servers_find_no_fault(gateway, strict, strict_exim, knot, word, 
         server.wait(w, seconds=30)
     g.until_empty()
     assert not g.events("deferred") and not g.events("bounced"), g.events()[-5:]
+
+
+@pytest.mark.parametrize("level", ["opportunistic", "encrypt"])
+def test_a_handshake_that_is_refused_when_it_is_over(gateway, picky, word, level):
+    """In TLS 1.3 a server says that it wants a certificate when the client is done with the handshake, and has said EHLO."""
+    g = gateway(policy=policies.relay(picky.at["tls"], picky.port, level=level))
+    g.submit(word)
+    if level == "opportunistic":
+        picky.wait(word)
+        assert g.until_event("delivered")["tls"] == ""
+        return
+    event = g.until_event("deferred")
+    assert event["stage"] == "tls" and event["reply"]["status"] == "4.7.5" and "certificate required" in event["reply"]["text"], event
+    assert not picky.find(word)
 
 
 # ---- guessed passwords (what hydra, medusa, ncrack and patator do)
