@@ -58,7 +58,7 @@ struct commons {
     struct timer *probe;
     void (*in_reach)(void *arg);
     void *arg;
-    bool lost;
+    bool lost, told; // told: this gateway's rows, since it was lost
     int64_t complained_ms;
     char where[ADDR_TEXT], host[ADDR_TEXT];
     char name[300];
@@ -77,13 +77,21 @@ static bool add_up(struct account *sum, const struct redis_answer *said) {
     return true;
 }
 
-// A server that answers but cannot do it (read-only, out of memory, a row nobody can read) is worth a line now and then.
+static void set_lost(struct commons *c, bool lost, const char *why);
+
 static void complain(struct commons *c, const char *why) {
     int64_t now = now_ms(c);
     if (c->complained_ms && now - c->complained_ms < COMPLAINT_MS) return;
     c->complained_ms = now;
-    log_fault(&c->worker->gateway->log, "ledger: the Redis at %s does not do what shared limits need, and nothing is sent on them: %s",
-              c->where, why);
+    log_fault(&c->worker->gateway->log, "ledger: what the Redis at %s has of a limit cannot be read, so nothing is granted of it: %s", c->where, why);
+}
+
+// "READONLY ...", "OOM ...", "LOADING ...": it can do nothing of the kind for anybody. What a script says itself is of this account alone.
+static void take_fault(struct commons *c, const struct redis_answer *said) {
+    if (said->lost) return;
+    if (bytes_starts(bytes_of(said->fault), BYTES("ERR "))) return complain(c, said->fault);
+    set_lost(c, true, said->fault);
+    timer_set(c->probe, PROBE_MS);
 }
 
 static void on_answer(void *arg, const struct redis_answer *said) {
@@ -93,9 +101,9 @@ static void on_answer(void *arg, const struct redis_answer *said) {
     enum commons_said what = COMMONS_SILENT;
     account_init(&others, a->window_s, now_ms(c));
     if (said->fault) {
-        if (!said->lost) complain(c, said->fault);
+        take_fault(c, said);
     } else if (said->count == 0 || !add_up(&others, said)) {
-        complain(c, "what stands there is damaged");
+        complain(c, "it is damaged");
     } else {
         account_turn(&others, now_ms(c));
         what = bytes_equal(said->texts[0], BYTES("taken")) ? COMMONS_TAKEN : COMMONS_FULL;
@@ -161,10 +169,11 @@ static void set_lost(struct commons *c, bool lost, const char *why) {
     struct gateway *g = c->worker->gateway;
     if (c->lost == lost) return;
     c->lost = lost;
+    if (lost) c->told = false;
     int before = atomic_fetch_add(&g->commons_lost, lost ? 1 : -1);
     if (lost && before == 0)
-        log_fault(&g->log, "ledger: the Redis at %s, in which limits are shared, is out of reach: %s. What is not granted yet waits", c->where, why);
-    if (!lost && before == 1) log_note(&g->log, "ledger: the Redis at %s is in reach again", c->where);
+        log_fault(&g->log, "ledger: the Redis at %s, in which limits are shared, cannot be asked: %s. What is not granted yet waits", c->where, why);
+    if (!lost && before == 1) log_note(&g->log, "ledger: the Redis at %s can be asked again", c->where);
 }
 
 static void warn_of(struct commons *c, struct bytes info, struct bytes line, const char *what) {
@@ -183,13 +192,7 @@ static void on_info(void *arg, const struct redis_answer *said) {
 static void on_opened(void *arg) {
     struct commons *c = arg;
     struct bytes info = BYTES("INFO");
-    bool was = c->lost;
-    set_lost(c, false, "");
     if (c->worker->index == 0) redis_ask(c->redis, &info, 1, on_info, c);
-    buf_reset(&c->next);
-    buf_byte(&c->next, 0);
-    if (c->telling == 0) tell_some(c);
-    if (was) c->in_reach(c->arg);
 }
 
 static void on_lost(void *arg, const char *why) {
@@ -200,13 +203,26 @@ static void on_lost(void *arg, const char *why) {
 
 static void on_probed(void *arg, const struct redis_answer *said) {
     struct commons *c = arg;
-    if (c->lost || said->lost) timer_set(c->probe, PROBE_MS);
+    bool was = c->lost;
+    if (said->fault) {
+        if (!said->lost) set_lost(c, true, said->fault);
+        return timer_set(c->probe, PROBE_MS);
+    }
+    set_lost(c, false, "");
+    if (!c->told) {
+        c->told = true;
+        buf_reset(&c->next);
+        buf_byte(&c->next, 0);
+        if (c->telling == 0) tell_some(c);
+    }
+    if (was) c->in_reach(c->arg);
 }
 
+// Whether it takes writes is known by a write.
 static void on_probe(void *arg) {
     struct commons *c = arg;
-    struct bytes ping = BYTES("PING");
-    redis_ask(c->redis, &ping, 1, on_probed, c);
+    struct bytes words[] = {BYTES("SET"), BYTES("tidegate:probe"), bytes_of(c->name), BYTES("EX"), BYTES("60")};
+    redis_ask(c->redis, words, sizeof words / sizeof words[0], on_probed, c);
 }
 
 void commons_begin(struct commons *c) {

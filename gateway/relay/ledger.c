@@ -160,7 +160,9 @@ static const struct account *of_all(const struct entry *e, struct account *sum) 
     return sum;
 }
 
-static bool is_in_reach(const struct entry *e) { return !e->others || commons_is_in_reach(e->ledger->commons); }
+static bool is_in_reach(const struct entry *e, int64_t now) {
+    return !e->others || (commons_is_in_reach(e->ledger->commons) && now >= e->again_ms);
+}
 
 // ---- granting
 
@@ -208,7 +210,7 @@ static void let_in(struct entry *e, int64_t now) {
         next = leg->next;
         if (!leg->called) taken += waiters_reserved(e->waiters, now); // the room is kept for those that were called
         bool fits = taken + leg->n <= leg->spend->cap;
-        bool leased = would_be_leased(e, leg->n), reached = leased || is_in_reach(e);
+        bool leased = would_be_leased(e, leg->n), reached = leased || is_in_reach(e, now);
         if (patient && (fits ? !reached : may_fit_soon(e, leg, taken - used))) {
             ahead += leg->n;
             continue;
@@ -383,8 +385,8 @@ static uint64_t asked(const struct entry *e) {
 
 static int64_t sooner(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static bool may_call(const struct entry *e) {
-    return !e->ledger->stopped && gateway_may_send(e->ledger->worker->gateway) && is_in_reach(e);
+static bool may_call(const struct entry *e, int64_t now) {
+    return !e->ledger->stopped && gateway_may_send(e->ledger->worker->gateway) && is_in_reach(e, now);
 }
 
 static void set_timer(struct entry *e, int64_t now, uint64_t taken) {
@@ -393,7 +395,7 @@ static void set_timer(struct entry *e, int64_t now, uint64_t taken) {
     if (e->waiting.first) next = sooner(next, sooner(free, e->waiting.first->since_ms + PATIENCE_MS));
     if (e->held.first) next = sooner(next, e->held.first->since_ms + e->account.window_ms + 1);
     if (e->others && (e->waiters || e->waiting.first || now - e->touched_ms < IDLE_MS)) next = sooner(next, e->heard_ms + HEAR_MS);
-    if (e->waiters) next = sooner(next, may_call(e) ? waiters_next(e->waiters, taken, free, now) : now + SICK_MS);
+    if (e->waiters) next = sooner(next, may_call(e, now) ? waiters_next(e->waiters, taken, free, now) : now + SICK_MS);
     if (account_is_durable(&e->account)) {
         if (e->account.held || e->spare) next = sooner(next, account_bucket_end(&e->account));
         if ((e->carry || e->leasing.first) && !e->writing) next = sooner(next, e->again_ms);
@@ -410,7 +412,7 @@ static void serve(struct entry *e) {
     maybe_write(e, now);
     maybe_hear(e, now);
     uint64_t taken = taken_by_all(e) + asked(e);
-    if (may_call(e)) waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
+    if (may_call(e, now)) waiters_call(&e->waiters, l->worker, bytes_of(e->name), taken, now);
     if (is_idle(e, now)) {
         map_remove(&l->entries, bytes_of(e->name));
         return entry_free(e);

@@ -110,13 +110,44 @@ def test_out_of_reach(redis, sharing, scripted, word):
         event = g.until_event("limit", seconds=30)
         assert event["limit"]["unreachable"] is True and event["limit"]["cap"] == 40
         assert g.status()["shared_limits"]["in_reach"] is False
-        assert "out of reach" in g.said()
+        assert "cannot be asked" in g.said()
     assert len(peer.accepted) == 1 and all(g.status()["deferred"] == 0 for g in both)
     server.start()
     ground.until("both go", lambda: len(peer.accepted) == 3, 30, log=a.log)
-    ground.until("all workers have it back", lambda: a.status()["shared_limits"]["in_reach"] and "in reach again" in a.said())
+    ground.until("all workers have it back", lambda: a.status()["shared_limits"]["in_reach"] and "can be asked again" in a.said())
     settled(both, 3, 0)
     ground.until("both know of all", lambda: all(row_of(g)["used"] == 3 for g in both))
+
+
+def test_a_redis_that_takes_no_writes(redis, sharing, scripted, word):
+    """As a replica would, or one whose memory is full: it answers, and nothing is granted until it takes them again."""
+    server, peer = redis(), scripted()
+    g = sharing(server, peer)
+    g.submit(f"{word}first")
+    g.until_event("delivered")
+    server.ask("REPLICAOF", "127.0.0.1", "9")
+    for i in range(3):
+        g.submit(f"{word}n{i}")
+    assert all(e["limit"]["unreachable"] for e in g.until_event("limit", 3, seconds=30))
+    assert g.status()["shared_limits"]["in_reach"] is False and "READONLY" in g.said()
+    time.sleep(2)
+    assert len(g.events("limit")) <= 6 and len(peer.accepted) == 1  # it does not go round in circles meanwhile
+    server.ask("REPLICAOF", "NO", "ONE")
+    ground.until("all go", lambda: len(peer.accepted) == 4, 30, log=g.log)
+
+
+def test_a_row_that_nobody_can_read(redis, sharing, scripted, word):
+    server, peer = redis(), scripted()
+    server.ask("HSET", "tidegate:acme/86400", "another gateway", "\x7frubbish")
+    g = sharing(server, peer)
+    g.submit(word)
+    assert g.until_event("limit", seconds=30)["limit"]["unreachable"] is True
+    assert "cannot be read" in g.said()
+    time.sleep(1)
+    assert len(g.events("limit")) == 1 and g.status()["shared_limits"]["in_reach"] is True
+    server.ask("DEL", "tidegate:acme/86400")
+    g.advance_clock(30)
+    g.until_event("delivered", seconds=30)
 
 
 def test_intake_on_a_limit_without_an_answer(redis, gateway):
@@ -198,7 +229,7 @@ def test_with_tls_and_a_password(redis, sharing, scripted, authority, tmp_path, 
     wrong = sharing(server, peer, ledger={"tls": True, "tls_name": "another.example", "password": tmp_path / "password"})
     wrong.submit(word)
     assert wrong.until_event("limit", seconds=30)["limit"]["unreachable"] is True
-    assert "out of reach" in wrong.said() and "certificate" in wrong.said()
+    assert "cannot be asked" in wrong.said() and "certificate" in wrong.said()
     (tmp_path / "password").write_text("open\n")
     stranger = sharing(server, peer, ledger={"tls": True, "tls_name": "redis.example", "password": tmp_path / "password"})
     stranger.submit(word)
