@@ -45,12 +45,14 @@ static void put_event(struct buf *out, const struct json *event) {
         {"hook", " in "},      {"state", " "},         {"until", " until "}, {"reply", ": "},
         {"due", "; next "},    {"because", " - "},     {"where", " at "},
     };
+    enum { LANE = 7 };
     struct bytes type = {0};
     json_text(json_get(event, "type"), &type);
     bool refused = bytes_equal(type, BYTES("refused")); // of others it would be one word too many
     bool versions = bytes_equal(type, BYTES("reloaded")) || bytes_equal(type, BYTES("canary"));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         put(out, event, parts[i].name, parts[i].before);
+        if (i == LANE) put(out, json_get(event, "limit"), "key", ", no room in ");
         if (i == 1 && versions) put_versions(out, event);
         if (i != 1 || !refused) continue;
         put(out, event, "stage", " at ");

@@ -90,7 +90,7 @@ int lookup_push_failure(lua_State *l) {
 void lookup_check_header(lua_State *l, struct bytes name) {
     const struct lookup_source *source = ticket_of(l)->g->options.source;
     if (source && !source->knows_header(source->arg, name))
-        luaL_error(l, "the header field '%s' was not kept when this was recorded", name.at);
+        luaL_error(l, "the header field '%s' was not kept when this was recorded (`journal.headers` in the configuration says which are)", name.at);
 }
 
 // ---- chance

@@ -29,7 +29,8 @@ end
 function policy.message(session, message)
     local kind = message:header("X-Kind")
     if kind == "odd" then return answer.defer("451 4.7.1 later") end
-    return answer.accept{ tags = { kind = kind or "none", lucky = math.random(1, 6) }, headers = { { add = "X-Seen", value = "yes" } } }
+    return answer.accept{ tags = { kind = kind or "none", lucky = math.random(1, 6) }, headers = { { add = "X-Seen", value = "yes" } },
+                          spend = { limit.per_day("in", 1000000) } }
 end
 function policy.route(message, recipient)
     local mx, why, again = dns.mx(recipient.domain)

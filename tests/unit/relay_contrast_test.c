@@ -42,6 +42,8 @@ static void others(void **state) {
     check(JOURNAL_SENDER, "{\"kind\":\"accept\",\"where\":\"a.lua:1\"}", "{\"kind\":\"accept\",\"where\":\"b.lua:2\",\"version\":\"x\"}", CONTRAST_NONE, "");
     check(JOURNAL_SENDER, "{\"kind\":\"accept\"}", "{\"kind\":\"reject\",\"code\":550}", CONTRAST_REFUSAL, "kind: accept -> reject, code: nothing -> 550");
     check(JOURNAL_MESSAGE, "{\"kind\":\"accept\",\"tags\":{\"a\":1}}", "{\"kind\":\"accept\",\"tags\":{\"a\":2}}", CONTRAST_OTHER, "tags.a: 1 -> 2");
+    check(JOURNAL_MESSAGE, "{\"kind\":\"accept\",\"spend\":[1]}", "{\"kind\":\"accept\",\"spend\":[1],\"limits\":[{\"used\":3}],\"room\":false,\"until\":\"x\",\"waits_for\":\"y\"}",
+          CONTRAST_NONE, "");
     check(JOURNAL_RETRY, "{\"kind\":\"wait\",\"wait\":5}", "{\"kind\":\"give_up\",\"wait\":5}", CONTRAST_REFUSAL, "kind: wait -> give_up");
     check(JOURNAL_RETRY, "{\"kind\":\"wait\",\"wait\":5}", "{\"kind\":\"wait\",\"wait\":6}", CONTRAST_OTHER, "wait: 5 -> 6");
 }
