@@ -323,7 +323,9 @@ static int run(struct gateway *g, struct signals *signals) {
     for (; status == 0 && started < g->worker_count; started++)
         if (!worker_start(g->workers[started], &err)) status = EX_OSERR;
     if (status != 0) {
-        fprintf(stderr, "tidegate: %s\n", err.text);
+        const char *user = g->site->conf->user; // whom root has become by now: these are his rights
+        bool denied = user && geteuid() != 0 && strstr(err.text, "Permission denied");
+        fprintf(stderr, denied ? "tidegate: %s (the gateway is user '%s' by now, who needs the right to it)\n" : "tidegate: %s\n", err.text, user);
         if (started) _exit(status); // some threads run already: nothing has been accepted yet
         return status;
     }

@@ -160,6 +160,14 @@ def test_root_is_given_up(gateway, word):
     g.reload()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_whose_rights_are_wanting(gateway):
+    g = gateway(policy=policies.capture(), start=False)
+    g.configure(user="nobody")
+    done = g.cli("run", check=False)
+    assert done.returncode and "/var: Permission denied (the gateway is user 'nobody' by now, who needs the right to it)" in done.stderr
+
+
 def test_control_socket_is_private(gateway):
     g = gateway(policy=policies.capture())
     assert (g.folder / "var/control.sock").stat().st_mode & 0o777 == 0o660
