@@ -37,6 +37,7 @@ ptrdiff_t bytes_search(struct bytes b, struct bytes needle);
 // Cuts the part before the first `c` off `*rest` and returns it; the last part is returned with *rest emptied.
 struct bytes bytes_cut(struct bytes *rest, char c);
 bool bytes_to_u64(struct bytes b, uint64_t *value);   // decimal digits only, no sign, false on overflow or ""
+static inline char byte_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c; } // ASCII only, whatever the locale
 int hex_value(char c);                               // of a hexadecimal digit in either case; -1: it is none
 uint64_t bytes_hash(struct bytes b);                  // FNV-1a with a finaliser: for lanes and tables of our own names
 char *bytes_dupz(struct bytes b);                     // malloc'd, NUL-terminated; free() it

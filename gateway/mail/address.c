@@ -15,9 +15,6 @@ static bool is_alnum(char c) {
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
-static char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
 static bool is_atext(char c) {
     return is_alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
@@ -130,7 +127,7 @@ bool address_parse(struct bytes mailbox, struct address *out, struct err *err) {
 static void add_lower(struct buf *out, struct bytes text) {
     buf_reserve(out, text.len);
     for (size_t i = 0; i < text.len; i++)
-        out->at[out->len++] = lower(text.at[i]);
+        out->at[out->len++] = byte_lower(text.at[i]);
 }
 
 // libidn2 lets empty labels and long names pass, and its mapping can make dots out of other characters, so
@@ -212,7 +209,7 @@ bool address_listed(struct bytes text, struct buf *out, struct err *err) {
     if (a.local.len && a.local.at[0] == '"') add_unquoted(out, a.local);
     else buf_add(out, a.local);
     for (size_t i = start; i < out->len; i++)
-        out->at[i] = lower(out->at[i]);
+        out->at[i] = byte_lower(out->at[i]);
     buf_byte(out, '@');
     if (a.literal || !address_domain_ascii(a.domain, out, NULL)) add_lower(out, a.domain);
     return true;

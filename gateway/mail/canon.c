@@ -134,10 +134,7 @@ void canon_header_relaxed(struct buf *out, struct bytes field) {
         name--;
     buf_reserve(out, field.len + 3);
     char *to = out->at + out->len;
-    for (size_t i = 0; i < name; i++) {
-        char c = field.at[i];
-        *to++ = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-    }
+    for (size_t i = 0; i < name; i++) *to++ = byte_lower(field.at[i]);
     *to++ = ':';
     for (size_t i = 0; i < value.len; i++) {
         char c = value.at[i];

@@ -109,7 +109,7 @@ static bool is_name(struct bytes text) {
 static void tell_name(const ASN1_STRING *from, void (*name)(void *arg, struct bytes name), void *arg) {
     struct buf text = {0};
     const char *at = (const char *)ASN1_STRING_get0_data(from);
-    for (int i = 0; i < ASN1_STRING_length(from); i++) buf_byte(&text, at[i] >= 'A' && at[i] <= 'Z' ? (char)(at[i] - 'A' + 'a') : at[i]);
+    for (int i = 0; i < ASN1_STRING_length(from); i++) buf_byte(&text, byte_lower(at[i]));
     if (is_name(buf_bytes(&text))) name(arg, buf_bytes(&text));
     buf_release(&text);
 }

@@ -84,7 +84,7 @@ static const char *check_name(const char *name, char out[NAME_MAX_LEN + 1]) {
         if (c != '.' && !is_plain(c)) return "the name has a character that no host name has";
         label = c == '.' ? 0 : label + 1;
         if (label > 63) return "a label of the name is longer than 63 octets";
-        out[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        out[i] = byte_lower(c);
     }
     out[len] = '\0';
     return label ? NULL : "the name has an empty label";

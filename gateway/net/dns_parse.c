@@ -58,7 +58,7 @@ static const char *read_name(struct parse *p, const uint8_t *at, size_t len) {
     if (used < 0 || (size_t)used != len) return NULL;
     if (strcmp(text, ".") == 0) text[0] = '\0';
     for (char *c = text; *c; c++)
-        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+        *c = byte_lower(*c);
     return arena_z(p->arena, bytes_of(text));
 }
 

@@ -208,7 +208,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg) {
 static struct bytes lower_copy(struct arena *a, struct bytes text) {
     char *z = arena_z(a, text);
     for (size_t i = 0; i < text.len; i++)
-        if (z[i] >= 'A' && z[i] <= 'Z') z[i] = (char)(z[i] - 'A' + 'a');
+        z[i] = byte_lower(z[i]);
     return bytes_range(z, text.len);
 }
 

@@ -51,7 +51,7 @@ static bool take_host(CURLU *u, struct fetch_place *out, struct err *err) {
     if (ok)
         for (size_t i = 0; i <= host.len; i++) {
             char c = i < host.len ? host.at[i] : 0;
-            out->host[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+            out->host[i] = byte_lower(c);
         }
     curl_free(zone);
     curl_free(text);

@@ -153,7 +153,7 @@ static int choose(SSL *ssl, int *alert, void *arg) {
     size_t len = said ? strlen(said) : 0;
     if (len && said[len - 1] == '.') len--;
     if (!len || len >= sizeof name) return SSL_TLSEXT_ERR_NOACK;
-    for (size_t i = 0; i < len; i++) name[i] = said[i] >= 'A' && said[i] <= 'Z' ? (char)(said[i] - 'A' + 'a') : said[i];
+    for (size_t i = 0; i < len; i++) name[i] = byte_lower(said[i]);
     SSL_CTX *found = map_get(&w->by_name, bytes_range(name, len));
     char *dot = memchr(name, '.', len);
     if (!found && dot && dot > name) { // RFC 6125 6.4.3: a wildcard is the whole of the first label

@@ -127,7 +127,7 @@ static void put_headers(const struct json *headers, struct arena *arena, struct 
     while (n < count && json_next(headers, &at, &name, &value)) {
         char *lower = arena_z(arena, name);
         for (size_t i = 0; i < name.len; i++)
-            if (lower[i] >= 'A' && lower[i] <= 'Z') lower[i] = (char)(lower[i] - 'A' + 'a');
+            lower[i] = byte_lower(lower[i]);
         if (json_text(value, &text))
             list[n++] = (struct fetch_header){bytes_range(lower, name.len), arena_copy(arena, text)};
     }

@@ -437,7 +437,7 @@ static const char *folded(struct arena *arena, struct bytes text) {
     if (text.len && text.at[text.len - 1] == '.') text.len--;
     char *z = arena_z(arena, text);
     for (char *c = z; *c; c++)
-        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+        *c = byte_lower(*c);
     return z;
 }
 

@@ -23,7 +23,7 @@ static bool note(struct transaction *t, const struct server_path *path) {
     buf_reset(&t->key);
     buf_add(&t->key, bytes_first(path->address, local));
     for (size_t i = local; i < path->address.len; i++)
-        buf_byte(&t->key, path->address.at[i] >= 'A' && path->address.at[i] <= 'Z' ? (char)(path->address.at[i] | 32) : path->address.at[i]);
+        buf_byte(&t->key, byte_lower(path->address.at[i]));
     buf_format(&t->key, " %u ", path->notify);
     buf_add(&t->key, path->orcpt);
     return map_put(&t->seen, buf_bytes(&t->key), t) != NULL;
