@@ -9,6 +9,7 @@
 #include "relay/conf_key.h"
 #include "relay/conf_value.h"
 #include "script/json.h"
+#include "script/place.h"
 #include "script/values.h"
 
 #include <errno.h>
@@ -26,12 +27,16 @@ struct load {
     void (*fault)(void *arg, const char *text);
     void *arg;
     size_t faults;
+    struct buf text; // of the file
 };
 
 static void say(struct load *l, const char *key, const char *words) {
     struct buf text = {0};
     l->faults++;
-    buf_format(&text, "%s: %s%s%s", l->conf->file, key, key[0] ? ": " : "", words);
+    size_t line = place_line(buf_bytes(&l->text), key);
+    buf_addz(&text, l->conf->file);
+    if (line) buf_format(&text, ":%zu", line);
+    buf_format(&text, ": %s%s%s", key, key[0] ? ": " : "", words);
     if (l->fault) l->fault(l->arg, buf_z(&text));
     buf_release(&text);
 }
@@ -191,19 +196,18 @@ static bool read_file(const char *file, struct buf *out, struct err *err) {
 }
 
 static struct json *parse_file(struct load *l) {
-    struct buf text = {0}, values = {0};
+    struct buf values = {0};
     struct err err;
     struct json *root = NULL;
-    if (!read_file(l->conf->file, &text, &err)) {
+    if (!read_file(l->conf->file, &l->text, &err)) {
         say(l, "", err.text);
-    } else if (!values_read(buf_bytes(&text), l->conf->file, &values, &err)) {
+    } else if (!values_read(buf_bytes(&l->text), l->conf->file, &values, &err)) {
         l->faults++; // names the file by itself
         if (l->fault) l->fault(l->arg, err.text);
     } else {
         root = json_parse(buf_bytes(&values), &err);
         if (!root) say(l, "", err.text);
     }
-    buf_release(&text);
     buf_release(&values);
     return root;
 }
@@ -268,6 +272,7 @@ static struct conf *load(const char *file, bool check, void (*fault)(void *arg, 
     if (root) read_all(&l, root);
     if (root && check) conf_check(conf, say_checked, &l);
     json_free(&root);
+    buf_release(&l.text);
     if (l.faults) conf_free(&conf);
     return conf;
 }
@@ -301,6 +306,7 @@ static struct conf *peek(const char *file) {
     struct json *root = parse_file(&l);
     read_all(&l, root);
     json_free(&root);
+    buf_release(&l.text);
     return conf;
 }
 

@@ -5,6 +5,7 @@
 #include "base/jsonl.h"
 #include "base/utf8.h"
 #include "script/lua.h"
+#include "script/place.h"
 #include "script/vm.h"
 
 #include <inttypes.h>
@@ -37,7 +38,9 @@ struct reading {
 
 static bool fault(struct reading *r, const char *what) {
     const char *path = buf_z(&r->path);
-    return err_set(r->err, "%s: %s%s%s", r->name, path, path[0] ? ": " : "", what);
+    size_t line = place_line(r->text, path);
+    if (!line) return err_set(r->err, "%s: %s%s%s", r->name, path, path[0] ? ": " : "", what);
+    return err_set(r->err, "%s:%zu: %s: %s", r->name, line, path, what);
 }
 
 static bool put_value(struct reading *r, lua_State *l, int depth);

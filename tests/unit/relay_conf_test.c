@@ -173,12 +173,12 @@ static void each_wrong_value_has_its_words(void **state) {
     static const struct {
         const char *text, *want;
     } cases[] = {
-        {"recipents = 5", "t.lua: recipents: unknown key\n"},
-        {"limits = { recipents = 5 }", "t.lua: limits.recipents: unknown key (did you mean 'recipients'?)\n"},
-        {"recipients = 5", "t.lua: recipients: unknown key (did you mean 'limits.recipients'?)\n"},
+        {"recipents = 5", "t.lua:1: recipents: unknown key\n"},
+        {"limits = { recipents = 5 }", "t.lua:1: limits.recipents: unknown key (did you mean 'recipients'?)\n"},
+        {"recipients = 5", "t.lua:1: recipients: unknown key (did you mean 'limits.recipients'?)\n"},
         {"limits = { expire = 5 }", "limits.expire: unknown key (did you mean 'delivery.expire'?)\n"},
-        {"limit = { errors = 5 }", "t.lua: limit: unknown key (did you mean 'limits'?)\n"},
-        {"limits = 5", "t.lua: limits: must be a table of keys: { ... }\n"},
+        {"limit = { errors = 5 }", "t.lua:1: limit: unknown key (did you mean 'limits'?)\n"},
+        {"limits = 5", "t.lua:1: limits: must be a table of keys: { ... }\n"},
         {"limits = { errors = '5' }", "limits.errors: is a text (it must be a whole number)\n"},
         {"limits = { errors = 1.5 }", "limits.errors: is a fraction (it must be a whole number)\n"},
         {"limits = { errors = 0 }", "limits.errors: is out of bounds (it must be between 1 and 1000000)\n"},
@@ -215,8 +215,8 @@ static void each_wrong_value_has_its_words(void **state) {
         {"scripts = 'cert.pem'", "cert.pem: is not a folder\n"},
         {"user = 'nobody-of-this-name'", "user: this system has no user"},
         {"store = { ceiling = '100MiB' }", "store.ceiling: has no room for two segments"},
-        {"log = function() end", "t.lua: log: is a function"},
-        {"log = { 1, two = 2 }", "t.lua: log: mixes named values and a list"},
+        {"log = function() end", "t.lua:1: log: is a function"},
+        {"log = { 1, two = 2 }", "t.lua:1: log: mixes named values and a list"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[512];
@@ -231,7 +231,7 @@ static void listeners_are_checked(void **state) {
         const char *text, *want;
     } cases[] = {
         {"", "t.lua: listeners: there is none"},
-        {"listeners = {}", "t.lua: listeners: there is none"},
+        {"listeners = {}", "t.lua:1: listeners: there is none"},
         {"listeners = 5", "listeners: is not a list of tables"},
         {"listeners = { kind = 'relay', address = '127.0.0.1:1' }", "listeners: is not a list of tables"},
         {"listeners = { 5 }", "listeners[1]: is not a table"},
@@ -320,7 +320,7 @@ static void values_keep_their_kinds(void **state) {
                         "{\"a\":[true,false,\"x\\\"\",1.5,-3,9007199254740993],\"e\":{},\"f\":2.0,\"z\":1}");
     struct err err;
     assert_false(values_read(BYTES("return { a = { b = { 1, nil, 3, [9] = 1 } } }"), "t", &out, &err));
-    assert_string_equal(err.text, "t: a.b: mixes named values and a list (or its list has a gap)");
+    assert_string_equal(err.text, "t:1: a.b: mixes named values and a list (or its list has a gap)");
     buf_release(&out);
 }
 
