@@ -10,10 +10,12 @@
 
 enum { PROBE_MS = 1000, TOLD_AT_ONCE = 100, COMPLAINT_MS = 60 * 1000, SECRET_MAX = 512 };
 
-// The rows are those of account_encode. What is of the future counts: a gateway's clock may be ahead.
+// The rows are those of account_encode. What is of the future counts: a gateway's clock may be ahead. Such a one must not take the rows of
+// others away either, so they go when they are old by Redis' own clock, too.
 static const char script[] =
     "local me, now, window, cap, row = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]\n"
-    "local function spent(row)\n"
+    "local clock = redis.call('TIME')\n"
+    "local function spent(row, now)\n"
     "  if row == '' then return 0, 0 end\n"
     "  local version, width, newest, full, count = struct.unpack('>I1I4I8I8I2', row)\n"
     "  if version ~= 2 then error('a row of another version of tidegate') end\n"
@@ -28,13 +30,14 @@ static const char script[] =
     "local answer, rows = { 'taken' }, redis.call('HGETALL', KEYS[1])\n"
     "for i = 1, #rows, 2 do\n"
     "  if rows[i] ~= me then\n"
-    "    local n, until_ms = spent(rows[i + 1])\n"
-    "    if n == 0 and until_ms <= now then redis.call('HDEL', KEYS[1], rows[i])\n"
+    "    local n, until_ms = spent(rows[i + 1], now)\n"
+    "    local old = n == 0 and until_ms <= math.min(now, clock[1] * 1000) and spent(rows[i + 1], clock[1] * 1000) == 0\n"
+    "    if old then redis.call('HDEL', KEYS[1], rows[i])\n"
     "    else all, full, answer[#answer + 1] = all + n, math.max(full, until_ms), rows[i + 1] end\n"
     "  end\n"
     "end\n"
     "if cap == -2 then return answer end\n"
-    "local mine, mine_full = spent(row)\n"
+    "local mine, mine_full = spent(row, now)\n"
     "if cap >= 0 and (all + mine > cap or full > now) then answer[1] = 'full' return answer end\n"
     "if row == '' then redis.call('HDEL', KEYS[1], me) return answer end\n"
     "redis.call('HSET', KEYS[1], me, row)\n"

@@ -2,6 +2,7 @@
 """Limits that several gateways share in one Redis: together they never spend more, and all of it is used."""
 import pathlib
 import smtplib
+import struct
 import sys
 import time
 
@@ -62,7 +63,27 @@ def test_two_gateways(redis, sharing, scripted, word):
     for g in both:
         g.advance_clock(90000)
     ground.until("all arrive", lambda: len(peer.accepted) == 60, 30, log=a.log)
+    assert server.ask("HLEN", "tidegate:acme/86400") == ":2"
     assert all(g.status()["deferred"] == 0 for g in both)
+
+
+def test_a_row_goes_when_it_is_old_by_every_clock(redis, sharing, scripted, word):
+    """Not when only the clock of whoever looks says so, which may be wrong."""
+    server, peer = redis(), scripted()
+    a, b = both = [sharing(server, peer, 'limit.per_minute("acme", 40)') for _ in range(2)]
+    for g in both:
+        g.submit(f"{word}{g.host}")
+        g.until_event("delivered")
+    a.kill9()
+    b.advance_clock(90000)
+    b.submit(f"{word}later")
+    b.until_event("delivered", 2)
+    assert server.ask("HLEN", "tidegate:acme/60") == ":2" and row_of(b)["elsewhere"] == 0
+    old = bytes([2]) + struct.pack(">IQQHHI", 1000, int(time.time()) - 200, 0, 1, 0, 7)
+    server.ask("HSET", "tidegate:acme/60", "long gone", old.decode("latin-1"))
+    b.submit(f"{word}latest")
+    b.until_event("delivered", 3)
+    ground.until("it is taken away", lambda: server.ask("HLEN", "tidegate:acme/60") == ":2")
 
 
 def test_a_gateway_that_dies(redis, sharing, scripted, word):

@@ -43,7 +43,7 @@ class Redis:
 
     def ask(self, *words):
         """The first line of what it says; in plain, without a password."""
-        request = f"*{len(words)}\r\n" + "".join(f"${len(w)}\r\n{w}\r\n" for w in map(str, words))
+        request = f"*{len(words)}\r\n" + "".join(f"${len(w)}\r\n{w}\r\n" for w in map(str, words))  # a letter is a byte
         with socket.create_connection((self.host, PORT), 10) as s:
-            s.sendall(request.encode())
+            s.sendall(request.encode("latin-1"))
             return s.makefile().readline().strip()
