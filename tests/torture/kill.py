@@ -18,6 +18,7 @@ else outcomes are kept longer in memory than they have to be.
 import argparse
 import pathlib
 import random
+import re
 import smtplib
 import sys
 import threading
@@ -128,14 +129,14 @@ def account(g, peer, workers, killed, starts, took, quiet, seed):
         if not m.reply.startswith("2"):
             continue
         if m.recipients == ["sender@home.example"]:
-            text = m.raw.decode("utf-8", "replace")
-            reported.update(w for worker in workers for w in worker.acknowledged if f"refused-{w}@" in text)
+            reported.update(w.decode() for w in re.findall(rb"refused-(\w+)@", m.raw))
             continue
         for to in m.recipients:
             delivered.setdefault(to, []).append(m)
     took_one = sorted(t for worker in workers for t in worker.took)
     slow = ground.PATIENCE * max(1.0, took_one[len(took_one) // 2] / CALM_S if took_one else 1.0)
     acknowledged = {w: to for worker in workers for w, to in worker.acknowledged.items()}
+    reported &= acknowledged.keys()
     lost, twice, unexplained, gaps = [], 0, [], []
     for word, to in acknowledged.items():
         for address in to:
