@@ -103,7 +103,7 @@ static void try_scripts(struct checking *c, const struct site *site, struct bund
     note_unreached(c, g, buf_bytes(&reached));
     // What a fault kept from being asked would look unused.
     if (c->faults == before)
-        loose_ends_tell(c->ends, g, site->users, site->conf->users ? site->conf->users : "", trial_user(site->users), print_warning, c);
+        loose_ends_tell(c->ends, g, site->users, site->conf->users ? site->conf->users : "", trial_user(site->conf, site->users), print_warning, c);
     loose_ends_free(&c->ends);
     buf_release(&reached);
 }

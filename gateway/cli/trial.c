@@ -137,6 +137,8 @@ static void sender_of(const struct users *users, struct bytes user, const char *
     json_free(&map);
 }
 
+static bool lets_log_in(const struct conf_listener *l) { return l->kind == LISTENER_SUBMISSION || l->kind == LISTENER_SUBMISSIONS; }
+
 static bool try_listeners(struct trial *t, const struct explain_place *place, struct err *err) {
     static const struct bytes recipients[] = {{"someone@example.net", 19}, {"someone@gmail.com", 17}, {"someone@example.com", 19}};
     const char *usual = t->sender;
@@ -144,8 +146,8 @@ static bool try_listeners(struct trial *t, const struct explain_place *place, st
     bool good = true;
     for (size_t i = 0; good && i < place->conf->listener_count; i++) {
         const struct conf_listener *l = &place->conf->listeners[i];
-        for (int login = l->auth_required; good && login <= (l->kind == LISTENER_SUBMISSION || l->kind == LISTENER_SUBMISSIONS); login++) {
-            struct bytes user = login ? trial_user(place->users) : BYTES("");
+        for (int login = l->auth_required; good && login <= lets_log_in(l); login++) {
+            struct bytes user = login ? trial_user(place->conf, place->users) : BYTES("");
             char sender[SENDER_MAX];
             if (login && !user.len) break; // nobody can log in
             sender_of(place->users, user, usual, sender);
@@ -166,8 +168,11 @@ static bool try_listeners(struct trial *t, const struct explain_place *place, st
     return good;
 }
 
-struct bytes trial_user(const struct users *users) {
+struct bytes trial_user(const struct conf *conf, const struct users *users) {
     struct bytes name, facts, other = BYTES("");
+    size_t l = 0;
+    while (l < conf->listener_count && !lets_log_in(&conf->listeners[l])) l++;
+    if (l == conf->listener_count) return other;
     for (size_t at = 0; users_next(users, &at, &name, &facts);) {
         const char *hash = users_hash(users, name, NULL);
         if (*hash == '!' || *hash == '*') continue; // locked: refused at AUTH, and nothing behind that is asked

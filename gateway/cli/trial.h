@@ -20,5 +20,5 @@ struct trial_eyes {
 };
 must_use bool trial_run(const struct conf *conf, const struct users *users, struct bundle *bundle, const struct trial_eyes *eyes,
                         struct buf *reached, struct err *err);
-// Who logs in for it: a user with limits of his own where there is one, "" where there is nobody.
-struct bytes trial_user(const struct users *users);
+// Who logs in for it: a user with limits of his own where there is one, "" where there is nobody, or no listener that would let him.
+struct bytes trial_user(const struct conf *conf, const struct users *users);

@@ -85,6 +85,13 @@ end,
 }
 
 
+def test_limits_of_users_where_nobody_logs_in(gateway):
+    """A trial in which no listener lets anybody log in says nothing of what users may send."""
+    g = gateway(start=False, policy=policies.capture(), listeners=[{"kind": "relay", "address": "127.0.0.1:2525", "allow": ["127.0.0.1"]}])
+    g.cli("passwd", "ann", "--set", "per_hour=200", input="secret\n")
+    assert g.cli("check", "--strict", check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", WARNINGS, ids=lambda n: n.replace(" ", "-"))
 def test_what_does_nothing_is_a_warning(gateway, name):
     policy, words = WARNINGS[name]
