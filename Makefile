@@ -222,6 +222,7 @@ model:
 
 ## torture      nothing acknowledged is lost: power cuts, kills, failing calls, a full disk, a wrong clock; about an hour and a half
 torture: build build/.deps-test interpose $(OUT)/unit/store_full_test
+	@tests/setup/peers
 	tests/torture/powercut.py --cuts 500 --seconds 20
 	tests/torture/faults.py --kinds kill
 	tests/torture/faults.py --kinds write sync name read socket memory --most 150

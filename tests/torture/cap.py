@@ -3,7 +3,7 @@
 """cap: a limit under fire: kill -9, reloads, another number of workers each time, and far more mail than the limit lets through.
 
     tests/torture/cap.py --messages 50000 --cap 10000
-    tests/torture/cap.py --messages 20000 --cap 4000 --gateways 3      they share the limit in a Redis, which is killed as well
+    tests/torture/cap.py --messages 20000 --cap 4000 --gateways 3      they share the limit in a Redis, which is killed as well (tests/setup/peers unpacks one)
 
 The peer counts what it has said 250 to. At the end that is never more than the cap, and at least `--least` of it: what a crash
 leaves uncertain counts as spent, so each kill strands what was in flight, and no more than that. Every acknowledged message is with
