@@ -61,8 +61,10 @@ static void put_head(struct buf *out, const char *name, const char *type, const 
 
 static void put(struct buf *out, const struct metric *m, const struct json *row) {
     int64_t n;
+    if (m->within) row = json_get(row, m->within);
+    if (!row) return; // what this gateway does not have
     if (m->help) put_head(out, m->name, m->type, m->help);
-    if (!number(json_get(m->within ? json_get(row, m->within) : row, m->member), &n)) return;
+    if (!number(json_get(row, m->member), &n)) return;
     buf_addz(out, m->name);
     if (m->label[0]) buf_format(out, "{%s}", m->label);
     buf_format(out, " %lld\n", (long long)n);
